@@ -1,0 +1,33 @@
+//! The nouns every part of Stormglass shares. No I/O, no clock, no threads.
+//!
+//! * A **series** is named by its [`Labels`]: a sorted set of name/value pairs, the metric's name among them
+//!   under [`METRIC_NAME`]. `Labels` is one encoded byte span, so that hashing, comparing for equality and
+//!   writing it to a log touch a single run of memory.
+//! * A **sample** is a [`Timestamp`] (milliseconds) and a [`Value`]: a float or a native [`Histogram`].
+//! * [`staleness`] says which float marks "this series has ended", and why it must survive bit for bit.
+//! * An [`Exemplar`] is one observation that carries labels of its own, most often a `trace_id`.
+//! * A [`Matcher`] selects series by one label. A selector is a list of them, all of which must hold.
+//! * [`span`] holds the nouns of traces, in OpenTelemetry's shape.
+//! * [`Append`] and [`Appender`] are the contract between whatever brings samples in and whatever keeps them.
+
+mod append;
+mod duration;
+mod exemplar;
+mod histogram;
+mod labels;
+mod matcher;
+mod metadata;
+mod sample;
+pub mod span;
+pub mod staleness;
+mod time;
+
+pub use append::{Append, AppendError, Appender, CommitError, SeriesRef};
+pub use duration::{ConfigDuration, DurationError, format_duration, parse_duration};
+pub use exemplar::Exemplar;
+pub use histogram::{BucketIter, BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
+pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME};
+pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use metadata::{Metadata, MetricKind};
+pub use sample::{Sample, Value};
+pub use time::Timestamp;

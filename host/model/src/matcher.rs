@@ -1,0 +1,153 @@
+//! Matchers: how series are selected by one label.
+
+use std::fmt;
+
+use regex::Regex;
+
+use crate::{Labels, METRIC_NAME};
+
+/// The four ways to compare a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchOp {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `=~`
+    Regex,
+    /// `!~`
+    NotRegex,
+}
+
+impl MatchOp {
+    /// As PromQL writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Regex => "=~",
+            Self::NotRegex => "!~",
+        }
+    }
+}
+
+/// One condition on one label. A label that is not there counts as the empty value.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    name: String,
+    op: MatchOp,
+    value: String,
+    regex: Option<Regex>,
+}
+
+/// A regular expression that does not compile.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("invalid regular expression {pattern:?}: {reason}")]
+pub struct MatcherError {
+    /// The pattern as given.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// A compiled matcher may take this much memory; enough for alternations of tens of thousands of names.
+const REGEX_BYTES_MAX: usize = 32 << 20;
+
+impl Matcher {
+    /// A matcher; regular expressions are anchored at both ends and the dot matches newlines, as in Prometheus.
+    ///
+    /// # Errors
+    /// [`MatcherError`] where `value` is no regular expression and `op` needs one.
+    pub fn new(op: MatchOp, name: impl Into<String>, value: impl Into<String>) -> Result<Self, MatcherError> {
+        let (name, value) = (name.into(), value.into());
+        let regex = match op {
+            MatchOp::Equal | MatchOp::NotEqual => None,
+            MatchOp::Regex | MatchOp::NotRegex => Some(
+                regex::RegexBuilder::new(&format!("^(?s:{value})$"))
+                    .size_limit(REGEX_BYTES_MAX)
+                    .build()
+                    .map_err(|e| MatcherError { pattern: value.clone(), reason: e.to_string() })?,
+            ),
+        };
+        Ok(Self { name, op, value, regex })
+    }
+
+    /// `name="value"`.
+    pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+    }
+
+    /// The label's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The comparison.
+    pub const fn op(&self) -> MatchOp {
+        self.op
+    }
+
+    /// The value or the pattern, as given.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Whether a label of this value passes.
+    pub fn matches(&self, value: &str) -> bool {
+        match self.op {
+            MatchOp::Equal => value == self.value,
+            MatchOp::NotEqual => value != self.value,
+            MatchOp::Regex => self.regex.as_ref().is_some_and(|r| r.is_match(value)),
+            MatchOp::NotRegex => self.regex.as_ref().is_some_and(|r| !r.is_match(value)),
+        }
+    }
+
+    /// Whether a series without the label passes.
+    pub fn matches_empty(&self) -> bool {
+        self.matches("")
+    }
+
+    /// Whether a series passes.
+    pub fn matches_labels(&self, labels: &Labels) -> bool {
+        self.matches(labels.get(&self.name).unwrap_or(""))
+    }
+
+    /// Whether this selects a metric by its exact name.
+    pub fn is_metric_name(&self) -> bool {
+        self.op == MatchOp::Equal && self.name == METRIC_NAME
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        (self.op, &self.name, &self.value) == (other.op, &other.name, &other.value)
+    }
+}
+
+impl Eq for Matcher {}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{:?}", self.name, self.op.as_str(), self.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matchers_are_anchored_and_see_missing_labels_as_empty() {
+        let labels = Labels::from_pairs([("job", "api"), ("text", "a\nb")]);
+        let check =
+            |op, name: &str, value: &str| Matcher::new(op, name, value).unwrap().matches_labels(&labels);
+        assert!(check(MatchOp::Equal, "job", "api"));
+        assert!(check(MatchOp::Regex, "job", "a.i|b"));
+        assert!(!check(MatchOp::Regex, "job", "ap"));
+        assert!(check(MatchOp::Regex, "text", "a.b"));
+        assert!(check(MatchOp::Equal, "missing", ""));
+        assert!(check(MatchOp::Regex, "missing", "x|"));
+        assert!(check(MatchOp::NotRegex, "missing", ".+"));
+        assert!(Matcher::new(MatchOp::Regex, "a", "(").is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! What the engine needs of a storage: the read trait.
+//!
+//! A storage answers a [`Select`] with one [`SeriesReader`] per series, in label order. Labels are known at
+//! once; samples are decoded only when the engine asks, series by series and from any thread, so that it can
+//! run series in parallel, account for the memory and stop early.
+
+use std::sync::Arc;
+
+use model::{Exemplar, Histogram, Labels, Matcher, Timestamp};
+
+/// A storage that can be queried.
+pub trait Storage: Send + Sync {
+    /// The series that pass all matchers and may have samples in `[start, end]`, sorted by labels, each once.
+    ///
+    /// # Errors
+    /// [`ReadError`] where storage cannot answer. Part of an answer is never passed off as a whole one.
+    fn select(&self, select: &Select<'_>) -> Result<Vec<Box<dyn SeriesReader>>, ReadError>;
+
+    /// Label names of the series that pass all matchers in the range; sorted, each once. No matchers: all.
+    ///
+    /// # Errors
+    /// As [`Storage::select`].
+    fn label_names(&self, select: &Select<'_>) -> Result<Vec<String>, ReadError>;
+
+    /// Values of the label `name`, otherwise as [`Storage::label_names`].
+    ///
+    /// # Errors
+    /// As [`Storage::select`].
+    fn label_values(&self, name: &str, select: &Select<'_>) -> Result<Vec<String>, ReadError>;
+
+    /// Exemplars in the range of the series that pass all matchers; series in label order, exemplars in time
+    /// order.
+    ///
+    /// # Errors
+    /// As [`Storage::select`].
+    fn exemplars(&self, select: &Select<'_>) -> Result<Vec<SeriesExemplars>, ReadError>;
+}
+
+/// Which series, and which part of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Select<'a> {
+    /// All must pass.
+    pub matchers: &'a [Matcher],
+    /// First millisecond wanted, inclusive.
+    pub start: Timestamp,
+    /// Last millisecond wanted, inclusive.
+    pub end: Timestamp,
+    /// The query's step, where a coarser copy of the data would do; `None` for raw samples.
+    pub step_ms: Option<i64>,
+}
+
+/// One selected series.
+pub trait SeriesReader: Send + Sync {
+    /// Its labels.
+    fn labels(&self) -> &Labels;
+
+    /// Appends its samples in `[start, end]`, which lies within the range that was selected, to `columns`, in
+    /// strictly increasing order of time, stale markers among them.
+    ///
+    /// # Errors
+    /// [`ReadError`]; `columns` may then hold some of the samples.
+    fn read(&self, start: Timestamp, end: Timestamp, columns: &mut Columns) -> Result<(), ReadError>;
+}
+
+/// The samples of one series, column by column.
+#[derive(Debug, Clone, Default)]
+pub struct Columns {
+    /// Times of the float samples, increasing.
+    pub timestamps: Vec<Timestamp>,
+    /// The float samples, as many as `timestamps`.
+    pub values: Vec<f64>,
+    /// Native histogram samples, increasing in time. A time has a float or a histogram, never both.
+    pub histograms: Vec<(Timestamp, Arc<Histogram>)>,
+}
+
+impl Columns {
+    /// Empties the columns and keeps their memory.
+    pub fn clear(&mut self) {
+        self.timestamps.clear();
+        self.values.clear();
+        self.histograms.clear();
+    }
+
+    /// Appends a float.
+    pub fn push(&mut self, timestamp: Timestamp, value: f64) {
+        self.timestamps.push(timestamp);
+        self.values.push(value);
+    }
+
+    /// How many samples there are, of both kinds.
+    pub fn sample_count(&self) -> usize {
+        self.timestamps.len() + self.histograms.len()
+    }
+}
+
+/// The exemplars of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesExemplars {
+    /// The series.
+    pub labels: Labels,
+    /// Its exemplars in the range, in time order.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// Why storage could not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("read from storage: {0}")]
+pub struct ReadError(pub Arc<dyn std::error::Error + Send + Sync>);
