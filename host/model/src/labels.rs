@@ -48,6 +48,33 @@ impl Labels {
         builder.build()
     }
 
+    /// Builds a set from pairs that are sorted by name, without a builder's copies: for decoders, where most
+    /// senders sort already. Empty values are left out.
+    ///
+    /// # Errors
+    /// [`LabelsError::Unsorted`] where a name is not greater than the one before, [`LabelsError::Empty`] where
+    /// a name is empty.
+    pub fn from_sorted<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Result<Self, LabelsError> {
+        let size = pairs.iter().map(|(n, v)| n.as_ref().len() + v.as_ref().len() + 4).sum();
+        let mut bytes = Vec::with_capacity(size);
+        let mut previous: Option<&str> = None;
+        for (name, value) in pairs {
+            let (name, value) = (name.as_ref(), value.as_ref());
+            if name.is_empty() {
+                return Err(LabelsError::Empty);
+            }
+            if previous.is_some_and(|p| p >= name) {
+                return Err(LabelsError::Unsorted);
+            }
+            previous = Some(name);
+            if !value.is_empty() {
+                put(&mut bytes, name);
+                put(&mut bytes, value);
+            }
+        }
+        Ok(Self(bytes.into()))
+    }
+
     /// Takes an encoded span, for example from a log or a block.
     ///
     /// # Errors

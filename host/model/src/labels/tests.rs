@@ -55,3 +55,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn sorted_pairs_become_a_set_and_others_are_refused() {
+    let built = Labels::from_sorted(&[("a", "1"), ("b", ""), ("c", "3")]);
+    assert_eq!(built, Ok(Labels::from_pairs([("a", "1"), ("c", "3")])));
+    assert_eq!(Labels::from_sorted(&[("b", "1"), ("a", "2")]), Err(LabelsError::Unsorted));
+    assert_eq!(Labels::from_sorted(&[("a", "1"), ("a", "")]), Err(LabelsError::Unsorted));
+    assert_eq!(Labels::from_sorted(&[("", "1")]), Err(LabelsError::Empty));
+}
