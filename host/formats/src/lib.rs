@@ -1,1 +1,24 @@
-//! Being written.
+//! Wire formats, to and from the model. Synchronous, without I/O; every decoder takes any bytes, never panics
+//! and is bounded by what its caller allows.
+//!
+//! * [`exposition`] is what targets answer to a scrape: Prometheus' text format and OpenMetrics. The parser
+//!   hands out one [`exposition::Entry`] at a time and builds labels only when asked.
+//! * [`remote_write`] is what Prometheus sends: snappy around protobuf, read without a copy.
+//! * A [`WriteRequest`] is what every pushed format becomes: series with their samples, and metadata.
+//! * [`decompress`] undoes HTTP's `Content-Encoding` within a limit.
+//!
+//! A decoder fails as a whole ([`DecodeError`]) only where bytes cannot be read at all; single items that
+//! break a rule are left out, counted and described in [`Rejected`], and the rest goes on.
+
+mod compression;
+mod error;
+pub mod exposition;
+mod float;
+mod pairs;
+pub mod remote_write;
+mod wire;
+mod write_request;
+
+pub use compression::{DecompressError, decompress};
+pub use error::{DecodeError, Rejected};
+pub use write_request::{TimeSeries, WriteRequest};

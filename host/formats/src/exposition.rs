@@ -1,0 +1,211 @@
+//! Text exposition: what a target answers to a scrape. Prometheus' text format (0.0.4 and 1.0.0) and
+//! OpenMetrics 1.0.0, read as leniently as Prometheus' scraper reads them.
+//!
+//! ```text
+//! # HELP http_requests_total Requests served.          Entry::Help
+//! # TYPE http_requests_total counter                   Entry::Kind
+//! http_requests_total{code="200"} 1027 1395066363000   Entry::Sample
+//! └────────── series ───────────┘ value timestamp
+//! ```
+//!
+//! [`parse`] hands entries to a sink in the order of the text and allocates nothing per sample. Nothing that
+//! was handed out is taken back when a later line is wrong; a scraper discards its batch then.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod cursor;
+mod sample;
+mod series;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use model::MetricKind;
+
+use cursor::Cursor;
+pub use sample::{ScrapedExemplar, ScrapedSample};
+pub use write::{write_metadata, write_sample};
+
+/// Why an exposition could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// The answer names no format that is spoken here, and no fallback was configured.
+    #[error("unsupported Content-Type {content_type:?} and no fallback_scrape_protocol configured")]
+    ContentType {
+        /// The header's value; empty where there was none.
+        content_type: String,
+    },
+    /// A line breaks the format.
+    #[error("line {line}: {what}")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// The formats that [`parse`] reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Prometheus' text format.
+    PrometheusText,
+    /// OpenMetrics as text.
+    OpenMetricsText,
+}
+
+impl Format {
+    /// The format that the header of an answer names; `fallback` where the header is missing or names none
+    /// that is known.
+    ///
+    /// # Errors
+    /// [`ParseError::ContentType`] where there is no fallback either.
+    pub fn from_content_type(content_type: Option<&str>, fallback: Option<Self>) -> Result<Self, ParseError> {
+        let text = content_type.unwrap_or_default();
+        let media_type = text.split(';').next().unwrap_or_default().trim();
+        if media_type.eq_ignore_ascii_case("text/plain") {
+            Ok(Self::PrometheusText)
+        } else if media_type.eq_ignore_ascii_case("application/openmetrics-text") {
+            Ok(Self::OpenMetricsText)
+        } else {
+            fallback.ok_or_else(|| ParseError::ContentType { content_type: text.to_owned() })
+        }
+    }
+}
+
+/// One meaningful line of an exposition.
+#[derive(Debug)]
+pub enum Entry<'a> {
+    /// `# HELP`: what a family means.
+    Help {
+        /// The family's name.
+        family: Cow<'a, str>,
+        /// The text, unescaped.
+        text: Cow<'a, str>,
+    },
+    /// `# TYPE`: what kind of metric a family is.
+    Kind {
+        /// The family's name.
+        family: Cow<'a, str>,
+        /// Its kind.
+        kind: MetricKind,
+    },
+    /// `# UNIT`: what a family is measured in.
+    Unit {
+        /// The family's name.
+        family: Cow<'a, str>,
+        /// The unit, a word such as `seconds`.
+        unit: &'a str,
+    },
+    /// A value.
+    Sample(ScrapedSample<'a>),
+}
+
+/// Reads an exposition and hands its entries to `sink`, which stops the reading by failing.
+///
+/// # Errors
+/// The first [`ParseError`], or whatever `sink` failed with.
+pub fn parse<E: From<ParseError>>(
+    format: Format,
+    body: &[u8],
+    sink: &mut dyn FnMut(Entry<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => text,
+        Err(e) => {
+            let before = body.get(..e.valid_up_to()).unwrap_or_default();
+            let line = memchr::memchr_iter(b'\n', before).count() + 1;
+            return Err(ParseError::Line { line, what: "not UTF-8".to_owned() }.into());
+        }
+    };
+    let mut reader = LineReader { format, normalised: None, ended: false };
+    let mut rest = text;
+    let mut line = 0;
+    while !rest.is_empty() {
+        line += 1;
+        let (content, tail) = match memchr::memchr(b'\n', rest.as_bytes()) {
+            Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 1..).unwrap_or_default()),
+            None => (rest, ""),
+        };
+        rest = tail;
+        match reader.read(content) {
+            Ok(Some(entry)) => sink(entry)?,
+            Ok(None) => {}
+            Err(what) => return Err(ParseError::Line { line, what }.into()),
+        }
+    }
+    if format == Format::OpenMetricsText && !reader.ended {
+        let what = "data does not end with # EOF".to_owned();
+        return Err(ParseError::Line { line: line.max(1), what }.into());
+    }
+    Ok(())
+}
+
+/// What must be remembered from line to line.
+struct LineReader {
+    format: Format,
+    /// The label whose values are floats in the family that is being read; see [`ScrapedSample::labels`].
+    normalised: Option<&'static str>,
+    /// Whether `# EOF` has come.
+    ended: bool,
+}
+
+impl LineReader {
+    fn read<'a>(&mut self, line: &'a str) -> Result<Option<Entry<'a>>, String> {
+        if self.ended {
+            return Err("unexpected data after # EOF".to_owned());
+        }
+        let mut cursor = Cursor::new(line);
+        cursor.skip_blanks();
+        match cursor.peek() {
+            None => Ok(None),
+            Some(b'#') => self.read_comment(cursor),
+            Some(_) => {
+                let sample = ScrapedSample::read(cursor, self.format, self.normalised)?;
+                Ok(Some(Entry::Sample(sample)))
+            }
+        }
+    }
+
+    /// Comments that are no directive are skipped, also those of OpenMetrics, which knows none.
+    fn read_comment<'a>(&mut self, mut cursor: Cursor<'a>) -> Result<Option<Entry<'a>>, String> {
+        cursor.eat(b'#');
+        cursor.skip_blanks();
+        let directive = cursor.token();
+        let open_metrics = self.format == Format::OpenMetricsText;
+        match directive {
+            "HELP" | "TYPE" => {}
+            "UNIT" if open_metrics => {}
+            "EOF" if open_metrics => {
+                self.ended = true;
+                return Ok(None);
+            }
+            _ => return Ok(None),
+        }
+        cursor.skip_blanks();
+        let family = cursor.family_name()?;
+        // Exactly one blank separates the text, so that a help text may begin with blanks of its own.
+        if !cursor.rest().is_empty() && !cursor.eat(b' ') && !cursor.eat(b'\t') {
+            return Err(format!("invalid metric name after # {directive}"));
+        }
+        let text = cursor.rest();
+        Ok(Some(match directive {
+            "HELP" => Entry::Help { family, text: series::unescape(text) },
+            "UNIT" => Entry::Unit { family, unit: text.trim() },
+            _ => {
+                let name = text.trim();
+                let kind =
+                    MetricKind::from_name(name).ok_or_else(|| format!("invalid metric type {name:?}"))?;
+                self.normalised = match kind {
+                    MetricKind::Histogram => Some("le"),
+                    MetricKind::Summary => Some("quantile"),
+                    _ => None,
+                };
+                Entry::Kind { family, kind }
+            }
+        }))
+    }
+}

@@ -1,0 +1,118 @@
+//! One sample of an exposition, with its exemplar. Texts are borrowed; labels are built when asked for.
+
+use model::staleness::NORMAL_NAN_BITS;
+use model::{Exemplar, Labels, Timestamp};
+
+use super::Format;
+use super::cursor::Cursor;
+use super::series;
+
+/// One sample of an exposition.
+#[derive(Debug, Clone, Copy)]
+pub struct ScrapedSample<'a> {
+    /// What names the series, as it stands in the text. The same bytes in a later scrape of the same target
+    /// are the same series, which saves building the labels again.
+    pub series: &'a str,
+    /// The value; one particular NaN for all NaNs, so that none of them can be a stale marker.
+    pub value: f64,
+    /// When it was observed, where the target says so.
+    pub timestamp: Option<Timestamp>,
+    /// One observation behind it; OpenMetrics only.
+    pub exemplar: Option<ScrapedExemplar<'a>>,
+    normalised: Option<&'static str>,
+}
+
+/// The exemplar of a sample.
+#[derive(Debug, Clone, Copy)]
+pub struct ScrapedExemplar<'a> {
+    /// Its labels as they stand in the text, with their braces.
+    pub braces: &'a str,
+    /// The observed value.
+    pub value: f64,
+    /// When it was observed, where the target says so.
+    pub timestamp: Option<Timestamp>,
+}
+
+impl<'a> ScrapedSample<'a> {
+    /// The labels, the metric's name among them. The values of `le` in histograms and of `quantile` in
+    /// summaries are written in one way (`1` becomes `1.0`), as Prometheus 3 does, so that series do not
+    /// depend on which format a target chose.
+    ///
+    /// # Errors
+    /// A text that names the label that is given twice.
+    pub fn labels(&self) -> Result<Labels, String> {
+        series::to_labels(self.series, self.normalised)
+    }
+
+    pub(super) fn read(
+        mut cursor: Cursor<'a>,
+        format: Format,
+        normalised: Option<&'static str>,
+    ) -> Result<Self, String> {
+        let series = series::read_series(&mut cursor)?;
+        cursor.skip_blanks();
+        let value = read_value(&mut cursor)?;
+        let timestamp = read_timestamp(&mut cursor, format)?;
+        cursor.skip_blanks();
+        let exemplar = match cursor.peek() {
+            Some(b'#') if format == Format::OpenMetricsText => {
+                cursor.eat(b'#');
+                cursor.skip_blanks();
+                let braces = series::read_braces(&mut cursor)?;
+                cursor.skip_blanks();
+                let value = read_value(&mut cursor)?;
+                Some(ScrapedExemplar { braces, value, timestamp: read_timestamp(&mut cursor, format)? })
+            }
+            _ => None,
+        };
+        cursor.skip_blanks();
+        if !cursor.rest().is_empty() {
+            return Err(series::unexpected("the end of the line", cursor));
+        }
+        Ok(Self { series, value, timestamp, exemplar, normalised })
+    }
+}
+
+impl ScrapedExemplar<'_> {
+    /// The exemplar with labels of its own, observed at `otherwise` where the target does not say when.
+    ///
+    /// # Errors
+    /// A text that names the label that is given twice.
+    pub fn to_exemplar(&self, otherwise: Timestamp) -> Result<Exemplar, String> {
+        Ok(Exemplar {
+            labels: series::to_labels(self.braces, None)?,
+            value: self.value,
+            timestamp: self.timestamp.unwrap_or(otherwise),
+        })
+    }
+}
+
+fn read_value(cursor: &mut Cursor<'_>) -> Result<f64, String> {
+    let token = cursor.token();
+    let value: f64 = token.parse().map_err(|_| match token {
+        "" => "value is missing".to_owned(),
+        _ => format!("invalid value {token:?}"),
+    })?;
+    Ok(if value.is_nan() { f64::from_bits(NORMAL_NAN_BITS) } else { value })
+}
+
+/// Milliseconds in Prometheus' format, seconds with a fraction in OpenMetrics.
+fn read_timestamp(cursor: &mut Cursor<'_>, format: Format) -> Result<Option<Timestamp>, String> {
+    cursor.skip_blanks();
+    if matches!(cursor.peek(), None | Some(b'#')) {
+        return Ok(None);
+    }
+    let token = cursor.token();
+    let invalid = || format!("invalid timestamp {token:?}");
+    let timestamp = match format {
+        Format::PrometheusText => Timestamp::from_millis(token.parse().map_err(|_| invalid())?),
+        Format::OpenMetricsText => {
+            let secs: f64 = token.parse().map_err(|_| invalid())?;
+            if !secs.is_finite() {
+                return Err(invalid());
+            }
+            Timestamp::from_secs_f64(secs)
+        }
+    };
+    Ok(Some(timestamp))
+}

@@ -1,0 +1,158 @@
+//! `prometheus.Histogram`: native histograms, whose counts are either whole numbers, given as differences
+//! between neighbouring buckets, or absolute floats.
+
+use model::{BucketSpan, Buckets, Histogram, ResetHint, Timestamp};
+
+use crate::wire::{Field, Message, MessageWriter, WireError, zigzag};
+
+/// One side as it is on the wire.
+#[derive(Default)]
+struct Side {
+    spans: Vec<BucketSpan>,
+    /// Absolute counts, or the running sums of the differences.
+    counts: Vec<f64>,
+    last: i64,
+}
+
+impl Side {
+    fn read_span(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        let mut span = BucketSpan { offset: 0, length: 0 };
+        let mut message = Message(bytes);
+        while let Some(field) = message.next()? {
+            match field {
+                (1, Field::Varint(value)) => span.offset = zigzag(value & u64::from(u32::MAX)) as i32,
+                (2, Field::Varint(value)) => span.length = value as u32,
+                _ => {}
+            }
+        }
+        self.spans.push(span);
+        Ok(())
+    }
+
+    fn push_delta(&mut self, value: u64) {
+        self.last = self.last.wrapping_add(zigzag(value));
+        self.counts.push(self.last as f64);
+    }
+
+    /// Both the packed and the unpacked form of a repeated field are legal.
+    fn read_deltas(&mut self, field: Field<'_>) -> Result<(), WireError> {
+        match field {
+            Field::Varint(value) => self.push_delta(value),
+            Field::Bytes(bytes) => {
+                let mut list = Message(bytes);
+                while !list.0.is_empty() {
+                    let value = list.varint()?;
+                    self.push_delta(value);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Buckets {
+        Buckets { spans: self.spans, counts: self.counts }
+    }
+}
+
+fn read_doubles(into: &mut Vec<f64>, field: Field<'_>) -> Result<(), WireError> {
+    match field {
+        Field::Fixed64(bits) => into.push(f64::from_bits(bits)),
+        Field::Bytes(bytes) => {
+            let mut list = Message(bytes);
+            into.reserve(bytes.len() / 8);
+            while !list.0.is_empty() {
+                into.push(f64::from_bits(list.fixed64()?));
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Reads one histogram; the inner error says why it contradicts itself.
+pub(super) fn read(bytes: &[u8]) -> Result<Result<(Timestamp, Histogram), String>, WireError> {
+    let mut at = Timestamp::EPOCH;
+    let mut schema = 0;
+    let mut histogram = Histogram { sum: 0.0, ..Histogram::stale() };
+    let (mut positive, mut negative) = (Side::default(), Side::default());
+    let mut bounds = Vec::new();
+    let mut message = Message(bytes);
+    while let Some(field) = message.next()? {
+        match field {
+            (1, Field::Varint(count)) => histogram.count = count as f64,
+            (2, Field::Fixed64(bits)) => histogram.count = f64::from_bits(bits),
+            (3, Field::Fixed64(bits)) => histogram.sum = f64::from_bits(bits),
+            (4, Field::Varint(value)) => schema = zigzag(value & u64::from(u32::MAX)),
+            (5, Field::Fixed64(bits)) => histogram.zero_threshold = f64::from_bits(bits),
+            (6, Field::Varint(count)) => histogram.zero_count = count as f64,
+            (7, Field::Fixed64(bits)) => histogram.zero_count = f64::from_bits(bits),
+            (8, Field::Bytes(bytes)) => negative.read_span(bytes)?,
+            (9, field) => negative.read_deltas(field)?,
+            (10, field) => read_doubles(&mut negative.counts, field)?,
+            (11, Field::Bytes(bytes)) => positive.read_span(bytes)?,
+            (12, field) => positive.read_deltas(field)?,
+            (13, field) => read_doubles(&mut positive.counts, field)?,
+            (14, Field::Varint(number)) => histogram.reset_hint = hint_from_number(number),
+            (15, Field::Varint(millis)) => at = Timestamp::from_millis(millis as i64),
+            (16, field) => read_doubles(&mut bounds, field)?,
+            _ => {}
+        }
+    }
+    let Ok(schema) = i8::try_from(schema) else {
+        return Ok(Err(format!("invalid histogram: unknown schema {schema}")));
+    };
+    histogram.schema = schema;
+    histogram.positive = positive.finish();
+    histogram.negative = negative.finish();
+    if histogram.has_custom_bounds() || !bounds.is_empty() {
+        histogram.custom_values = Some(bounds.into());
+    }
+    if histogram.is_stale() {
+        return Ok(Ok((at, Histogram::stale())));
+    }
+    Ok(match histogram.validate() {
+        Ok(()) => Ok((at, histogram)),
+        Err(e) => Err(format!("invalid histogram: {e}")),
+    })
+}
+
+/// Writes one histogram with absolute counts.
+pub(super) fn write(message: &mut MessageWriter<'_>, at: Timestamp, histogram: &Histogram) {
+    message.double(2, histogram.count);
+    message.double(3, histogram.sum);
+    message.sint(4, i64::from(histogram.schema));
+    message.double(5, histogram.zero_threshold);
+    message.double(7, histogram.zero_count);
+    for (spans_number, counts_number, side) in [(8, 10, &histogram.negative), (11, 13, &histogram.positive)] {
+        for span in &side.spans {
+            message.message(spans_number, |m| {
+                m.sint(1, i64::from(span.offset));
+                m.varint(2, u64::from(span.length));
+            });
+        }
+        message.doubles(counts_number, &side.counts);
+    }
+    message.varint(14, hint_number(histogram.reset_hint));
+    message.varint(15, at.millis() as u64);
+    message.doubles(16, histogram.custom_values.as_deref().unwrap_or_default());
+}
+
+/// `prometheus.Histogram.ResetHint`.
+fn hint_from_number(number: u64) -> ResetHint {
+    match number {
+        1 => ResetHint::Reset,
+        2 => ResetHint::NotReset,
+        3 => ResetHint::Gauge,
+        _ => ResetHint::Unknown,
+    }
+}
+
+fn hint_number(hint: ResetHint) -> u64 {
+    match hint {
+        ResetHint::Unknown => 0,
+        ResetHint::Reset => 1,
+        ResetHint::NotReset => 2,
+        ResetHint::Gauge => 3,
+    }
+}
