@@ -1,0 +1,212 @@
+//! The rules of `host/ARCHITECTURE.md` that a machine can check.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+
+/// The workspace's folder.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
+}
+
+/// Who depends on whom, without dev-dependencies.
+struct Graph {
+    metadata: Metadata,
+    direct: BTreeMap<PackageId, BTreeSet<PackageId>>,
+}
+
+impl Graph {
+    fn read() -> Self {
+        let metadata = MetadataCommand::new()
+            .current_dir(root())
+            .other_options(vec!["--offline".to_owned()])
+            .exec()
+            .expect("cargo metadata");
+        let resolve = metadata.resolve.as_ref().expect("cargo metadata resolves");
+        let direct = resolve
+            .nodes
+            .iter()
+            .map(|node| {
+                let normal = node
+                    .deps
+                    .iter()
+                    .filter(|dep| dep.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development))
+                    .map(|dep| dep.pkg.clone());
+                (node.id.clone(), normal.collect())
+            })
+            .collect();
+        Self { metadata, direct }
+    }
+
+    fn name(&self, id: &PackageId) -> &str {
+        &self.metadata[id].name
+    }
+
+    /// Names of the packages that `package` names itself.
+    fn direct(&self, package: &PackageId) -> BTreeSet<&str> {
+        self.direct[package].iter().map(|id| self.name(id)).collect()
+    }
+
+    /// Names of everything below `package`.
+    fn tree(&self, package: &PackageId) -> BTreeSet<&str> {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![package];
+        while let Some(id) = open.pop() {
+            for next in &self.direct[id] {
+                if seen.insert(next) {
+                    open.push(next);
+                }
+            }
+        }
+        seen.into_iter().map(|id| self.name(id)).collect()
+    }
+
+    /// Our own packages with their folder below the workspace's.
+    fn members(&self) -> Vec<(&PackageId, &str, PathBuf)> {
+        self.metadata
+            .workspace_packages()
+            .into_iter()
+            .map(|package| {
+                let folder = package.manifest_path.parent().expect("a manifest lies in a folder");
+                let folder = folder.as_std_path().strip_prefix(root()).expect("members lie in the workspace");
+                (&package.id, package.name.as_str(), folder.to_owned())
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn dependencies_point_as_the_architecture_says() {
+    let graph = Graph::read();
+    let members = graph.members();
+    let ours: BTreeSet<&str> = members.iter().map(|(_, name, _)| *name).collect();
+    let guests: BTreeSet<&str> = members
+        .iter()
+        .filter(|(_, _, folder)| folder.starts_with("plugins") || folder.starts_with("tests/guests"))
+        .map(|(_, name, _)| *name)
+        .collect();
+    let mut broken = Vec::new();
+    for (id, name, folder) in &members {
+        let direct = graph.direct(id);
+        let of_ours: BTreeSet<&str> = direct.intersection(&ours).copied().collect();
+        let mut only = |allowed: &[&str]| {
+            for other in of_ours.iter().filter(|other| !allowed.contains(other)) {
+                broken.push(format!("{name} depends on {other}"));
+            }
+        };
+        match *name {
+            "model" | "stormglass-sdk" | "xtask" => only(&[]),
+            "tsdb" | "promql" | "formats" | "traces" | "plugin" => only(&["model"]),
+            "scrape" => only(&["model", "formats"]),
+            "alerting" => only(&["model", "promql"]),
+            guest if guests.contains(guest) => only(&["stormglass-sdk"]),
+            _ => {}
+        }
+        if folder.starts_with("host") {
+            for other in of_ours.iter().filter(|other| **other == "stormglass-sdk" || guests.contains(**other)) {
+                broken.push(format!("{name}, part of the host, depends on {other}"));
+            }
+        }
+        if matches!(*name, "model" | "tsdb" | "promql") {
+            let tree = graph.tree(id);
+            for other in ["tokio", "wasmtime", "hyper", "http", "reqwest", "axum"] {
+                if tree.contains(other) {
+                    broken.push(format!("{name} is synchronous, but {other} is in its tree"));
+                }
+            }
+        }
+        let alone = [
+            ("wasmtime", "plugin"),
+            ("wasmtime-wasi", "plugin"),
+            ("prost", "formats"),
+            ("axum", "server"),
+            ("tonic", "server"),
+        ];
+        for (library, owner) in alone {
+            if direct.contains(library) && *name != owner {
+                broken.push(format!("{name} names {library}, which is {owner}'s alone"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn every_member_inherits_the_lints() {
+    let graph = Graph::read();
+    for (_, name, folder) in graph.members() {
+        let manifest = fs::read_to_string(root().join(&folder).join("Cargo.toml")).expect("read a manifest");
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{name} does not inherit the workspace's lints");
+    }
+}
+
+#[test]
+fn the_top_level_holds_what_was_agreed() {
+    let agreed: BTreeSet<&str> =
+        ["Cargo.toml", "Cargo.lock", "README.md", "LICENSE", "host", "plugins", "wit", "sdk", "tests", "benches", "target"]
+            .into();
+    for entry in fs::read_dir(root()).expect("list the workspace") {
+        let name = entry.expect("list the workspace").file_name().to_string_lossy().into_owned();
+        assert!(name.starts_with('.') || agreed.contains(name.as_str()), "{name} does not belong at the top level");
+    }
+}
+
+#[test]
+fn every_source_file_says_what_it_is_and_nothing_is_left_undone() {
+    // Spelled in halves, so that this file does not find itself.
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("#[igno", "re"), concat!("db", "g!(")];
+    let mut broken = Vec::new();
+    for path in source_files() {
+        let text = fs::read_to_string(&path).expect("read a source file");
+        let shown = path.strip_prefix(root()).unwrap_or(&path).display();
+        if !text.starts_with("//!") {
+            broken.push(format!("{shown} does not begin by saying what it is"));
+        }
+        for (number, line) in text.lines().enumerate() {
+            for mark in marks.iter().filter(|mark| line.contains(**mark)) {
+                broken.push(format!("{shown}:{}: {mark}", number + 1));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn every_path_that_a_page_names_exists() {
+    let mut missing = Vec::new();
+    for page in ["host/ARCHITECTURE.md", "README.md", "wit/README.md", "sdk/README.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("read {page}: {error}"));
+        for name in text.split('`').skip(1).step_by(2).filter(|name| is_path(name)) {
+            if !root().join(name.trim_end_matches('/')).exists() {
+                missing.push(format!("{page} names {name}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Whether a piece of code in a page is a path of the repository: a top-level folder, then plain names.
+fn is_path(text: &str) -> bool {
+    ["host/", "plugins/", "wit/", "sdk/", "tests/", "benches/", ".ci/"].iter().any(|top| text.starts_with(top))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
+}
+
+/// Every Rust file of ours.
+fn source_files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut open: Vec<PathBuf> =
+        ["host", "plugins", "sdk", "tests", "benches"].iter().map(|top| root().join(top)).collect();
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).expect("list a folder") {
+            let path = entry.expect("list a folder").path();
+            if path.is_dir() && !path.ends_with("target") {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
