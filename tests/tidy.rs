@@ -21,7 +21,6 @@ impl Graph {
     fn read() -> Self {
         let metadata = MetadataCommand::new()
             .current_dir(root())
-            .other_options(vec!["--offline".to_owned()])
             .exec()
             .expect("cargo metadata");
         let resolve = metadata.resolve.as_ref().expect("cargo metadata resolves");
