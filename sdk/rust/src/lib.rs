@@ -1,1 +1,61 @@
-//! Being written.
+//! Write Stormglass plugins in Rust.
+//!
+//! A plugin is a type that implements [`Plugin`] and the trait of at least one kind: [`Collector`],
+//! [`Discoverer`], [`Receiver`] or [`Detector`]. A macro exports it, and the crate, a `cdylib` built for
+//! `wasm32-unknown-unknown`, is a file that the server loads:
+//!
+//! ```
+//! use stormglass_sdk::{Collector, Metrics, NoConfig, Plugin, Result, collector};
+//!
+//! struct Hello;
+//!
+//! impl Plugin for Hello {
+//!     type Config = NoConfig;
+//!     fn init(_config: NoConfig) -> Result<Self> {
+//!         Ok(Hello)
+//!     }
+//! }
+//!
+//! impl Collector for Hello {
+//!     fn collect(&mut self, out: &mut Metrics) -> Result<()> {
+//!         out.gauge("hello_answer", "The answer.").set(&[("planet", "earth")], 42.0);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! collector!(Hello);
+//! ```
+//!
+//! What a plugin may ask of the server is in [`http`], [`files`], [`log`] and [`clock`]. The first two work only
+//! as far as the plugin's entry in the server's configuration grants; a component imports only what it calls, so
+//! that its imports say what it can do.
+//!
+//! A panic traps: the call fails, the server logs the message and starts a new instance. Nothing else suffers.
+
+#[doc(hidden)]
+pub mod bindings;
+pub mod clock;
+mod error;
+mod export;
+pub mod files;
+mod host;
+pub mod http;
+pub mod log;
+mod metrics;
+mod plugin;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+pub use error::{Context, Error, Result};
+pub use metrics::{Family, MetricKind, Metrics};
+pub use plugin::{
+    Alert, AlertStatus, Collector, Detector, Discoverer, Job, Label, NoConfig, Notification, Plugin,
+    Receiver, Scores, Snapshot, Target, TargetGroup, Wish,
+};
+
+/// What the macros call; no part of the interface.
+#[doc(hidden)]
+pub mod glue {
+    pub use crate::bindings::base::stormglass::types::types::PluginError;
+    pub use crate::export::{Slot, call, collect, describe, init};
+}

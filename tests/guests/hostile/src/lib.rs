@@ -1,1 +1,105 @@
-//! Being written.
+//! A collector that misbehaves in the way that its configuration names, so that one file serves every test of
+//! what the server must survive. Each mode does its harm in `collect`; `describe` and `init` are in order.
+
+use std::hint::black_box;
+
+use serde::Deserialize;
+use stormglass_sdk::{Collector, Metrics, Plugin, Result, collector, log};
+
+/// Log lines of one flood: far over any sensible limit, and still quick to write.
+const FLOOD_LINES: u32 = 100_000;
+
+/// What one step of `allocate` takes: little enough that the limit, not the step, ends it.
+const ALLOCATE_STEP_BYTES: usize = 1 << 20;
+
+/// Bytes of the text that `oversize` yields: more than a collection may be, less than a guest's memory.
+const OVERSIZE_BYTES: usize = 24 << 20;
+
+/// How to misbehave.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    /// Yields one sample, as a plugin should.
+    Ok,
+    /// Never returns.
+    Spin,
+    /// Takes memory until there is none.
+    Allocate,
+    /// Panics, with a message.
+    Trap,
+    /// Calls itself until the stack ends.
+    Recurse,
+    /// Floods the log, then yields one sample.
+    Flood,
+    /// Yields a text of many megabytes.
+    Oversize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    mode: Mode,
+}
+
+struct Hostile {
+    mode: Mode,
+}
+
+impl Plugin for Hostile {
+    type Config = Config;
+
+    const CONFIG_SCHEMA: &'static str = r#"{
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["mode"],
+        "properties": {
+            "mode": {"enum": ["ok", "spin", "allocate", "trap", "recurse", "flood", "oversize"]}
+        }
+    }"#;
+
+    fn init(config: Config) -> Result<Self> {
+        Ok(Self { mode: config.mode })
+    }
+}
+
+impl Collector for Hostile {
+    fn collect(&mut self, out: &mut Metrics) -> Result<()> {
+        match self.mode {
+            Mode::Ok => {}
+            Mode::Spin => loop {
+                black_box(());
+            },
+            Mode::Allocate => {
+                let mut held: Vec<Vec<u8>> = Vec::new();
+                loop {
+                    held.push(black_box(vec![1; ALLOCATE_STEP_BYTES]));
+                }
+            }
+            Mode::Trap => panic!("trapping as configured"),
+            Mode::Recurse => {
+                black_box(recurse(0));
+            }
+            Mode::Flood => {
+                for line in 0..FLOOD_LINES {
+                    log::info!("flood line {line}");
+                }
+            }
+            Mode::Oversize => {
+                let line = "hostile_filler 1\n";
+                out.text(line.repeat(OVERSIZE_BYTES / line.len()));
+                return Ok(());
+            }
+        }
+        out.gauge("hostile_collected", "1 when a collection got to its end.").set(&[], 1.0);
+        Ok(())
+    }
+}
+
+/// Descends without end. What it returns depends on the call below, so that no compiler makes a loop of it.
+#[expect(unconditional_recursion, reason = "ending the stack is its purpose")]
+fn recurse(depth: u64) -> u64 {
+    let frame = black_box([depth; 16]);
+    recurse(depth + 1) + frame[0]
+}
+
+collector!(Hostile);

@@ -1,0 +1,206 @@
+//! A server in miniature, so that `cargo test` can call a plugin as the server would: what a test puts into a
+//! [`Host`] is what the plugin's calls find while [`Host::run`] lasts. Outside of it every call is refused.
+//!
+//! ```
+//! use stormglass_sdk::{files, testing::Host};
+//! let text = Host::new().file("/etc/hostname", "storm\n").run(|| files::read_to_string("/etc/hostname"));
+//! assert_eq!(text.unwrap(), "storm\n");
+//! ```
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
+
+use crate::files::Volume;
+use crate::http::{self, Request, Response};
+use crate::log::Level;
+use crate::{Metrics, Plugin, Result};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Host>> = const { RefCell::new(None) };
+}
+
+type Fetch = Box<dyn FnMut(&Request) -> Result<Response, http::Error>>;
+
+/// What the plugin under test finds around it.
+#[derive(Default)]
+pub struct Host {
+    now_ms: i64,
+    files: BTreeMap<String, Vec<u8>>,
+    links: BTreeMap<String, String>,
+    volumes: BTreeMap<String, Volume>,
+    fetch: Option<Fetch>,
+    lines: Vec<(Level, String)>,
+}
+
+impl Host {
+    /// A host with an empty file system and no network, at the epoch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the clock.
+    #[must_use]
+    pub fn now_ms(mut self, now_ms: i64) -> Self {
+        self.now_ms = now_ms;
+        self
+    }
+
+    /// Adds a file, and with it the directories above it.
+    #[must_use]
+    pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(path.into(), content.into());
+        self
+    }
+
+    /// Adds a link.
+    #[must_use]
+    pub fn link(mut self, path: &str, target: &str) -> Self {
+        self.links.insert(path.into(), target.into());
+        self
+    }
+
+    /// Grants the space of the file system mounted at exactly this path.
+    #[must_use]
+    pub fn volume(mut self, mount_point: &str, volume: Volume) -> Self {
+        self.volumes.insert(mount_point.into(), volume);
+        self
+    }
+
+    /// Answers all HTTP requests.
+    #[must_use]
+    pub fn http(mut self, fetch: impl FnMut(&Request) -> Result<Response, http::Error> + 'static) -> Self {
+        self.fetch = Some(Box::new(fetch));
+        self
+    }
+
+    /// Runs `f` on this host.
+    pub fn run<T>(self, f: impl FnOnce() -> T) -> T {
+        let previous = CURRENT.replace(Some(self));
+        let result = f();
+        CURRENT.set(previous);
+        result
+    }
+
+    fn directory(&self, path: &str) -> Result<Vec<crate::files::Entry>, crate::files::Error> {
+        use crate::files::{Entry, EntryKind, Error};
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        let (mut seen, mut entries) = (BTreeSet::new(), Vec::new());
+        let files = self.files.keys().map(|p| (p, EntryKind::File));
+        for (path, kind) in files.chain(self.links.keys().map(|p| (p, EntryKind::Link))) {
+            let Some(below) = path.strip_prefix(&prefix) else { continue };
+            let (name, kind) = match below.split_once('/') {
+                Some((directory, _)) => (directory, EntryKind::Directory),
+                None => (below, kind),
+            };
+            if seen.insert(name) {
+                entries.push(Entry { name: name.into(), kind });
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        if entries.is_empty() { Err(Error::NotFound(path.into())) } else { Ok(entries) }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("files", &self.files.keys()).finish_non_exhaustive()
+    }
+}
+
+/// The lines logged since [`Host::run`] began; to be asked inside of it.
+pub fn logged() -> Vec<String> {
+    CURRENT.with_borrow(|host| host.iter().flat_map(|h| &h.lines).map(|(_, line)| line.clone()).collect())
+}
+
+/// Starts a plugin from the JSON text of its configuration, as the server does, without checking the schema.
+pub fn init<P: Plugin>(config: &str) -> Result<P> {
+    crate::export::parse_config(config).and_then(P::init)
+}
+
+/// A response with this status and body, and no headers.
+pub fn response(status: u16, body: impl Into<Vec<u8>>) -> Response {
+    Response { status, headers: Vec::new(), body: body.into() }
+}
+
+/// The samples as lines of text, `name{label="value"} 1`, in the order in which they were set.
+pub fn render(metrics: &Metrics) -> String {
+    let mut text = String::new();
+    for (labels, value) in metrics.samples() {
+        let mut labels = labels.into_iter();
+        let name = labels.next().map_or("", |(_, name)| name);
+        let labels: Vec<_> = labels.map(|(name, value)| format!("{name}={value:?}")).collect();
+        let braces = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        writeln!(text, "{name}{braces} {value}").expect("writing to a String cannot fail");
+    }
+    text
+}
+
+/// The host's functions, with the signatures that the bindings give them.
+pub(crate) mod host {
+    use super::{CURRENT, Host};
+
+    /// What every call answers where no host has been set up.
+    const NO_HOST: &str = "anything: there is no server outside of stormglass_sdk::testing::Host::run";
+
+    fn current<T>(f: impl FnOnce(&mut Host) -> T) -> Option<T> {
+        CURRENT.with_borrow_mut(|host| host.as_mut().map(f))
+    }
+
+    pub(crate) mod clock {
+        pub(crate) fn now_ms() -> i64 {
+            super::current(|host| host.now_ms).unwrap_or(0)
+        }
+    }
+
+    pub(crate) mod log {
+        use crate::log::Level;
+
+        pub(crate) fn log(level: Level, message: &str) {
+            super::current(|host| host.lines.push((level, message.into())));
+        }
+
+        pub(crate) fn stderr(text: &str) {
+            eprint!("{text}");
+        }
+    }
+
+    pub(crate) mod http {
+        use super::{NO_HOST, current};
+        use crate::http::{Error, Request, Response};
+
+        pub(crate) fn fetch(request: &Request) -> Result<Response, Error> {
+            // The closure leaves the host while it runs, so that it may log or read a file itself.
+            let fetch = current(|host| host.fetch.take()).ok_or_else(|| Error::Denied(NO_HOST.into()))?;
+            let mut fetch = fetch.ok_or_else(|| Error::Denied(request.url.clone()))?;
+            let result = fetch(request);
+            current(|host| host.fetch = Some(fetch));
+            result
+        }
+    }
+
+    pub(crate) mod files {
+        use super::{Host, NO_HOST, current};
+        use crate::files::{Entry, Error, Volume};
+
+        fn find<T>(f: impl FnOnce(&mut Host) -> Result<T, Error>) -> Result<T, Error> {
+            current(f).unwrap_or_else(|| Err(Error::Denied(NO_HOST.into())))
+        }
+
+        pub(crate) fn read(path: &str) -> Result<Vec<u8>, Error> {
+            find(|host| host.files.get(path).cloned().ok_or_else(|| Error::NotFound(path.into())))
+        }
+
+        pub(crate) fn read_dir(path: &str) -> Result<Vec<Entry>, Error> {
+            find(|host| host.directory(path))
+        }
+
+        pub(crate) fn read_link(path: &str) -> Result<String, Error> {
+            find(|host| host.links.get(path).cloned().ok_or_else(|| Error::NotFound(path.into())))
+        }
+
+        pub(crate) fn space(path: &str) -> Result<Volume, Error> {
+            find(|host| host.volumes.get(path).copied().ok_or_else(|| Error::Denied(path.into())))
+        }
+    }
+}
