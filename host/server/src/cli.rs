@@ -1,0 +1,170 @@
+//! The command line: every flag and subcommand, once. Flags that Prometheus has carry Prometheus' names.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::ConfigDuration;
+
+/// A WebAssembly-extensible observability server: Prometheus, OTLP, Alertmanager and Tempo in one binary.
+///
+/// Without a subcommand it starts the server.
+#[derive(Debug, Parser)]
+#[command(name = "stormglass", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Configuration file. Without one, embedded defaults watch the server itself and this machine.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+
+    /// Folder for metrics, traces and alert state.
+    #[arg(long = "storage.tsdb.path", value_name = "DIR", default_value = "data")]
+    pub(crate) storage_path: PathBuf,
+
+    /// How long samples, exemplars and traces are kept.
+    #[arg(long = "storage.tsdb.retention.time", value_name = "DURATION", default_value = "15d", value_parser = duration)]
+    pub(crate) retention: ConfigDuration,
+
+    /// When an acknowledged write is on disk for good.
+    #[arg(long = "storage.tsdb.wal-sync", value_name = "WHEN", value_enum, default_value_t = WalSync::Interval)]
+    pub(crate) wal_sync: WalSync,
+
+    /// Address of the API.
+    #[arg(long = "web.listen-address", value_name = "HOST:PORT", default_value = "127.0.0.1:9090")]
+    pub(crate) web_listen: SocketAddr,
+
+    /// URL under which people reach this server; links in alerts start with it. Default: the listen address.
+    #[arg(long = "web.external-url", value_name = "URL")]
+    pub(crate) external_url: Option<String>,
+
+    /// Allow reload and shutdown through HTTP (/-/reload, /-/quit).
+    #[arg(long = "web.enable-lifecycle")]
+    pub(crate) enable_lifecycle: bool,
+
+    /// Address for OTLP over gRPC.
+    #[arg(long = "otlp.grpc.listen-address", value_name = "HOST:PORT", default_value = "127.0.0.1:4317")]
+    pub(crate) otlp_grpc_listen: SocketAddr,
+
+    /// Address for OTLP over HTTP.
+    #[arg(long = "otlp.http.listen-address", value_name = "HOST:PORT", default_value = "127.0.0.1:4318")]
+    pub(crate) otlp_http_listen: SocketAddr,
+
+    /// Folder that plugins are loaded from: NAME.wasm is the plugin NAME.
+    #[arg(long = "plugins.dir", value_name = "DIR", default_value = "plugins")]
+    pub(crate) plugins_dir: PathBuf,
+
+    /// How far an instant query looks back for a sample.
+    #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) lookback: ConfigDuration,
+
+    /// Longest time a query may take.
+    #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub(crate) query_timeout: ConfigDuration,
+
+    /// Most queries that run at once; more wait.
+    #[arg(long = "query.max-concurrency", value_name = "COUNT", default_value_t = 20)]
+    pub(crate) query_concurrency: usize,
+
+    /// Most samples a query may hold in memory.
+    #[arg(long = "query.max-samples", value_name = "COUNT", default_value_t = 50_000_000)]
+    pub(crate) query_samples: u64,
+
+    /// Least severe lines to log.
+    #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
+    pub(crate) log_level: LogLevel,
+
+    /// How lines are written to standard error.
+    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Logfmt)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WalSync {
+    /// Before it is acknowledged: nothing acknowledged is ever lost.
+    Always,
+    /// Within a second: a power cut may lose the last second, a crash of the process loses nothing.
+    Interval,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// One line of text.
+    Logfmt,
+    /// One JSON object.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check files without starting anything.
+    #[command(subcommand)]
+    Check(Check),
+    /// Look at plugins and try them.
+    #[command(subcommand)]
+    Plugin(Plugin),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Check {
+    /// Say what the server would say of this configuration file, and fail where it would not start.
+    Config {
+        /// The file.
+        file: PathBuf,
+        /// Where plugins named without a path are looked for.
+        #[arg(long = "plugins.dir", value_name = "DIR", default_value = "plugins")]
+        plugins_dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plugin {
+    /// Show what a plugin is: kinds, version, what it imports and what it would like to be granted.
+    Inspect {
+        /// A .wasm file: a component, or a core module that carries its component type.
+        file: PathBuf,
+    },
+    /// Start a plugin, call it once and print what it yields.
+    Run {
+        /// A .wasm file.
+        file: PathBuf,
+        /// Its configuration, as JSON.
+        #[arg(long, value_name = "JSON", default_value = "{}")]
+        config: String,
+        /// Grant a directory: PATH, PATH:read, PATH:write or PATH:stat. May be repeated.
+        #[arg(long = "grant-files", value_name = "PATH[:MODE]")]
+        grant_files: Vec<String>,
+        /// Grant HTTP to SCHEME://HOST:PORT or HOST:PORT. May be repeated.
+        #[arg(long = "grant-http", value_name = "HOST:PORT")]
+        grant_http: Vec<String>,
+    },
+}
+
+fn duration(text: &str) -> Result<ConfigDuration, model::DurationError> {
+    model::parse_duration(text).map(ConfigDuration)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}
