@@ -1,1 +1,14 @@
-//! Being written.
+//! What is scraped, how often, and what becomes of the answers.
+//!
+//! * A **job** ([`config::ScrapeConfig`]) says how targets are scraped. [`config::GlobalConfig`] has the
+//!   defaults.
+//! * **Discovery** finds label sets, in [`TargetGroup`]s. [`relabel`] rewrites or drops them, and what is left
+//!   is a [`Target`].
+
+pub mod config;
+mod error;
+pub mod relabel;
+mod target;
+
+pub use error::Error;
+pub use target::{ADDRESS, Resolved, Target, TargetGroup};
