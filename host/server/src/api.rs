@@ -1,0 +1,156 @@
+//! The HTTP API: Prometheus' under `/api/v1`, Tempo's for traces, and what operators need.
+//!
+//! Handlers read parameters, call one part of the server and write its answer; what they share is the envelope
+//! ([`envelope`]), the parameters ([`params`]) and how values are written ([`value`]).
+
+mod alerts;
+pub(crate) mod envelope;
+mod lifecycle;
+mod params;
+mod query;
+mod series;
+mod status;
+mod targets;
+mod traces;
+pub(crate) mod value;
+mod write;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::HeaderValue;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, extract::MatchedPath};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::CorsLayer;
+use tracing::Instrument as _;
+
+use self::envelope::{ApiError, ErrorKind};
+use crate::app::App;
+use crate::otlp;
+
+/// Bodies of the API, compressed; a remote-write request is a few megabytes at most.
+const BODY_BYTES_MAX: usize = 32 << 20;
+
+/// Everything that is served at the web address.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let api = Router::new()
+        .route("/query", get(query::instant).post(query::instant))
+        .route("/query_range", get(query::range).post(query::range))
+        .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
+        .route("/format_query", get(query::format).post(query::format))
+        .route("/series", get(series::series).post(series::series))
+        .route("/labels", get(series::labels).post(series::labels))
+        .route("/label/{name}/values", get(series::label_values))
+        .route("/metadata", get(series::metadata))
+        .route("/rules", get(alerts::rules))
+        .route("/alerts", get(alerts::alerts))
+        .route("/targets", get(targets::targets))
+        .route("/plugins", get(targets::plugins))
+        .route("/write", post(write::remote_write))
+        .route("/status/buildinfo", get(status::build_info))
+        .route("/status/runtimeinfo", get(status::runtime_info))
+        .route("/status/config", get(status::config))
+        .route("/status/flags", get(status::flags))
+        .route("/status/tsdb", get(status::tsdb))
+        .fallback(async || ApiError::new(ErrorKind::NotFound, "no such endpoint"));
+    let otlp_metrics =
+        Router::new().route("/api/v1/otlp/v1/metrics", post(otlp::http::metrics)).with_state(Arc::clone(&app.otlp));
+    let tempo = Router::new()
+        .route("/api/echo", get(async || "echo"))
+        .route("/api/traces/{id}", get(traces::by_id))
+        .route("/api/v2/traces/{id}", get(traces::by_id_v2))
+        .route("/api/search", get(traces::search))
+        .route("/api/search/tags", get(traces::tags))
+        .route("/api/search/tag/{tag}/values", get(traces::tag_values))
+        .route("/api/status/buildinfo", get(status::tempo_build_info));
+    let data = Router::new()
+        .nest("/api/v1", api)
+        .merge(tempo)
+        .layer(middleware::from_fn_with_state(Arc::clone(app), require_ready));
+    Router::new()
+        .route("/", get(status::index))
+        .route("/metrics", get(status::metrics))
+        .route("/-/healthy", get(lifecycle::healthy).head(lifecycle::healthy))
+        .route("/-/ready", get(lifecycle::ready).head(lifecycle::ready))
+        .route("/-/reload", post(lifecycle::reload).put(lifecycle::reload))
+        .route("/-/quit", post(lifecycle::quit).put(lifecycle::quit))
+        .merge(data)
+        .with_state(Arc::clone(app))
+        .merge(otlp_metrics)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(app.http_metrics.clone(), observe))
+        .layer(CompressionLayer::new())
+        .layer(CorsLayer::permissive())
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
+/// Until storage has been replayed there is nothing to ask.
+async fn require_ready(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if app.is_ready() {
+        next.run(request).await
+    } else {
+        ApiError::new(ErrorKind::Unavailable, "the server is starting or stopping").into_response()
+    }
+}
+
+/// A handler that panics is our mistake; it costs its own request.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a request handler panicked");
+    ApiError::new(ErrorKind::Internal, "the request failed inside the server; its log says more").into_response()
+}
+
+/// Requests by handler and status.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpMetrics {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+}
+
+impl HttpMetrics {
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let requests = IntCounterVec::new(
+            Opts::new("stormglass_http_requests_total", "HTTP requests by handler and status code."),
+            &["handler", "code"],
+        )?;
+        let duration = HistogramVec::new(
+            HistogramOpts::new("stormglass_http_request_duration_seconds", "Time to answer HTTP requests."),
+            &["handler"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(duration.clone()))?;
+        Ok(Self { requests, duration })
+    }
+}
+
+/// Counts each request and traces it. The route, not the path, names it, so that the names are few.
+async fn observe(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
+    let handler =
+        request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!(
+        target: "stormglass",
+        "http request",
+        otel.name = format!("{} {handler}", request.method()),
+        otel.kind = "server",
+        http.request.method = %request.method(),
+        http.route = handler,
+        url.path = request.uri().path(),
+        http.response.status_code = tracing::field::Empty,
+        otel.status_code = tracing::field::Empty,
+    );
+    let started = std::time::Instant::now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    metrics.requests.with_label_values(&[handler.as_str(), status.as_str()]).inc();
+    metrics.duration.with_label_values(&[&handler]).observe(started.elapsed().as_secs_f64());
+    response.headers_mut().entry("x-content-type-options").or_insert(HeaderValue::from_static("nosniff"));
+    response
+}

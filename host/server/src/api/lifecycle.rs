@@ -1,0 +1,48 @@
+//! Health, readiness, reload and shutdown, as Prometheus has them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::app::App;
+
+pub(super) async fn healthy() -> &'static str {
+    "Stormglass is Healthy.\n"
+}
+
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
+    if app.is_ready() {
+        "Stormglass is Ready.\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response()
+    }
+}
+
+pub(super) async fn reload(State(app): State<Arc<App>>) -> Response {
+    if let Some(refusal) = refuse(&app) {
+        return refusal;
+    }
+    match app.reload().await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {error:#}\n")).into_response()
+        }
+    }
+}
+
+pub(super) async fn quit(State(app): State<Arc<App>>) -> Response {
+    if let Some(refusal) = refuse(&app) {
+        return refusal;
+    }
+    app.stop();
+    "Requesting termination... Goodbye!\n".into_response()
+}
+
+fn refuse(app: &App) -> Option<Response> {
+    (!app.args.enable_lifecycle).then(|| {
+        (StatusCode::FORBIDDEN, "Lifecycle API is not enabled: start the server with --web.enable-lifecycle\n")
+            .into_response()
+    })
+}

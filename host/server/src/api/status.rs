@@ -1,0 +1,145 @@
+//! What the server is, how it was started and what it holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use prometheus::{Encoder as _, TextEncoder};
+use serde::Serialize;
+
+use super::envelope::{ApiResult, Success, json};
+use crate::app::App;
+
+/// The Prometheus whose API this one follows; clients choose features by it.
+const COMPATIBLE_VERSION: &str = "3.14.0";
+
+/// What `/api/v1/status/buildinfo` and Grafana's health check read.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BuildInfo {
+    /// The version of Prometheus that the API is compatible with.
+    version: &'static str,
+    revision: &'static str,
+    branch: &'static str,
+    build_user: &'static str,
+    build_date: &'static str,
+    go_version: &'static str,
+    application: &'static str,
+    /// Our own version.
+    application_version: &'static str,
+}
+
+pub(super) async fn build_info() -> ApiResult<impl Serialize> {
+    Ok(Success::new(BuildInfo {
+        version: COMPATIBLE_VERSION,
+        revision: "",
+        branch: "",
+        build_user: "",
+        build_date: "",
+        go_version: "",
+        application: "stormglass",
+        application_version: env!("CARGO_PKG_VERSION"),
+    }))
+}
+
+/// The same for Tempo's data source, which reads it without an envelope.
+pub(super) async fn tempo_build_info() -> Response {
+    #[derive(Serialize)]
+    struct TempoBuildInfo {
+        version: &'static str,
+        revision: &'static str,
+    }
+    json(StatusCode::OK, &TempoBuildInfo { version: "2.6.0", revision: "" })
+}
+
+pub(super) async fn runtime_info(State(app): State<Arc<App>>) -> ApiResult<impl Serialize> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct RuntimeInfo {
+        start_time: String,
+        #[serde(rename = "CWD")]
+        cwd: String,
+        hostname: String,
+        server_time: String,
+        reload_config_success: bool,
+        last_config_time: String,
+        corruption_count: u64,
+        goroutine_count: usize,
+        #[serde(rename = "GOMAXPROCS")]
+        gomaxprocs: usize,
+        #[serde(rename = "GOMEMLIMIT")]
+        gomemlimit: i64,
+        #[serde(rename = "GOGC")]
+        gogc: &'static str,
+        #[serde(rename = "GODEBUG")]
+        godebug: &'static str,
+        storage_retention: String,
+    }
+    let reload = app.last_reload();
+    Ok(Success::new(RuntimeInfo {
+        start_time: rfc3339(app.started),
+        cwd: std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default(),
+        hostname: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
+        server_time: rfc3339(std::time::SystemTime::now()),
+        reload_config_success: reload.success,
+        last_config_time: rfc3339(reload.at),
+        corruption_count: 0,
+        goroutine_count: tokio::runtime::Handle::current().metrics().num_alive_tasks(),
+        gomaxprocs: std::thread::available_parallelism().map_or(1, Into::into),
+        gomemlimit: i64::MAX,
+        gogc: "",
+        godebug: "",
+        storage_retention: model::format_duration(app.args.retention.0),
+    }))
+}
+
+fn rfc3339(at: std::time::SystemTime) -> String {
+    chrono::DateTime::<chrono::Utc>::from(at).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+pub(super) async fn config(State(app): State<Arc<App>>) -> ApiResult<impl Serialize> {
+    #[derive(Serialize)]
+    struct Yaml {
+        yaml: String,
+    }
+    Ok(Success::new(Yaml { yaml: app.config().text.clone() }))
+}
+
+pub(super) async fn flags(State(app): State<Arc<App>>) -> ApiResult<BTreeMap<&'static str, String>> {
+    let args = &app.args;
+    let flags = [
+        ("config.file", args.config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+        ("log.format", format!("{:?}", args.log_format).to_lowercase()),
+        ("log.level", format!("{:?}", args.log_level).to_lowercase()),
+        ("otlp.grpc.listen-address", args.otlp_grpc_listen.to_string()),
+        ("otlp.http.listen-address", args.otlp_http_listen.to_string()),
+        ("plugins.dir", args.plugins_dir.display().to_string()),
+        ("query.lookback-delta", model::format_duration(args.lookback.0)),
+        ("query.max-concurrency", args.query_concurrency.to_string()),
+        ("query.max-samples", args.query_samples.to_string()),
+        ("query.timeout", model::format_duration(args.query_timeout.0)),
+        ("storage.tsdb.path", args.storage_path.display().to_string()),
+        ("storage.tsdb.retention.time", model::format_duration(args.retention.0)),
+        ("storage.tsdb.wal-sync", format!("{:?}", args.wal_sync).to_lowercase()),
+        ("web.enable-lifecycle", args.enable_lifecycle.to_string()),
+        ("web.external-url", args.external_url.clone().unwrap_or_default()),
+        ("web.listen-address", args.web_listen.to_string()),
+    ];
+    Ok(Success::new(flags.into()))
+}
+
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    app.refresh_gauges();
+    let mut text = Vec::new();
+    match TextEncoder::new().encode(&app.registry.gather(), &mut text) {
+        Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Until there is a user interface, a page that says where things are.
+pub(super) async fn index() -> Html<&'static str> {
+    Html(include_str!("index.html"))
+}

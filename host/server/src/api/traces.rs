@@ -1,0 +1,167 @@
+//! Tempo's query API: a trace by its id, and search.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use formats::otlp;
+use formats::otlp::traces::IdEncoding;
+use model::Timestamp;
+use model::span::{Span, TraceId};
+use serde::Serialize;
+use traces::{SearchRequest, TagScope, TimeRange, TraceError, TraceStore, TraceSummary};
+use url::form_urlencoded;
+
+use super::envelope::json;
+use crate::app::App;
+
+const PROTOBUF: &str = "application/protobuf";
+
+/// An error as Tempo gives it: a status and a line of text.
+struct Failure(StatusCode, String);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, self.1).into_response()
+    }
+}
+
+impl From<TraceError> for Failure {
+    fn from(error: TraceError) -> Self {
+        let status = if error.is_request_error() { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
+        Self(status, error.to_string())
+    }
+}
+
+/// Runs something that reads the store on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    app: Arc<App>,
+    work: impl FnOnce(&TraceStore) -> Result<T, TraceError> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(move || work(&app.spans.store))
+        .await
+        .map_err(|error| Failure(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
+        .map_err(Failure::from)
+}
+
+/// The spans of a trace; 404 where there are none.
+async fn find(app: Arc<App>, id: &str, query: Option<&str>) -> Result<Vec<Span>, Failure> {
+    let id: TraceId = id.parse().map_err(|error| Failure(StatusCode::BAD_REQUEST, format!("invalid trace id: {error}")))?;
+    let range = range(query)?;
+    let spans = blocking(app, move |store| store.trace(id, range)).await?;
+    if spans.is_empty() {
+        return Err(Failure(StatusCode::NOT_FOUND, "trace not found".to_owned()));
+    }
+    Ok(spans)
+}
+
+/// `start` and `end`, in seconds.
+fn range(query: Option<&str>) -> Result<Option<TimeRange>, Failure> {
+    let (mut start, mut end) = (None, None);
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        let slot = match &*name {
+            "start" => &mut start,
+            "end" => &mut end,
+            _ => continue,
+        };
+        let seconds: f64 = value
+            .parse()
+            .map_err(|_| Failure(StatusCode::BAD_REQUEST, format!("invalid {name}: {value:?} is not a number of seconds")))?;
+        *slot = Some(Timestamp::from_secs_f64(seconds));
+    }
+    if start.is_none() && end.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(TimeRange { start: start.unwrap_or(Timestamp::MIN), end: end.unwrap_or(Timestamp::MAX) }))
+}
+
+fn wants_protobuf(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains(PROTOBUF))
+}
+
+pub(super) async fn by_id(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    match find(app, &id, query.as_deref()).await {
+        Err(failure) => failure.into_response(),
+        Ok(spans) if wants_protobuf(&headers) => {
+            ([(header::CONTENT_TYPE, PROTOBUF)], otlp::traces::encode_protobuf(&spans)).into_response()
+        }
+        Ok(spans) => json(StatusCode::OK, &otlp::traces::encode_json(&spans, IdEncoding::Base64)),
+    }
+}
+
+/// Version 2 wraps the trace, so that a partial one can say so; ours are whole.
+pub(super) async fn by_id_v2(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    #[derive(Serialize)]
+    struct Whole<T> {
+        trace: T,
+        status: &'static str,
+    }
+    match find(app, &id, query.as_deref()).await {
+        Err(failure) => failure.into_response(),
+        Ok(spans) if wants_protobuf(&headers) => {
+            let body = otlp::traces::encode_trace_by_id_response(&spans);
+            ([(header::CONTENT_TYPE, PROTOBUF)], body).into_response()
+        }
+        Ok(spans) => {
+            let trace = otlp::traces::encode_json(&spans, IdEncoding::Base64);
+            json(StatusCode::OK, &Whole { trace, status: "COMPLETE" })
+        }
+    }
+}
+
+pub(super) async fn search(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+    #[derive(Serialize)]
+    struct Found {
+        traces: Vec<TraceSummary>,
+        metrics: Metrics,
+    }
+    /// Grafana shows what a search cost; this counts what it gave.
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Metrics {
+        inspected_traces: usize,
+    }
+    let query = query.unwrap_or_default();
+    let request = match SearchRequest::from_params(form_urlencoded::parse(query.as_bytes())) {
+        Ok(request) => request,
+        Err(error) => return Failure::from(error).into_response(),
+    };
+    match blocking(app, move |store| store.search(&request)).await {
+        Ok(traces) => {
+            let metrics = Metrics { inspected_traces: traces.len() };
+            json(StatusCode::OK, &Found { traces, metrics })
+        }
+        Err(failure) => failure.into_response(),
+    }
+}
+
+pub(super) async fn tags(State(app): State<Arc<App>>) -> Response {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Tags {
+        tag_names: Vec<String>,
+    }
+    let tag_names = app.spans.store.tag_names(TagScope::All).into_iter().collect();
+    json(StatusCode::OK, &Tags { tag_names })
+}
+
+pub(super) async fn tag_values(State(app): State<Arc<App>>, Path(tag): Path<String>) -> Response {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Values {
+        tag_values: Vec<String>,
+    }
+    let tag_values = app.spans.store.tag_values(&tag).into_iter().map(|value| value.value).collect();
+    json(StatusCode::OK, &Values { tag_values })
+}
