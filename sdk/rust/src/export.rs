@@ -42,7 +42,13 @@ macro_rules! export {
                 }
             }
 
+            // The names of the exports are no symbols that a native linker takes, and natively there is nobody to
+            // call them. There the impls are only type-checked, and the plugin counts as used.
+            #[cfg(target_arch = "wasm32")]
             $crate::bindings::base::export_base!(Exports with_types_in $crate::bindings::base);
+            #[cfg(not(target_arch = "wasm32"))]
+            const _: fn(::std::string::String) -> ::std::result::Result<(), $crate::glue::PluginError> =
+                <Exports as $crate::bindings::base::exports::stormglass::plugin::lifecycle::Guest>::init;
             $($crate::__export_kind!($kind);)+
         };
     };
@@ -63,6 +69,7 @@ macro_rules! __export_kind {
                 SLOT.with(|slot| $crate::glue::call(slot, |plugin| $crate::glue::collect(plugin, deadline_ms)))
             }
         }
+        #[cfg(target_arch = "wasm32")]
         $crate::bindings::collector::export_collector!(Exports with_types_in $crate::bindings::collector);
     };
     (Discoverer) => {
@@ -71,6 +78,7 @@ macro_rules! __export_kind {
                 SLOT.with(|slot| $crate::glue::call(slot, $crate::Discoverer::poll))
             }
         }
+        #[cfg(target_arch = "wasm32")]
         $crate::bindings::discoverer::export_discoverer!(Exports with_types_in $crate::bindings::discoverer);
     };
     (Receiver) => {
@@ -83,6 +91,7 @@ macro_rules! __export_kind {
                 })
             }
         }
+        #[cfg(target_arch = "wasm32")]
         $crate::bindings::receiver::export_receiver!(Exports with_types_in $crate::bindings::receiver);
     };
     (Detector) => {
@@ -91,6 +100,7 @@ macro_rules! __export_kind {
                 SLOT.with(|slot| $crate::glue::call(slot, |plugin| $crate::Detector::detect(plugin, &job)))
             }
         }
+        #[cfg(target_arch = "wasm32")]
         $crate::bindings::detector::export_detector!(Exports with_types_in $crate::bindings::detector);
     };
 }
