@@ -1,1 +1,41 @@
-//! Being written.
+//! The WebAssembly host: plugins are loaded, described, given what the configuration grants them, and called.
+//!
+//! * A **plugin** is a component, or a core module that carries component type information. Its [`Kind`]s are read off
+//!   its exports; its imports are all that it could ever do. [`Host::inspect`] shows both.
+//! * A [`PluginConfig`] is one use of a plugin, with its own configuration, [`Grants`] and [`Limits`].
+//!   [`Host::start`] makes it an [`Instance`]: one store, entered by one call at a time.
+//! * Every **call** goes through one function (`call::call`) that sets the deadline and the limits, and sorts what went
+//!   wrong into a [`FailureKind`]. A guest that spins, allocates, recurses, traps, lies about lengths or floods the log
+//!   costs its own call; the next one gets a new store.
+//! * Every **import** asks one module (`grants`) before it touches anything outside.
+//!
+//! Answers come as this crate's own types: nothing of wasmtime is in its interface. Whoever asks maps them to its own.
+
+mod bindings;
+mod cache;
+mod call;
+mod component;
+mod config;
+mod engine;
+mod error;
+mod grants;
+mod host;
+mod imports;
+mod instance;
+mod kinds;
+mod limits;
+mod metrics;
+mod state;
+
+pub use config::{DetectConfig, PluginConfig};
+pub use error::{CallError, FailureKind, Operation, PluginError};
+pub use grants::{FileGrant, FileMode, Grants, HttpGrant};
+pub use host::{Host, HostOptions, Inspection};
+pub use instance::Instance;
+pub use kinds::collector::{Batch, BatchExemplar, HistogramSample, Payload};
+pub use kinds::detector::{Job, Scores};
+pub use kinds::discoverer::{Snapshot, Target, TargetGroup};
+pub use kinds::lifecycle::{Info, Wish};
+pub use kinds::receiver::{Alert, AlertStatus, Notification};
+pub use kinds::{Kind, Label};
+pub use limits::{ByteSize, Limits};

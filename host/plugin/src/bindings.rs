@@ -1,0 +1,23 @@
+//! What `wit/0.1.0` says, as Rust. Generated; the modules under `imports/` and `kinds/` are its only users.
+//!
+//! One world of all kinds, so that each type exists once. A component is never held to that world as a whole: every
+//! interface is looked up by itself among its exports, and so may be missing.
+#![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+
+wasmtime::component::bindgen!({
+    inline: r#"
+        package stormglass:every;
+
+        world kind {
+            include stormglass:plugin/base@0.1.0;
+            export stormglass:plugin/collector@0.1.0;
+            export stormglass:plugin/discoverer@0.1.0;
+            export stormglass:plugin/receiver@0.1.0;
+            export stormglass:plugin/detector@0.1.0;
+        }
+    "#,
+    path: "../../wit/0.1.0",
+    world: "stormglass:every/kind",
+    imports: { default: async | trappable },
+    exports: { default: async },
+});

@@ -1,0 +1,165 @@
+//! The one way into a guest. Every call, `describe` and `init` included, goes through [`call`].
+//!
+//! It sets the deadline and the limits, starts the call's counters anew, and sorts what went wrong into a
+//! [`FailureKind`]. After a failure that [loses the guest](Failure::lost_guest), the store must not be entered again.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wasmtime::{Store, Trap};
+
+use crate::bindings::stormglass::types::types::PluginError as GuestError;
+use crate::error::{FailureKind, Operation};
+use crate::limits::{LOG_LINE_BYTES_MAX, Limits};
+use crate::state::{CallState, State, TooManyHostCalls};
+
+/// Something to do in a guest.
+pub(crate) trait Call: Send {
+    /// What it is called.
+    const OPERATION: Operation;
+    /// What the guest answers.
+    type Raw: Send;
+    /// What is left of it when it has been checked.
+    type Answer;
+
+    /// Enters the guest.
+    fn run(self, store: &mut Store<State>) -> impl Future<Output = wasmtime::Result<Self::Raw>> + Send;
+
+    /// Checks the guest's answer.
+    fn check(raw: Self::Raw, limits: &Limits) -> Result<Self::Answer, Refusal>;
+}
+
+/// An answer that is none.
+pub(crate) struct Refusal {
+    pub(crate) kind: FailureKind,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    /// An answer that contradicts itself or is too large.
+    pub(crate) fn output(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Output, message: message.into() }
+    }
+}
+
+impl From<GuestError> for Refusal {
+    fn from(error: GuestError) -> Self {
+        let retry_after = error.retry_after_ms.map(Duration::from_millis);
+        Self { kind: FailureKind::Plugin { retryable: error.retryable, retry_after }, message: error.message }
+    }
+}
+
+/// A call that did not succeed.
+pub(crate) struct Failure {
+    pub(crate) operation: Operation,
+    pub(crate) kind: FailureKind,
+    pub(crate) message: String,
+    pub(crate) stderr: String,
+    /// Whether the guest may have been left half way through something, so that its store must not be entered again.
+    pub(crate) lost_guest: bool,
+}
+
+/// Calls the guest, for at most `time`.
+pub(crate) async fn call<C: Call>(store: &mut Store<State>, time: Duration, call: C) -> Result<C::Answer, Failure> {
+    let started = Instant::now();
+    let deadline = started + time;
+    let payload_bytes_max = store.data().tenant.limits.payload.bytes();
+    store.data_mut().call = CallState::until(deadline);
+    store.data_mut().memory.refused = false;
+    store.data().stderr.clear();
+    store.set_epoch_deadline(1);
+    store.set_hostcall_fuel(payload_bytes_max);
+
+    // The epoch stops a guest that computes, the timeout one that waits for the host.
+    let mut lost_guest = true;
+    let answer = match tokio::time::timeout_at(deadline, call.run(store)).await {
+        Ok(Ok(raw)) => {
+            lost_guest = false;
+            C::check(raw, &store.data().tenant.limits)
+        }
+        Ok(Err(error)) => Err(classify(&error, store.data())),
+        Err(_) => Err(Refusal { kind: FailureKind::Deadline, message: String::new() }),
+    };
+
+    let state = store.data();
+    let tenant = &state.tenant;
+    let answer = answer.map_err(|refusal| {
+        let Refusal { kind, mut message } = refusal;
+        let (kind, message) = match (kind, &state.call.denied) {
+            (FailureKind::Deadline, _) => {
+                (FailureKind::Deadline, format!("took longer than {}", model::format_duration(time)))
+            }
+            (FailureKind::Plugin { .. } | FailureKind::Trap, Some(denied)) => {
+                (FailureKind::Denied, if message.contains(denied) { message } else { format!("{message} ({denied})") })
+            }
+            (kind, _) => {
+                message.truncate(message.floor_char_boundary(LOG_LINE_BYTES_MAX));
+                (kind, message)
+            }
+        };
+        Failure { operation: C::OPERATION, kind, message, stderr: state.stderr.take(), lost_guest }
+    });
+
+    let outcome = answer.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");
+    tenant.metrics.observe(&tenant.name, C::OPERATION, outcome, started.elapsed());
+    let memory = i64::try_from(state.memory.used).unwrap_or(i64::MAX);
+    tenant.metrics.memory.with_label_values(&[&*tenant.name]).set(memory);
+    let dropped = state.call.log_lines_dropped;
+    if dropped > 0 {
+        tenant.metrics.log_lines_dropped.with_label_values(&[&*tenant.name]).inc_by(dropped);
+    }
+    answer
+}
+
+/// Of which kind an error out of wasmtime is.
+fn classify(error: &wasmtime::Error, state: &State) -> Refusal {
+    let refusal = |kind, message: String| Refusal { kind, message };
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return match trap {
+            Trap::Interrupt => refusal(FailureKind::Deadline, String::new()),
+            _ if state.memory.refused => refusal(
+                FailureKind::Memory,
+                format!("needs more than {} of memory ({trap}); raise limits.memory to allow more", state.tenant.limits.memory),
+            ),
+            Trap::StringOutOfBounds
+            | Trap::ListOutOfBounds
+            | Trap::InvalidDiscriminant
+            | Trap::InvalidChar
+            | Trap::UnalignedPointer
+            | Trap::CannotEnterComponent
+            | Trap::CannotLeaveComponent => refusal(FailureKind::Abi, trap.to_string()),
+            _ => refusal(FailureKind::Trap, innermost(error)),
+        };
+    }
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        return refusal(FailureKind::Trap, format!("exited with status {}", exit.0));
+    }
+    if let Some(too_many) = error.downcast_ref::<TooManyHostCalls>() {
+        return refusal(FailureKind::Denied, too_many.to_string());
+    }
+    if state.memory.refused {
+        return refusal(FailureKind::Memory, format!("{error:#}"));
+    }
+    let text = format!("{error:#}");
+    // wasmtime keeps the type of this error to itself.
+    if text.contains("fuel allocated for hostcalls has been exhausted") {
+        let limit = state.tenant.limits.payload;
+        return refusal(FailureKind::Output, format!("more than {limit} at once; raise limits.payload to allow more"));
+    }
+    // What is left comes from reading the guest's answer: lengths that lie, text that is no UTF-8.
+    refusal(FailureKind::Abi, text)
+}
+
+/// The trap and the functions it happened in, on one line.
+fn innermost(error: &wasmtime::Error) -> String {
+    let mut text = error.root_cause().to_string();
+    if let Some(trace) = error.downcast_ref::<wasmtime::WasmBacktrace>() {
+        let names: Vec<&str> = trace.frames().iter().filter_map(|frame| frame.func_name()).take(3).collect();
+        if !names.is_empty() {
+            text.push_str(" in ");
+            text.push_str(&names.join(" < "));
+        }
+    }
+    text
+}

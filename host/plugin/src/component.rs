@@ -1,0 +1,201 @@
+//! From a file's bytes to a component that is ready to be instantiated, and what can be read off it without running it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use crate::bindings::exports::stormglass::plugin as exports;
+use crate::cache::Cache;
+use crate::error::PluginError;
+use crate::kinds::Kind;
+use crate::metrics::Metrics;
+use crate::state::State;
+
+/// A compiled component and what it is.
+pub(crate) struct Loaded {
+    /// SHA-256 of the file, in hexadecimal.
+    pub(crate) digest: String,
+    /// Size of the file in bytes.
+    pub(crate) size: u64,
+    /// Whether the file was a core module and was wrapped here.
+    pub(crate) is_core_module: bool,
+    /// The interfaces it imports: its capabilities.
+    pub(crate) imports: Vec<String>,
+    /// The interfaces it exports.
+    pub(crate) exports: Vec<String>,
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) interfaces: Interfaces,
+}
+
+/// Where the exports are that the host knows.
+pub(crate) struct Interfaces {
+    pub(crate) meta: exports::meta::GuestIndices,
+    pub(crate) lifecycle: exports::lifecycle::GuestIndices,
+    pub(crate) collector: Option<exports::collector::GuestIndices>,
+    pub(crate) discoverer: Option<exports::discoverer::GuestIndices>,
+    pub(crate) receiver: Option<exports::receiver::GuestIndices>,
+    pub(crate) detector: Option<exports::detector::GuestIndices>,
+}
+
+impl Interfaces {
+    /// The kinds that the component is of.
+    pub(crate) fn kinds(&self) -> Vec<Kind> {
+        [
+            (Kind::Collector, self.collector.is_some()),
+            (Kind::Discoverer, self.discoverer.is_some()),
+            (Kind::Receiver, self.receiver.is_some()),
+            (Kind::Detector, self.detector.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(kind, exported)| exported.then_some(kind))
+        .collect()
+    }
+}
+
+/// What loading needs.
+pub(crate) struct Loader {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<State>,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Loader {
+    /// Compiles the file's bytes, or takes the compiled form from the cache. Uses a core for seconds.
+    pub(crate) fn load(&self, plugin: &str, bytes: &[u8], digest: String) -> Result<Loaded, PluginError> {
+        let invalid = |message: String| PluginError::Invalid { plugin: plugin.to_owned(), message };
+        let form = Form::of(bytes).ok_or_else(|| invalid("the file does not begin as WebAssembly does".to_owned()))?;
+        let component = match self.cache.as_ref().and_then(|cache| cache.load(&self.engine, &digest)) {
+            Some(component) => component,
+            None => {
+                let wrapped = match form {
+                    Form::Component => Cow::Borrowed(bytes),
+                    Form::CoreModule => Cow::Owned(wrap(bytes).map_err(invalid)?),
+                };
+                let started = Instant::now();
+                let component =
+                    Component::new(&self.engine, &wrapped).map_err(|error| invalid(format!("{error:#}")))?;
+                self.metrics.compile.observe(started.elapsed().as_secs_f64());
+                if let Some(cache) = &self.cache {
+                    cache.store(&digest, &component);
+                }
+                component
+            }
+        };
+
+        let component_type = component.component_type();
+        let names = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect::<Vec<_>>();
+        // Interfaces of types alone give no capability.
+        let imports = names(
+            &mut component_type.imports(&self.engine).map(|(name, _)| name).filter(|name| !is_types_only(name)),
+        );
+        let exports = names(&mut component_type.exports(&self.engine).map(|(name, _)| name));
+        let pre = self.linker.instantiate_pre(&component).map_err(|error| {
+            let missing: Vec<String> = imports.iter().filter(|name| !is_offered(name)).cloned().collect();
+            if missing.is_empty() {
+                invalid(format!("{error:#}"))
+            } else {
+                PluginError::MissingImports { plugin: plugin.to_owned(), imports: missing }
+            }
+        })?;
+        let interfaces = interfaces(plugin, &pre, &exports, form)?;
+        Ok(Loaded {
+            digest,
+            size: bytes.len() as u64,
+            is_core_module: matches!(form, Form::CoreModule),
+            imports,
+            exports,
+            pre,
+            interfaces,
+        })
+    }
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// What the eight bytes at a file's beginning say.
+#[derive(Clone, Copy)]
+enum Form {
+    CoreModule,
+    Component,
+}
+
+impl Form {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes.get(..8)? {
+            [0, b'a', b's', b'm', 1, 0, 0, 0] => Some(Self::CoreModule),
+            [0, b'a', b's', b'm', 0x0d, 0, 1, 0] => Some(Self::Component),
+            _ => None,
+        }
+    }
+}
+
+/// Makes a component of a core module that carries component type information, as toolchains without WASI make them.
+fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
+    let mut encoder = wit_component::ComponentEncoder::default();
+    encoder
+        .validate(true)
+        .module(module)
+        .and_then(wit_component::ComponentEncoder::encode)
+        .map_err(|error| format!("the core module cannot be made a component: {error:#}"))
+}
+
+fn interfaces(
+    plugin: &str,
+    pre: &InstancePre<State>,
+    exported: &[String],
+    form: Form,
+) -> Result<Interfaces, PluginError> {
+    let has = |interface: &str| exported.iter().any(|name| is_ours(name, "stormglass:plugin", interface));
+    let not_a_plugin = |missing| PluginError::NotAPlugin { plugin: plugin.to_owned(), missing };
+    if !has("meta") {
+        return Err(not_a_plugin(match form {
+            Form::CoreModule => "stormglass:plugin/meta@0.1 (a core module must carry component type information)",
+            Form::Component => "stormglass:plugin/meta@0.1",
+        }));
+    }
+    if !has("lifecycle") {
+        return Err(not_a_plugin("stormglass:plugin/lifecycle@0.1"));
+    }
+    // An interface of the right name and another shape is an error, not an absence.
+    let abi = |error: wasmtime::Error| PluginError::Invalid {
+        plugin: plugin.to_owned(),
+        message: format!("its exports do not fit the interfaces: {error:#}"),
+    };
+    let interfaces = Interfaces {
+        meta: exports::meta::GuestIndices::new(pre).map_err(abi)?,
+        lifecycle: exports::lifecycle::GuestIndices::new(pre).map_err(abi)?,
+        collector: has("collector").then(|| exports::collector::GuestIndices::new(pre)).transpose().map_err(abi)?,
+        discoverer: has("discoverer").then(|| exports::discoverer::GuestIndices::new(pre)).transpose().map_err(abi)?,
+        receiver: has("receiver").then(|| exports::receiver::GuestIndices::new(pre)).transpose().map_err(abi)?,
+        detector: has("detector").then(|| exports::detector::GuestIndices::new(pre)).transpose().map_err(abi)?,
+    };
+    if interfaces.kinds().is_empty() {
+        return Err(not_a_plugin("any kind: collector, discoverer, receiver or detector of stormglass:plugin@0.1"));
+    }
+    Ok(interfaces)
+}
+
+/// Whether `name` is `package/interface` in a version that this host speaks. Patch releases only add.
+fn is_ours(name: &str, package: &str, interface: &str) -> bool {
+    let Some((path, version)) = name.split_once('@') else { return false };
+    version.starts_with("0.1.") && path.split_once('/') == Some((package, interface))
+}
+
+/// Whether the linker has the interface; for telling which import is at fault.
+fn is_offered(name: &str) -> bool {
+    const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+    let ours = ["log", "clock", "http", "files"].iter().any(|interface| is_ours(name, "stormglass:host", interface));
+    ours || (WASI.iter().any(|prefix| name.starts_with(prefix)) && name.contains("@0.2."))
+}
+
+fn is_types_only(name: &str) -> bool {
+    is_ours(name, "stormglass:types", "types")
+}

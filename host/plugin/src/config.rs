@@ -1,0 +1,174 @@
+//! One entry of `plugins:` in the configuration: which plugin, how often, with what, and what it may reach.
+//!
+//! A value that deserialises is valid: names, grants and limits are checked while they are read, so that an error
+//! carries its position in the file. Only the plugin's own `config` waits for the plugin's schema.
+
+use std::time::Duration;
+
+use model::ConfigDuration;
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::grants::Grants;
+use crate::limits::Limits;
+
+/// One configured plugin.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PluginConfig {
+    /// Names this use of the plugin: the job label of what it yields. Unique in a configuration.
+    pub name: String,
+    /// The file: its stem in the plugin directory, or a path.
+    pub plugin: String,
+    /// How often a collector collects, a discoverer looks and a detector scores.
+    pub interval: ConfigDuration,
+    /// What the plugin itself is configured with; an object by the plugin's own schema.
+    pub config: serde_json::Value,
+    /// What it may reach.
+    pub grants: Grants,
+    /// What it may use.
+    pub limits: Limits,
+    /// What a detector scores; none for other kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detect: Option<DetectConfig>,
+}
+
+/// What a detector is run over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectConfig {
+    /// A PromQL expression that yields an instant vector.
+    pub expr: String,
+    /// How far back its values are shown to the detector.
+    #[serde(default = "default_range")]
+    pub range: ConfigDuration,
+    /// The distance of those values.
+    #[serde(default = "default_step")]
+    pub step: ConfigDuration,
+}
+
+fn default_interval() -> ConfigDuration {
+    ConfigDuration(Duration::from_secs(15))
+}
+
+fn default_range() -> ConfigDuration {
+    ConfigDuration(Duration::from_secs(3600))
+}
+
+fn default_step() -> ConfigDuration {
+    ConfigDuration(Duration::from_secs(15))
+}
+
+fn empty_object() -> serde_json::Value {
+    serde_json::Value::Object(serde_json::Map::new())
+}
+
+/// A plugin's configuration as it is written, before it is checked as a whole.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename = "PluginConfig")]
+struct Written {
+    name: String,
+    plugin: String,
+    #[serde(default = "default_interval")]
+    interval: ConfigDuration,
+    #[serde(default = "empty_object")]
+    config: serde_json::Value,
+    #[serde(default)]
+    grants: Grants,
+    #[serde(default = "standard_limits")]
+    limits: Limits,
+    #[serde(default)]
+    detect: Option<DetectConfig>,
+}
+
+fn standard_limits() -> Limits {
+    Limits::STANDARD
+}
+
+impl<'de> Deserialize<'de> for PluginConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Written { name, plugin, interval, config, grants, limits, detect } = Written::deserialize(deserializer)?;
+        let config = Self { name, plugin, interval, config, grants, limits, detect };
+        config.check().map_err(de::Error::custom)?;
+        Ok(config)
+    }
+}
+
+impl PluginConfig {
+    /// A plugin with the default limits and interval, no configuration and no grants, named after its file.
+    pub fn of(plugin: &str) -> Self {
+        let stem = std::path::Path::new(plugin).file_stem().and_then(|stem| stem.to_str()).unwrap_or(plugin);
+        Self {
+            name: stem.to_owned(),
+            plugin: plugin.to_owned(),
+            interval: default_interval(),
+            config: empty_object(),
+            grants: Grants::default(),
+            limits: Limits::STANDARD,
+            detect: None,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.name.is_empty() {
+            return Err("name: must not be empty".to_owned());
+        }
+        if self.plugin.is_empty() {
+            return Err("plugin: must not be empty".to_owned());
+        }
+        if self.interval.0.is_zero() {
+            return Err("interval: must be longer than 0s".to_owned());
+        }
+        if !self.config.is_object() {
+            return Err("config: must be a map of keys and values".to_owned());
+        }
+        if let Some(detect) = &self.detect {
+            if detect.expr.is_empty() {
+                return Err("detect.expr: must not be empty".to_owned());
+            }
+            if detect.step.0.is_zero() || detect.range.0 < detect.step.0 {
+                return Err("detect: step must be longer than 0s and not longer than range".to_owned());
+            }
+        }
+        self.limits.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(yaml: &str, expected: &Expect) {
+        let shown = match serde_saphyr::from_str::<PluginConfig>(yaml) {
+            Ok(config) => serde_json::to_string(&config).unwrap(),
+            Err(error) => error.to_string(),
+        };
+        expected.assert_eq(&shown);
+    }
+
+    #[test]
+    fn everything_but_the_names_has_a_default() {
+        check("{name: host, plugin: host-metrics}", &expect![[""]]);
+    }
+
+    #[test]
+    fn a_whole_entry_is_read() {
+        check(
+            "name: host\nplugin: ./x.wasm\ninterval: 1m\nconfig: {a: [1]}\n\
+             grants:\n  files: [{path: /proc, mode: read}]\n  http: ['https://a.b', 'c:80']\n\
+             limits: {memory: 32MiB, deadline: 1s}\ndetect: {expr: up}\n",
+            &expect![[""]],
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        check("{name: a, plugin: b, colour: red}", &expect![[""]]);
+        check("{name: '', plugin: b}", &expect![[""]]);
+        check("{name: a, plugin: b, limits: {memory: lots}}", &expect![[""]]);
+        check("{name: a, plugin: b, limits: {deadline: 0}}", &expect![[""]]);
+        check("{name: a, plugin: b, grants: {files: [{path: proc, mode: read}]}}", &expect![[""]]);
+        check("{name: a, plugin: b, grants: {files: [{path: /proc, mode: write}]}}", &expect![[""]]);
+        check("{name: a, plugin: b, grants: {http: ['*:80']}}", &expect![[""]]);
+    }
+}

@@ -1,0 +1,255 @@
+//! The host: loads plugins, looks into them, and starts them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::cache::Cache;
+use crate::call::Failure;
+use crate::component::{Loaded, Loader, digest};
+use crate::config::PluginConfig;
+use crate::engine;
+use crate::error::{CallError, PluginError};
+use crate::grants::Grants;
+use crate::imports::http::Client;
+use crate::instance::{Guest, Instance, describe};
+use crate::kinds::Kind;
+use crate::kinds::lifecycle::Info;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::state::Tenant;
+
+/// What a [`Host`] is made with.
+pub struct HostOptions<'a> {
+    /// Where plugins are looked for by name. Need not exist.
+    pub plugins_dir: PathBuf,
+    /// Where compiled plugins are kept: a folder of its own, made with mode 0700. None keeps nothing.
+    pub cache_dir: Option<PathBuf>,
+    /// Where the host's metrics go.
+    pub registry: &'a prometheus::Registry,
+}
+
+/// Loads, inspects and starts plugins.
+pub struct Host {
+    plugins_dir: PathBuf,
+    loader: Arc<Loader>,
+    client: Client,
+    metrics: Arc<Metrics>,
+    /// What is loaded, by digest: two uses of one plugin share its code.
+    loaded: Arc<Mutex<HashMap<String, Weak<Loaded>>>>,
+    /// One compilation at a time: each already uses all cores, and takes memory by the hundred megabytes.
+    compiling: Arc<tokio::sync::Semaphore>,
+}
+
+/// What can be known of a plugin without granting it anything.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// SHA-256 of the file, in hexadecimal.
+    pub digest: String,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Whether it is a core module, which the host made a component of.
+    pub is_core_module: bool,
+    /// The kinds it is of.
+    pub kinds: Vec<Kind>,
+    /// The interfaces it imports: all that it could ever do, each still subject to grants.
+    pub imports: Vec<String>,
+    /// The interfaces it exports.
+    pub exports: Vec<String>,
+    /// Who it says it is.
+    pub info: Info,
+}
+
+impl Host {
+    /// Makes a host. rustls needs a default crypto provider before this.
+    ///
+    /// # Errors
+    /// Where the engine, the HTTP client or the cache folder cannot be set up, or the registry has our metrics already.
+    pub fn new(options: HostOptions<'_>) -> Result<Arc<Self>, PluginError> {
+        let HostOptions { plugins_dir, cache_dir, registry } = options;
+        let engine = engine::start()?;
+        let linker = engine::linker(&engine)?;
+        let metrics = Arc::new(Metrics::register(registry)?);
+        let cache = cache_dir.map(|folder| Cache::open(&folder, &engine)).transpose()?;
+        Ok(Arc::new(Self {
+            plugins_dir,
+            loader: Arc::new(Loader { engine, linker, cache, metrics: Arc::clone(&metrics) }),
+            client: Client::new()?,
+            metrics,
+            loaded: Arc::default(),
+            compiling: Arc::new(tokio::sync::Semaphore::new(1)),
+        }))
+    }
+
+    /// Says what a plugin is: a file stem in the plugin directory, or a path.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being loaded, or [`PluginError::Call`] where it cannot describe itself.
+    pub async fn inspect(&self, plugin: &str) -> Result<Inspection, PluginError> {
+        let bytes = self.read(plugin, Limits::STANDARD.component.0).await?;
+        self.inspect_bytes(plugin, bytes).await
+    }
+
+    /// As [`inspect`](Self::inspect), for a plugin that is not in a file.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn inspect_bytes(&self, plugin: &str, bytes: Vec<u8>) -> Result<Inspection, PluginError> {
+        let loaded = self.load(plugin, bytes).await?;
+        let tenant = self.tenant(plugin, Grants::default(), Limits::STANDARD);
+        let info = described(&loaded, &tenant).await?;
+        Ok(Inspection {
+            digest: loaded.digest.clone(),
+            size: loaded.size,
+            is_core_module: loaded.is_core_module,
+            kinds: loaded.interfaces.kinds(),
+            imports: loaded.imports.clone(),
+            exports: loaded.exports.clone(),
+            info,
+        })
+    }
+
+    /// Starts a configured plugin: loads its file, asks who it is, checks its configuration by its own schema, and
+    /// initialises it.
+    ///
+    /// # Errors
+    /// Whatever fails of that. [`PluginError::Config`] names each key at fault.
+    pub async fn start(&self, config: PluginConfig) -> Result<Arc<Instance>, PluginError> {
+        let bytes = self.read(&config.plugin, config.limits.component.0).await?;
+        self.start_bytes(config, bytes).await
+    }
+
+    /// As [`start`](Self::start), for a plugin that is not in a file.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn start_bytes(&self, config: PluginConfig, bytes: Vec<u8>) -> Result<Arc<Instance>, PluginError> {
+        let loaded = self.load(&config.name, bytes).await?;
+        let tenant = self.tenant(&config.name, config.grants.clone(), config.limits.clone());
+        let info = described(&loaded, &tenant).await?;
+        check_config(&config, &info)?;
+        let config_json = config.config.to_string();
+        let guest = Guest::start(&loaded, &tenant, &config_json)
+            .await
+            .map_err(|failure| call_error(failure, &tenant, &info.version))?;
+        Ok(Arc::new(Instance::new(config, config_json, info, loaded, tenant, guest)))
+    }
+
+    fn tenant(&self, name: &str, grants: Grants, limits: Limits) -> Tenant {
+        Tenant {
+            name: Arc::from(name),
+            grants: Arc::new(grants),
+            limits: Arc::new(limits),
+            client: self.client.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
+    /// Reads a plugin's file, unless it is over the limit.
+    async fn read(&self, plugin: &str, max: u64) -> Result<Vec<u8>, PluginError> {
+        let (path, by_name) = if plugin.contains('/') || plugin.ends_with(".wasm") {
+            (PathBuf::from(plugin), false)
+        } else {
+            (self.plugins_dir.join(format!("{plugin}.wasm")), true)
+        };
+        let (plugin, dir) = (plugin.to_owned(), self.plugins_dir.clone());
+        blocking(move || {
+            let io = |source: std::io::Error| match source.kind() {
+                std::io::ErrorKind::NotFound if by_name => {
+                    PluginError::NotFound { plugin: plugin.clone(), available: stems(&dir), dir: dir.clone() }
+                }
+                _ => PluginError::Io { path: path.clone(), source },
+            };
+            let size = std::fs::metadata(&path).map_err(io)?.len();
+            if size > max {
+                return Err(PluginError::TooLarge { plugin, size, max });
+            }
+            std::fs::read(&path).map_err(io)
+        })
+        .await
+    }
+
+    /// Compiles a plugin, unless it is there already.
+    async fn load(&self, plugin: &str, bytes: Vec<u8>) -> Result<Arc<Loaded>, PluginError> {
+        let _turn = self.compiling.acquire().await.map_err(|error| PluginError::Host(error.to_string()))?;
+        let (loader, loaded) = (Arc::clone(&self.loader), Arc::clone(&self.loaded));
+        let plugin = plugin.to_owned();
+        blocking(move || {
+            let digest = digest(&bytes);
+            if let Some(present) = loaded.lock().get(&digest).and_then(Weak::upgrade) {
+                return Ok(present);
+            }
+            let new = Arc::new(loader.load(&plugin, &bytes, digest.clone())?);
+            let mut loaded = loaded.lock();
+            loaded.retain(|_, entry| entry.strong_count() > 0);
+            loaded.insert(digest, Arc::downgrade(&new));
+            Ok(new)
+        })
+        .await
+    }
+}
+
+/// Runs on the blocking pool. A panic there, as of a library that a broken file surprised, is an error here.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PluginError> + Send + 'static,
+) -> Result<T, PluginError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(PluginError::Host(format!("loading a plugin: {error}"))),
+    }
+}
+
+/// The names of the plugins in a folder.
+fn stems(dir: &Path) -> Vec<String> {
+    let mut stems: Vec<String> = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    stems.sort();
+    stems
+}
+
+async fn described(loaded: &Loaded, tenant: &Tenant) -> Result<Info, PluginError> {
+    describe(loaded, tenant).await.map_err(|failure| call_error(failure, tenant, "?").into())
+}
+
+fn call_error(failure: Failure, tenant: &Tenant, version: &str) -> Box<CallError> {
+    let Failure { operation, kind, message, stderr, .. } = failure;
+    let plugin = Arc::clone(&tenant.name);
+    Box::new(CallError { plugin, version: Arc::from(version), operation, kind, message, stderr })
+}
+
+/// Checks the configuration by the plugin's own schema.
+fn check_config(config: &PluginConfig, info: &Info) -> Result<(), PluginError> {
+    let schema_error = |message: String| PluginError::Schema { plugin: config.name.clone(), message };
+    let schema: serde_json::Value =
+        serde_json::from_str(&info.config_schema).map_err(|error| schema_error(error.to_string()))?;
+    let validator = jsonschema::validator_for(&schema).map_err(|error| schema_error(error.to_string()))?;
+    let problems: Vec<String> = validator
+        .iter_errors(&config.config)
+        .map(|error| format!("config{}: {error}", dotted(error.instance_path().as_str())))
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(PluginError::Config { plugin: config.name.clone(), problems }) }
+}
+
+/// A JSON pointer as people write a path of keys: `/a/0/b` becomes `.a[0].b`.
+fn dotted(pointer: &str) -> String {
+    pointer
+        .split('/')
+        .skip(1)
+        .map(|part| {
+            let part = part.replace("~1", "/").replace("~0", "~");
+            if part.bytes().all(|b| b.is_ascii_digit()) { format!("[{part}]") } else { format!(".{part}") }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! What guests may ask of the host. Each module translates one interface and asks [`grants`](crate::grants) before
+//! it touches anything.
+
+mod clock;
+mod files;
+pub(crate) mod http;
+mod log;
+pub(crate) mod stderr;

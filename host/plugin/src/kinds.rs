@@ -1,0 +1,57 @@
+//! The kinds of plugins. Each module has what is called, in plain Rust types, and checks what comes back.
+
+pub(crate) mod collector;
+pub(crate) mod detector;
+pub(crate) mod discoverer;
+pub(crate) mod lifecycle;
+pub(crate) mod receiver;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::bindings::stormglass::types::types;
+
+/// A kind of plugin. One plugin can be of several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Kind {
+    /// Yields samples at an interval.
+    Collector,
+    /// Finds scrape targets.
+    Discoverer,
+    /// Delivers groups of alerts.
+    Receiver,
+    /// Scores how unusual values are.
+    Detector,
+}
+
+impl Kind {
+    /// The interface's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Collector => "collector",
+            Self::Discoverer => "discoverer",
+            Self::Receiver => "receiver",
+            Self::Detector => "detector",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A label's name and value.
+pub type Label = (String, String);
+
+fn labels_in(labels: Vec<types::Label>) -> Vec<Label> {
+    labels.into_iter().map(|label| (label.name, label.value)).collect()
+}
+
+fn labels_out(labels: Vec<Label>) -> Vec<types::Label> {
+    labels.into_iter().map(|(name, value)| types::Label { name, value }).collect()
+}
