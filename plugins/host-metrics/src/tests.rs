@@ -121,10 +121,13 @@ fn check(part: &str, expected: Expect) {
 
 #[test]
 fn conntrack() {
-    check("conntrack", expect![[r#"
+    check(
+        "conntrack",
+        expect![[r#"
         node_nf_conntrack_entries 17
         node_nf_conntrack_entries_limit 65536
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
