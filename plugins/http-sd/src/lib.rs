@@ -1,1 +1,129 @@
-//! Being written.
+//! Scrape targets from an HTTP endpoint that speaks Prometheus' http_sd format: a JSON array of groups, each with
+//! `targets` (`host:port`) and optional `labels`. Behaves as `http_sd_configs` does, the label `__meta_url` included.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use stormglass_sdk::http::{Request, Response};
+use stormglass_sdk::{
+    ConfigDuration, Context, Discoverer, Error, Label, Plugin, Result, Snapshot, Target, TargetGroup, Wish,
+    discoverer,
+};
+
+/// How long a request may take where the configuration does not say.
+const DEFAULT_TIMEOUT: ConfigDuration = ConfigDuration(Duration::from_secs(10));
+
+/// The label by which relabelling can tell the endpoint.
+const META_URL: &str = "__meta_url";
+
+/// The `config:` of the plugin's entry.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The endpoint.
+    url: String,
+    /// Headers of every request, for authentication most of all.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default = "default_timeout")]
+    timeout: ConfigDuration,
+}
+
+fn default_timeout() -> ConfigDuration {
+    DEFAULT_TIMEOUT
+}
+
+/// The plugin.
+pub struct HttpSd {
+    url: String,
+    request: Request,
+}
+
+impl Plugin for HttpSd {
+    type Config = Config;
+
+    const CONFIG_SCHEMA: &'static str = r#"{
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["url"],
+        "properties": {
+            "url": {"type": "string", "pattern": "^https?://", "description": "Endpoint to ask."},
+            "headers": {
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "Headers of every request."
+            },
+            "timeout": {
+                "type": "string",
+                "pattern": "^([0-9]+(ms|[ywdhms]))+$",
+                "description": "How long a request may take; 10s if absent."
+            }
+        }
+    }"#;
+
+    const WISHES: &'static [Wish] =
+        &[Wish { capability: "http", target: "host and port of `url`", reason: "ask it for targets" }];
+
+    fn init(config: Config) -> Result<Self> {
+        let request =
+            Request::get(&config.url).header("Accept", "application/json").timeout(config.timeout.0);
+        let request =
+            config.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+        Ok(Self { url: config.url, request })
+    }
+}
+
+impl Discoverer for HttpSd {
+    fn poll(&mut self) -> Result<Snapshot> {
+        let response = self.request.send().context(format!("get {}", self.url))?;
+        read(&self.url, response).context(format!("get {}", self.url))
+    }
+}
+
+/// One element of the array.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Group {
+    #[serde(default)]
+    targets: Vec<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+/// Reads an endpoint's answer. A group's source is its place in the array.
+fn read(url: &str, response: Response) -> Result<Snapshot> {
+    let response = response.error_for_status()?;
+    if response.status != 200 {
+        return Err(Error::permanent(format!("server answered status {}, not 200", response.status)));
+    }
+    let content_type = response.header("Content-Type").unwrap_or_default();
+    if !is_json(content_type) {
+        return Err(Error::permanent(format!("content type is {content_type:?}, not application/json")));
+    }
+    let groups: Vec<Group> = response.json()?;
+    let group = |(index, group): (usize, Group)| TargetGroup {
+        source: format!("{url}:{index}"),
+        targets: group.targets.into_iter().map(Target::new).collect(),
+        labels: group
+            .labels
+            .into_iter()
+            .chain([(META_URL.to_owned(), url.to_owned())])
+            .map(|(name, value)| Label { name, value })
+            .collect(),
+    };
+    Ok(Snapshot::new(groups.into_iter().enumerate().map(group).collect()))
+}
+
+/// `application/json`, with no charset or the only one that JSON may have.
+fn is_json(content_type: &str) -> bool {
+    let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+    let parameters = parameters.trim().to_ascii_lowercase();
+    essence.trim().eq_ignore_ascii_case("application/json")
+        && matches!(parameters.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\"")
+}
+
+discoverer!(HttpSd);
+
+#[cfg(test)]
+mod tests;

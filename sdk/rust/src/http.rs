@@ -123,3 +123,6 @@ impl Response {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@
 #[doc(hidden)]
 pub mod bindings;
 pub mod clock;
+mod config;
 mod error;
 mod export;
 pub mod files;
@@ -46,11 +47,12 @@ mod plugin;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
+pub use config::{ConfigDuration, NoConfig};
 pub use error::{Context, Error, Result};
 pub use metrics::{Family, MetricKind, Metrics};
 pub use plugin::{
-    Alert, AlertStatus, Collector, Detector, Discoverer, Job, Label, NoConfig, Notification, Plugin,
-    Receiver, Scores, Snapshot, Target, TargetGroup, Wish,
+    Alert, AlertStatus, Collector, Detector, Discoverer, Job, Label, Notification, Plugin, Receiver, Scores,
+    Snapshot, Target, TargetGroup, Wish,
 };
 
 /// What the macros call; no part of the interface.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use crate::bindings::base::stormglass::types::types::Label;
@@ -21,7 +20,7 @@ use crate::{Metrics, Result};
 /// as the instance and is what all calls work on; there is one instance for each `plugins:` entry of the
 /// server's configuration. When a call traps, the server starts a new one.
 pub trait Plugin: Sized {
-    /// The `config:` of the entry; [`NoConfig`] where there is nothing to configure.
+    /// The `config:` of the entry; [`NoConfig`](crate::NoConfig) where there is nothing to configure.
     type Config: DeserializeOwned;
 
     /// JSON Schema (2020-12) of `Config`. The server refuses a configuration that does not match before the
@@ -45,11 +44,6 @@ pub struct Wish {
     /// What the plugin does with it.
     pub reason: &'static str,
 }
-
-/// The configuration of a plugin that has none: an object without keys.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NoConfig {}
 
 /// Yields samples at an interval, like a scrape target: the server adds job and instance labels, `up` and the
 /// `scrape_*` series, and ends the series that a collection no longer has.
