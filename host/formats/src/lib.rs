@@ -4,6 +4,7 @@
 //! * [`exposition`] is what targets answer to a scrape: Prometheus' text format and OpenMetrics. The parser
 //!   hands out one [`exposition::Entry`] at a time and builds labels only when asked.
 //! * [`remote_write`] is what Prometheus sends: snappy around protobuf, read without a copy.
+//! * [`otlp`] is what OpenTelemetry's exporters send: metrics, which become series, and traces.
 //! * A [`WriteRequest`] is what every pushed format becomes: series with their samples, and metadata.
 //! * [`decompress`] undoes HTTP's `Content-Encoding` within a limit.
 //!
@@ -14,6 +15,7 @@ mod compression;
 mod error;
 pub mod exposition;
 mod float;
+pub mod otlp;
 mod pairs;
 pub mod remote_write;
 mod wire;

@@ -1,0 +1,160 @@
+//! OTLP metrics, as series: names, labels and shapes as Prometheus' OTLP receiver makes them with its default
+//! strategy, `UnderscoreEscapingWithSuffixes`.
+//!
+//! | OTLP | becomes |
+//! |---|---|
+//! | gauge, sum that is not monotonic | one gauge |
+//! | monotonic sum | one counter, `…_total` |
+//! | histogram | a classic histogram: `…_bucket`, `…_sum`, `…_count` |
+//! | exponential histogram | a native histogram |
+//! | summary | `…{quantile="…"}`, `…_sum`, `…_count` |
+//! | resource | labels `job` and `instance`; the other attributes on `target_info` |
+//!
+//! Only cumulative temporality fits this model; delta points are rejected, counted and told of. A point flagged
+//! "no recorded value" becomes a stale marker. Start timestamps are not used yet.
+
+mod exponential;
+mod labels;
+mod names;
+mod points;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+
+use model::{Metadata, MetricKind};
+
+use super::{Encoding, proto};
+use crate::{DecodeError, Rejected, WriteRequest};
+use labels::Source;
+use names::Suffix;
+use points::SeriesWriter;
+
+/// Sent metrics, decoded and not yet translated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricsRequest(proto::ExportMetricsServiceRequest);
+
+/// What may differ from one installation to the next in how metrics are translated. Both are settings of
+/// Prometheus' `otlp` configuration, under these names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TranslateOptions {
+    /// Resource attributes that become labels of every series, besides being on `target_info`.
+    pub promote_resource_attributes: Vec<String>,
+    /// Whether every series is labelled with the name, version and attributes of its instrumentation scope
+    /// (`otel_scope_name`, `otel_scope_version`, `otel_scope_…`). Without it, the same metric from two scopes
+    /// of a process is one series.
+    pub promote_scope_metadata: bool,
+}
+
+/// Reads a request in either encoding.
+///
+/// # Errors
+/// [`DecodeError::Malformed`] where it is none.
+pub fn decode(encoding: Encoding, bytes: &[u8]) -> Result<MetricsRequest, DecodeError> {
+    super::decode(encoding, bytes).map(MetricsRequest)
+}
+
+/// Turns metrics into series. What is rejected is counted in data points.
+pub fn translate(request: &MetricsRequest, options: &TranslateOptions) -> (WriteRequest, Rejected) {
+    let mut translator = Translator {
+        options,
+        families: HashSet::new(),
+        write: WriteRequest::default(),
+        rejected: Rejected::default(),
+    };
+    for resource in &request.0.resource_metrics {
+        translator.resource(resource);
+    }
+    (translator.write, translator.rejected)
+}
+
+struct Translator<'a> {
+    options: &'a TranslateOptions,
+    /// The families whose metadata is written.
+    families: HashSet<String>,
+    write: WriteRequest,
+    rejected: Rejected,
+}
+
+impl Translator<'_> {
+    fn resource(&mut self, metrics: &proto::ResourceMetrics) {
+        let attributes = metrics.resource.as_ref().map_or(&[][..], |r| &r.attributes);
+        let mut source = Source::new(attributes, &self.options.promote_resource_attributes);
+        let mut latest_nanos = 0;
+        for scope in &metrics.scope_metrics {
+            let promoted = scope.scope.as_ref().filter(|_| self.options.promote_scope_metadata);
+            source.set_scope(promoted);
+            for metric in &scope.metrics {
+                latest_nanos = latest_nanos.max(self.metric(&source, metric));
+            }
+        }
+        if latest_nanos > 0
+            && let Some(series) = source.target_info(attributes, latest_nanos)
+        {
+            self.write.series.push(series);
+            self.declare(labels::TARGET_INFO, MetricKind::Gauge, "Target metadata", "");
+        }
+    }
+
+    /// Adds one metric's series and returns the time of its latest point, in nanoseconds.
+    fn metric(&mut self, source: &Source, metric: &proto::Metric) -> u64 {
+        let (kind, suffix, points_count, temporality) = shape(metric);
+        if points_count == 0 {
+            return 0;
+        }
+        if temporality.is_some_and(|t| t != CUMULATIVE) {
+            self.rejected.note(points_count as u64, || {
+                format!(
+                    "metric {:?}: only cumulative temporality is supported; \
+                     set the exporter's temporality preference to cumulative",
+                    metric.name
+                )
+            });
+            return 0;
+        }
+        let name = names::metric_name(&metric.name, &metric.unit, suffix);
+        if name.is_empty() {
+            self.rejected.note(points_count as u64, || {
+                format!("metric {:?}: no character of its name can stand in a metric name", metric.name)
+            });
+            return 0;
+        }
+        self.declare(&name, kind, &metric.description, &names::unit_name(&metric.unit));
+        let series = &mut self.write.series;
+        let mut writer = SeriesWriter { metric, name: &name, source, series, rejected: &mut self.rejected };
+        writer.write()
+    }
+
+    fn declare(&mut self, family: &str, kind: MetricKind, help: &str, unit: &str) {
+        if self.families.insert(family.to_owned()) {
+            let metadata = Metadata { kind, help: help.to_owned(), unit: unit.to_owned() };
+            self.write.metadata.push((family.to_owned(), metadata));
+        }
+    }
+}
+
+/// `AggregationTemporality.CUMULATIVE`.
+const CUMULATIVE: i32 = 2;
+
+/// What a metric is: its kind, how its name ends, how many points it has, and their temporality if any.
+fn shape(metric: &proto::Metric) -> (MetricKind, Suffix, usize, Option<i32>) {
+    if let Some(gauge) = &metric.gauge {
+        (MetricKind::Gauge, Suffix::Gauge, gauge.data_points.len(), None)
+    } else if let Some(sum) = &metric.sum {
+        let (kind, suffix) = if sum.is_monotonic {
+            (MetricKind::Counter, Suffix::Counter)
+        } else {
+            (MetricKind::Gauge, Suffix::Other)
+        };
+        (kind, suffix, sum.data_points.len(), Some(sum.aggregation_temporality))
+    } else if let Some(h) = &metric.histogram {
+        (MetricKind::Histogram, Suffix::Other, h.data_points.len(), Some(h.aggregation_temporality))
+    } else if let Some(h) = &metric.exponential_histogram {
+        (MetricKind::Histogram, Suffix::Other, h.data_points.len(), Some(h.aggregation_temporality))
+    } else if let Some(summary) = &metric.summary {
+        (MetricKind::Summary, Suffix::Other, summary.data_points.len(), None)
+    } else {
+        (MetricKind::Unknown, Suffix::Other, 0, None)
+    }
+}
