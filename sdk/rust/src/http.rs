@@ -29,6 +29,15 @@ pub fn post(url: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Result<R
     Request::post(url).header("Content-Type", content_type).body(body).send()
 }
 
+/// Scheme, host and port of a URL: as much of it as may stand in a message, since paths, queries and user parts
+/// often hold secrets.
+pub fn origin(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}")
+}
+
 impl Request {
     /// A request with this method and nothing else yet.
     pub fn new(method: &str, url: &str) -> Self {

@@ -48,3 +48,16 @@ fn without_a_host_everything_is_denied() {
     assert!(matches!(get("http://a"), Err(Error::Denied(_))));
     assert!(matches!(crate::files::read("/proc/stat"), Err(crate::files::Error::Denied(_))));
 }
+
+#[test]
+fn an_origin_holds_no_secret() {
+    for (url, expected) in [
+        ("https://hooks.example.com/services/T0/secret", "https://hooks.example.com"),
+        ("http://user:secret@h:8080?token=secret", "http://h:8080"),
+        ("http://user:sec@ret@[::1]:1#x", "http://[::1]:1"),
+        ("nonsense", "://nonsense"),
+        ("", "://"),
+    ] {
+        assert_eq!(origin(url), expected);
+    }
+}
