@@ -4,11 +4,16 @@
 //!   defaults.
 //! * **Discovery** finds label sets, in [`TargetGroup`]s. [`relabel`] rewrites or drops them, and what is left
 //!   is a [`Target`].
-
+mod columns;
 pub mod config;
 mod error;
+mod fetch;
+mod http;
+mod ingest;
 pub mod relabel;
 mod target;
 
+pub use columns::{ColumnExemplar, ColumnHistogram, Columns};
 pub use error::Error;
+pub use fetch::{Collect, Collected};
 pub use target::{ADDRESS, Resolved, Target, TargetGroup};

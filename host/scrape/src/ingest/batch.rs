@@ -1,0 +1,323 @@
+//! One answer on its way into one batch.
+
+use std::time::Duration;
+
+use formats::exposition::{self, Entry as Line};
+use model::{
+    AppendError, Appender, Exemplar, Histogram, Labels, LabelsBuilder, Sample, SeriesRef, Timestamp,
+};
+
+use super::cache::Cache;
+use super::{Rules, Tally};
+use crate::Error;
+use crate::columns::Columns;
+use crate::fetch::Fetched;
+use crate::relabel;
+
+/// Samples further ahead than this are refused, so that a target with a broken clock cannot keep a series
+/// from ever taking a sample again.
+const AHEAD_MAX: Duration = Duration::from_secs(10 * 60);
+/// Before the name of a label that a target's own label of the same name displaces.
+const EXPORTED_PREFIX: &str = "exported_";
+/// How much of a text a message quotes.
+const QUOTED_CHARS_MAX: usize = 50;
+
+pub(super) struct Batch<'a> {
+    cache: &'a mut Cache,
+    target: &'a Labels,
+    rules: &'a Rules,
+    appender: &'a mut dyn Appender,
+    at: Timestamp,
+    tally: &'a mut Tally,
+}
+
+#[derive(Clone, Copy)]
+enum Point<'a> {
+    Float(f64),
+    Histogram(&'a Histogram),
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(
+        cache: &'a mut Cache,
+        target: &'a Labels,
+        rules: &'a Rules,
+        appender: &'a mut dyn Appender,
+        at: Timestamp,
+        tally: &'a mut Tally,
+    ) -> Self {
+        cache.begin();
+        Self { cache, target, rules, appender, at, tally }
+    }
+
+    /// Appends everything. After an error the batch must be thrown away.
+    pub(super) fn append(mut self, fetched: Fetched) -> Result<(), Error> {
+        match fetched {
+            Fetched::Text { format, body } => {
+                exposition::parse(format, &body, &mut |line| self.append_line(line))?;
+            }
+            Fetched::Columns(columns) => self.append_columns(&columns)?,
+        }
+        // Counted to the end, so that the report says how many there were.
+        let limit = self.rules.limits.samples;
+        if limit > 0 && self.tally.kept > limit {
+            return Err(Error::Limit("sample limit exceeded".to_owned()));
+        }
+        self.cache.append_metadata(self.appender);
+        Ok(())
+    }
+
+    fn append_line(&mut self, line: Line<'_>) -> Result<(), Error> {
+        match line {
+            Line::Help { family, text } => self.cache.describe(&family, |m| replace(&mut m.help, &text)),
+            Line::Unit { family, unit } => self.cache.describe(&family, |m| replace(&mut m.unit, unit)),
+            Line::Kind { family, kind } => {
+                self.cache.describe(&family, |m| std::mem::replace(&mut m.kind, kind) != kind);
+            }
+            Line::Sample(sample) => {
+                let labels = || sample.labels().map_err(Error::Sample);
+                let series =
+                    self.append_point(sample.series, labels, sample.timestamp, Point::Float(sample.value))?;
+                if let (Some(series), Some(exemplar)) = (series, sample.exemplar) {
+                    let when = exemplar.timestamp.is_some();
+                    let otherwise = self.time_of(sample.timestamp);
+                    let exemplar = exemplar.to_exemplar(otherwise).map_err(Error::Sample)?;
+                    self.append_exemplar(sample.series, series, exemplar, when);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn append_columns(&mut self, columns: &Columns) -> Result<(), Error> {
+        columns.check()?;
+        for (family, metadata) in &columns.families {
+            self.cache.describe(family, |m| {
+                let changed = m != metadata;
+                m.clone_from(metadata);
+                changed
+            });
+        }
+        let mut key = String::new();
+        for series in 0..columns.series_count() {
+            write_key(&mut key, columns, series);
+            for (timestamp_ms, value) in columns.samples(series) {
+                let timestamp = timestamp_ms.map(Timestamp::from_millis);
+                self.append_point(&key, || labels_of(columns, series), timestamp, Point::Float(value))?;
+            }
+        }
+        for h in &columns.histograms {
+            let series = h.series as usize;
+            write_key(&mut key, columns, series);
+            let timestamp = h.timestamp_ms.map(Timestamp::from_millis);
+            let point = Point::Histogram(&h.histogram);
+            self.append_point(&key, || labels_of(columns, series), timestamp, point)?;
+        }
+        for e in &columns.exemplars {
+            write_key(&mut key, columns, e.series as usize);
+            let Some(series) = self.cache.get_mut(&key).filter(|e| e.live).and_then(|e| e.series) else {
+                continue;
+            };
+            let timestamp = e.timestamp_ms.map_or(self.at, Timestamp::from_millis);
+            let labels = Labels::from_pairs(e.labels.iter().map(|(n, v)| (n, v)));
+            let exemplar = Exemplar { labels, value: e.value, timestamp };
+            self.append_exemplar(&key, series, exemplar, e.timestamp_ms.is_some());
+        }
+        Ok(())
+    }
+
+    /// Appends one sample of the series that the answer names with `key`. `None` where it is not stored.
+    fn append_point(
+        &mut self,
+        key: &str,
+        labels: impl FnOnce() -> Result<Labels, Error>,
+        timestamp: Option<Timestamp>,
+        point: Point<'_>,
+    ) -> Result<Option<SeriesRef>, Error> {
+        self.tally.scraped += 1;
+        let own_time = timestamp.filter(|_| self.rules.honor_timestamps);
+        let at = own_time.unwrap_or(self.at);
+        let generation = self.cache.generation();
+        // The borrow checker does not see that a failed look-up borrows nothing; hence two look-ups, of which
+        // only a new series makes the second.
+        let known = self.cache.get_mut(key).is_some();
+        let (entry, first) = if known {
+            match self.cache.touch(key) {
+                Some(found) => found,
+                None => return Ok(None),
+            }
+        } else {
+            let labels = self.finish(&labels()?)?;
+            if labels.is_some() {
+                self.tally.series_added += 1;
+            }
+            (self.cache.insert(key, labels), true)
+        };
+        let Some(labels) = &entry.labels else { return Ok(None) };
+        self.tally.kept += 1;
+        if self.rules.limits.samples > 0 && self.tally.kept > self.rules.limits.samples {
+            return Ok(None);
+        }
+        entry.tracked = own_time.is_none() || self.rules.track_timestamps_staleness;
+        entry.histogram = matches!(point, Point::Histogram(_));
+        let appended = if own_time.is_none() && !first {
+            Err(AppendError::DuplicateTimestamp)
+        } else if at > self.at + AHEAD_MAX {
+            Err(AppendError::OutOfBounds)
+        } else {
+            match point {
+                Point::Float(value) => {
+                    self.appender.append(entry.series, labels, Sample { timestamp: at, value })
+                }
+                Point::Histogram(h) => match h.validate() {
+                    Ok(()) => self.appender.append_histogram(entry.series, labels, at, h),
+                    Err(e) => Err(AppendError::InvalidHistogram(e.to_string())),
+                },
+            }
+        };
+        match appended {
+            Ok(series) => {
+                entry.stored(series, generation);
+                self.tally.appended += 1;
+                Ok(Some(series))
+            }
+            Err(error) => {
+                self.tally.rejected.count(&error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Appends an exemplar, unless it is the one that the last answer had: without a time of its own (`timed`)
+    /// nothing tells storage that it is the same observation again.
+    fn append_exemplar(&mut self, key: &str, series: SeriesRef, exemplar: Exemplar, timed: bool) {
+        let Some(entry) = self.cache.get_mut(key) else { return };
+        if !timed {
+            let repeated = entry.exemplar.as_deref().is_some_and(|(labels, value)| {
+                *labels == exemplar.labels && value.to_bits() == exemplar.value.to_bits()
+            });
+            if repeated {
+                return;
+            }
+        }
+        match self.appender.append_exemplar(series, &exemplar) {
+            Ok(()) if !timed => entry.exemplar = Some(Box::new((exemplar.labels, exemplar.value))),
+            Ok(()) => {}
+            Err(_) => self.tally.rejected.exemplars += 1,
+        }
+    }
+
+    fn time_of(&self, timestamp: Option<Timestamp>) -> Timestamp {
+        timestamp.filter(|_| self.rules.honor_timestamps).unwrap_or(self.at)
+    }
+
+    /// The labels that a series gets in the end; `None` where relabelling drops it.
+    fn finish(&self, scraped: &Labels) -> Result<Option<Labels>, Error> {
+        let mut builder = scraped.to_builder();
+        self.merge(&mut builder);
+        if !relabel::process(&mut builder, &self.rules.metric_relabel_configs) {
+            return Ok(None);
+        }
+        let labels = builder.build();
+        if labels.is_empty() {
+            return Ok(None);
+        }
+        let Some(metric) = labels.metric_name() else {
+            return Err(Error::Sample(format!("missing metric name in {labels}")));
+        };
+        self.check_limits(metric, &labels)?;
+        Ok(Some(labels))
+    }
+
+    /// Adds the target's labels. Where the series has one of the same name, the series' wins if that is
+    /// honoured, and is otherwise kept under a name that is free.
+    fn merge(&self, builder: &mut LabelsBuilder) {
+        let mut displaced: Vec<(&str, String)> = Vec::new();
+        for (name, value) in self.target {
+            let own = builder.get(name).map(str::to_owned);
+            match own {
+                Some(_) if self.rules.honor_labels => continue,
+                Some(own) => displaced.push((name, own)),
+                None => {}
+            }
+            builder.set(name, value);
+        }
+        // Shorter names first, so that `a` takes `exported_a` before a displaced `exported_a` does.
+        displaced.sort_by_key(|(name, _)| name.len());
+        for (name, value) in displaced {
+            let mut free = format!("{EXPORTED_PREFIX}{name}");
+            while builder.get(&free).is_some() {
+                free.insert_str(0, EXPORTED_PREFIX);
+            }
+            builder.set(&free, &value);
+        }
+    }
+
+    fn check_limits(&self, metric: &str, labels: &Labels) -> Result<(), Error> {
+        let limits = &self.rules.limits;
+        let metric = quoted(metric);
+        let over = |length: usize, limit: u64| limit > 0 && length as u64 > limit;
+        let count = labels.count();
+        if over(count, limits.labels) {
+            let limit = limits.labels;
+            return Err(Error::Limit(format!(
+                "label_limit exceeded (metric: {metric}, number of labels: {count}, limit: {limit})"
+            )));
+        }
+        for (name, value) in labels {
+            if over(name.len(), limits.label_name_bytes) {
+                return Err(Error::Limit(format!(
+                    "label_name_length_limit exceeded (metric: {metric}, label name: {}, length: {}, limit: {})",
+                    quoted(name),
+                    name.len(),
+                    limits.label_name_bytes
+                )));
+            }
+            if over(value.len(), limits.label_value_bytes) {
+                return Err(Error::Limit(format!(
+                    "label_value_length_limit exceeded (metric: {metric}, label name: {}, value: {:?}, length: {}, limit: {})",
+                    quoted(name),
+                    quoted(value),
+                    value.len(),
+                    limits.label_value_bytes
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes that name a series of columns. They begin as no text exposition can, so that a collector may
+/// change between the two.
+fn write_key(key: &mut String, columns: &Columns, series: usize) {
+    key.clear();
+    for (name, value) in columns.labels(series) {
+        for text in [name, value] {
+            key.push('\0');
+            key.push_str(text);
+        }
+    }
+}
+
+fn labels_of(columns: &Columns, series: usize) -> Result<Labels, Error> {
+    let mut pairs: Vec<(&str, &str)> = columns.labels(series).collect();
+    pairs.sort_unstable();
+    Labels::from_sorted(&pairs)
+        .map_err(|_| Error::Columns(format!("series {series} has a label without a name, or one twice")))
+}
+
+/// Replaces a text of metadata; whether it changed.
+fn replace(text: &mut String, new: &str) -> bool {
+    let changed = text != new;
+    if changed {
+        new.clone_into(text);
+    }
+    changed
+}
+
+fn quoted(text: &str) -> &str {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
