@@ -1,1 +1,44 @@
-//! Being written.
+//! The storage engine: takes samples, keeps them, finds them again.
+//!
+//! The way of a sample:
+//!
+//! ```text
+//!  Appender ──commit──► WAL ──────► head ──────cut──────► block
+//!  a batch             durable     visible               immutable, mapped
+//! ```
+//!
+//! * A batch of samples ([`model::Appender`]) is written to the **write-ahead log** ([`wal`]) as one frame, and
+//!   only then applied to the **head**, where queries see it: all of it or none of it. Batches that are committed
+//!   at the same time share a write and a sync.
+//! * The head keeps each series as sealed **chunks** (some consecutive samples, encoded bit for bit) and one open
+//!   buffer. A **label index** (roaring bitmaps) finds series by [`model::Matcher`].
+//! * Once the head spans one and a half **block** ranges, [`Tsdb::maintain`] cuts the oldest range to a [`block`],
+//!   one immutable file with everything that a query needs, and writes a checkpoint of what is left, so that the
+//!   log stays short. Blocks past retention are removed whole.
+//! * [`Tsdb::select`] looks at head and blocks at one moment and gives [`SelectedSeries`], which decode their
+//!   samples when they are read.
+//!
+//! After a restart, however it came about, everything that was acknowledged is there again: see [`WalSync`] for
+//! what that means when the power fails. The file system and the clock are parameters ([`FileSystem`], [`Clock`]),
+//! so that tests can fail every write and stop at every step.
+//!
+//! Everything here is synchronous. Whoever owns a [`Tsdb`] calls [`Tsdb::maintain`] now and then from a thread of
+//! its own.
+
+pub mod block;
+mod chunk;
+mod clock;
+mod codec;
+mod db;
+mod error;
+mod fs;
+mod head;
+mod index;
+mod options;
+pub mod wal;
+
+pub use clock::{Clock, SystemClock};
+pub use db::{Cardinality, MaintenanceReport, Recovery, SelectedSeries, SeriesExemplars, Sink, Stats, Tsdb};
+pub use error::{Error, Result};
+pub use fs::{File, FileBytes, FileSystem, RealFileSystem};
+pub use options::{Options, WalSync};

@@ -1,0 +1,385 @@
+//! A block: everything of one time range, in one immutable file that is mapped into memory.
+//!
+//! # Format (version 1)
+//!
+//! Integers are little-endian, offsets count from the start of the file unless said otherwise. A *span* is a
+//! varint length and that many bytes. Series are numbered from 0 in the order of their labels; postings hold
+//! these numbers.
+//!
+//! ```text
+//! ┌───────────────────┬───────────┬────────────────┐
+//! │ magic "SGLASSBK" 8│ version 4 │ CRC32 of those │  header, 16 bytes
+//! ├───────────────────┴───────────┴────────────────┤
+//! │ chunks      per chunk: CRC32 4, data           │  read chunk by chunk, checked when read
+//! ├────────────────────────────────────────────────┤
+//! │ series      per series: labels span, chunk     │  chunk: description (crate::chunk), offset within
+//! │             count varint, chunks               │  the section varint, length varint; in time order
+//! │ offsets     u64 per series, within "series"    │
+//! │ postings    portable roaring bitmaps           │
+//! │ labels      see below                          │
+//! │ exemplars   see below                          │
+//! │ metadata    a metadata section of the log      │
+//! │ meta        range start, range end, min time,  │  i64 each; range is [start, end), min and max are those
+//! │             max time, series, chunks, samples, │  of samples and exemplars together; counts are u64
+//! │             exemplars                          │
+//! ├────────────────────────────────────────────────┤
+//! │ contents    per section: kind u32, CRC32 u32,  │  the CRC of "chunks" is 0: see there
+//! │             offset u64, length u64             │
+//! ├──────────────────┬──────────┬─────────┬────────┤
+//! │ offset of        │ sections │ CRC32 of│ magic  │  footer, 24 bytes; the CRC covers the contents and the
+//! │ contents 8       │        4 │       4 │      8 │  12 bytes before it
+//! └──────────────────┴──────────┴─────────┴────────┘
+//!
+//! labels      name count u32, offset of each name u32 (within the section), names in order:
+//!   name      name span, union posting (offset varint, length varint, within "postings"), value count u32,
+//!             offset of each value u32 (within the section), values in order
+//!   value     value span, posting (offset varint, length varint)
+//! exemplars   series count u32, per series: number u32, offset u32 (within the section), numbers increasing;
+//!   series    count varint, times, values and labels as in the log's exemplar section
+//! ```
+//!
+//! A block is written under a temporary name, synced, and only then given its own: a file with the extension
+//! `block` is whole. Damage is found by the checksums: all but the chunks are checked when the block is opened.
+//!
+//! | version | change |
+//! |---|---|
+//! | 1 | first |
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod index;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+use model::{Exemplar, Labels, Metadata};
+
+use crate::chunk::ChunkMeta;
+use crate::codec::{Malformed, Reader};
+use crate::error::{Error, IoContext, Result};
+use crate::fs::{FileBytes, FileSystem};
+use crate::wal::record::{self, Section};
+
+pub(crate) use index::BlockIndex;
+pub(crate) use writer::{BlockSeries, BlockWriter};
+
+/// The version that is written.
+pub const FORMAT_VERSION: u32 = 1;
+/// The oldest version that is read.
+pub const OLDEST_READABLE: u32 = 1;
+
+const MAGIC: &[u8; 8] = b"SGLASSBK";
+const HEADER_BYTES: usize = 16;
+const FOOTER_BYTES: usize = 24;
+const CONTENTS_ENTRY_BYTES: usize = 24;
+
+/// Sections, by the number that stands for them in the contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SectionKind {
+    Chunks = 1,
+    Series = 2,
+    Offsets = 3,
+    Postings = 4,
+    Labels = 5,
+    Exemplars = 6,
+    Metadata = 7,
+    Meta = 8,
+}
+
+/// How many sections a block of this version has.
+const SECTION_COUNT: usize = 8;
+
+/// What a block says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockMeta {
+    /// The range that it stands for: nothing older than the end is taken by the head any more.
+    pub(crate) range_start: i64,
+    pub(crate) range_end: i64,
+    /// Of all samples and exemplars.
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+    pub(crate) series_count: u64,
+    pub(crate) chunk_count: u64,
+    pub(crate) sample_count: u64,
+    pub(crate) exemplar_count: u64,
+}
+
+/// A chunk of a block: its description and where its data is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockChunk {
+    pub(crate) meta: ChunkMeta,
+    offset: u64,
+    len: u64,
+}
+
+/// Where a section is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    offset: usize,
+    len: usize,
+}
+
+/// A block, open for reading. Removing its file leaves it readable.
+pub(crate) struct Block {
+    path: PathBuf,
+    bytes: FileBytes,
+    meta: BlockMeta,
+    places: [Place; SECTION_COUNT],
+}
+
+impl BlockMeta {
+    fn encode(&self) -> Vec<u8> {
+        let times = [self.range_start, self.range_end, self.min_time, self.max_time].map(i64::cast_unsigned);
+        let counts = [self.series_count, self.chunk_count, self.sample_count, self.exemplar_count];
+        times.iter().chain(&counts).flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    fn decode(bytes: &[u8]) -> std::result::Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let mut time = || reader.u64().map(u64::cast_signed);
+        let (range_start, range_end, min_time, max_time) = (time()?, time()?, time()?, time()?);
+        Ok(Self {
+            range_start,
+            range_end,
+            min_time,
+            max_time,
+            series_count: reader.u64()?,
+            chunk_count: reader.u64()?,
+            sample_count: reader.u64()?,
+            exemplar_count: reader.u64()?,
+        })
+    }
+
+    pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {
+        self.min_time <= end && self.max_time >= start
+    }
+}
+
+impl Block {
+    /// Opens a block and checks everything but its chunks.
+    pub(crate) fn open(fs: &dyn FileSystem, path: &Path) -> Result<Self> {
+        let bytes = fs.map(path).at("map block", path)?;
+        let places = read_contents(path, &bytes)?;
+        let mut block = Self {
+            path: path.to_owned(),
+            bytes,
+            meta: BlockMeta {
+                range_start: 0,
+                range_end: 0,
+                min_time: 0,
+                max_time: 0,
+                series_count: 0,
+                chunk_count: 0,
+                sample_count: 0,
+                exemplar_count: 0,
+            },
+            places,
+        };
+        let meta = BlockMeta::decode(block.section(SectionKind::Meta));
+        block.meta = meta.map_err(|malformed| block.corrupt(SectionKind::Meta, malformed))?;
+        if block.section(SectionKind::Offsets).len() as u64 != block.meta.series_count.saturating_mul(8) {
+            let malformed = Malformed { at: 0, what: "as many offsets as series expected" };
+            return Err(block.corrupt(SectionKind::Offsets, malformed));
+        }
+        Ok(block)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) const fn meta(&self) -> &BlockMeta {
+        &self.meta
+    }
+
+    /// The size of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// The label index; its ids are the numbers of the series.
+    pub(crate) fn index(&self) -> BlockIndex<'_> {
+        BlockIndex::new(self)
+    }
+
+    fn place(&self, kind: SectionKind) -> Place {
+        self.places.get(kind as usize - 1).copied().unwrap_or_default()
+    }
+
+    fn section(&self, kind: SectionKind) -> &[u8] {
+        let place = self.place(kind);
+        self.bytes.get(place.offset..place.offset + place.len).unwrap_or_default()
+    }
+
+    /// An error at a position within a section.
+    fn corrupt(&self, kind: SectionKind, malformed: Malformed) -> Error {
+        let offset = self.place(kind).offset + malformed.at;
+        Error::corrupt(&self.path, offset as u64, format!("{kind:?}: {}", malformed.what))
+    }
+
+    /// Labels and chunks of the series of that number; only the chunks that overlap `[start, end]`.
+    pub(crate) fn series(&self, number: u32, start: i64, end: i64) -> Result<(Labels, Vec<BlockChunk>)> {
+        let read = || {
+            let mut reader = self.series_reader(number)?;
+            let span = reader.span()?;
+            let labels =
+                Labels::from_encoded(span).map_err(|_| reader.malformed("labels are not well-formed"))?;
+            Ok((labels, overlapping(&mut reader, start, end)?))
+        };
+        read().map_err(|malformed| self.corrupt(SectionKind::Series, malformed))
+    }
+
+    /// Whether the series of that number may have samples in `[start, end]`.
+    pub(crate) fn series_overlaps(&self, number: u32, start: i64, end: i64) -> Result<bool> {
+        let read = || {
+            let mut reader = self.series_reader(number)?;
+            reader.span()?;
+            Ok(!overlapping(&mut reader, start, end)?.is_empty())
+        };
+        read().map_err(|malformed| self.corrupt(SectionKind::Series, malformed))
+    }
+
+    fn series_reader(&self, number: u32) -> std::result::Result<Reader<'_>, Malformed> {
+        let mut offsets = Reader::new(self.section(SectionKind::Offsets));
+        offsets.take(number as usize * 8)?;
+        let offset = usize::try_from(offsets.u64()?).unwrap_or(usize::MAX);
+        let mut series = Reader::new(self.section(SectionKind::Series));
+        series.take(offset)?;
+        Ok(series)
+    }
+
+    /// The data of a chunk, checked.
+    pub(crate) fn chunk_data(&self, chunk: &BlockChunk) -> Result<&[u8]> {
+        let read = || {
+            let mut reader = Reader::new(self.section(SectionKind::Chunks));
+            reader.take(usize::try_from(chunk.offset).unwrap_or(usize::MAX))?;
+            let crc = reader.u32()?;
+            let data = reader.take(usize::try_from(chunk.len).unwrap_or(usize::MAX))?;
+            if crc32fast::hash(data) == crc {
+                Ok(data)
+            } else {
+                Err(reader.malformed("checksum of a chunk differs"))
+            }
+        };
+        read().map_err(|malformed| self.corrupt(SectionKind::Chunks, malformed))
+    }
+
+    /// Says where in the file a chunk could not be decoded.
+    pub(crate) fn corrupt_chunk(&self, chunk: &BlockChunk, malformed: Malformed) -> Error {
+        let at = usize::try_from(chunk.offset).unwrap_or(usize::MAX).saturating_add(4 + malformed.at);
+        self.corrupt(SectionKind::Chunks, Malformed { at, what: malformed.what })
+    }
+
+    /// The exemplars of every series that has any, by number of the series.
+    pub(crate) fn exemplars(&self, number: u32) -> Result<Vec<Exemplar>> {
+        let bytes = self.section(SectionKind::Exemplars);
+        let read = || -> std::result::Result<Vec<Exemplar>, Malformed> {
+            let count = Reader::new(bytes).u32()? as usize;
+            let entry = |at: usize| {
+                let mut reader = Reader::new(bytes);
+                reader.take(4 + at * 8)?;
+                Ok((reader.u32()?, reader.u32()?))
+            };
+            let (mut low, mut high) = (0, count);
+            while low < high {
+                let middle = low.midpoint(high);
+                let (found, offset) = entry(middle)?;
+                match found.cmp(&number) {
+                    std::cmp::Ordering::Less => low = middle + 1,
+                    std::cmp::Ordering::Greater => high = middle,
+                    std::cmp::Ordering::Equal => {
+                        let mut reader = Reader::new(bytes);
+                        reader.take(offset as usize)?;
+                        let count = reader.count(10)?;
+                        return record::exemplar_columns(&mut reader, count);
+                    }
+                }
+            }
+            Ok(Vec::new())
+        };
+        read().map_err(|malformed| self.corrupt(SectionKind::Exemplars, malformed))
+    }
+
+    /// What was known of metric families when the block was written.
+    pub(crate) fn metadata(&self) -> Result<Vec<(String, Metadata)>> {
+        let sections = record::decode(self.section(SectionKind::Metadata))
+            .map_err(|malformed| self.corrupt(SectionKind::Metadata, malformed))?;
+        Ok(sections
+            .into_iter()
+            .flat_map(|section| if let Section::Metadata(all) = section { all } else { Vec::new() })
+            .collect())
+    }
+}
+
+fn overlapping(
+    reader: &mut Reader<'_>,
+    start: i64,
+    end: i64,
+) -> std::result::Result<Vec<BlockChunk>, Malformed> {
+    // Each chunk takes at least six bytes here.
+    let count = reader.count(6)?;
+    let mut chunks = Vec::new();
+    for _ in 0..count {
+        let meta = ChunkMeta::decode(reader)?;
+        let (offset, len) = (reader.varint()?, reader.varint()?);
+        if meta.overlaps(start, end) {
+            chunks.push(BlockChunk { meta, offset, len });
+        }
+    }
+    Ok(chunks)
+}
+
+/// Checks header, footer, contents and every section but the chunks.
+fn read_contents(path: &Path, bytes: &[u8]) -> Result<[Place; SECTION_COUNT]> {
+    let corrupt = |offset: usize, what: &str| Error::corrupt(path, offset as u64, what);
+    let early = |malformed: Malformed| corrupt(malformed.at, malformed.what);
+    let mut header = Reader::new(bytes);
+    let magic = header.take(MAGIC.len()).map_err(early)?;
+    let version = header.u32().map_err(early)?;
+    let crc = header.u32().map_err(early)?;
+    let covered = bytes.get(..HEADER_BYTES - 4).unwrap_or_default();
+    if magic != MAGIC || crc32fast::hash(covered) != crc {
+        return Err(corrupt(0, "not the header of a block"));
+    }
+    if !(OLDEST_READABLE..=FORMAT_VERSION).contains(&version) {
+        return Err(Error::UnsupportedVersion {
+            path: path.to_owned(),
+            version,
+            oldest: OLDEST_READABLE,
+            newest: FORMAT_VERSION,
+        });
+    }
+    let footer_at = bytes.len().saturating_sub(FOOTER_BYTES);
+    let mut footer = Reader::new(bytes.get(footer_at..).unwrap_or_default());
+    let contents_at = usize::try_from(footer.u64().map_err(early)?).unwrap_or(usize::MAX);
+    let count = footer.u32().map_err(early)? as usize;
+    let crc = footer.u32().map_err(early)?;
+    let magic = footer.take(MAGIC.len()).map_err(early)?;
+    let covered = bytes.get(contents_at..footer_at + 12).unwrap_or_default();
+    if magic != MAGIC || crc32fast::hash(covered) != crc {
+        return Err(corrupt(footer_at, "not the footer of a block"));
+    }
+    if count != SECTION_COUNT || covered.len() != count * CONTENTS_ENTRY_BYTES + 12 {
+        return Err(corrupt(contents_at, "contents do not list the sections of this version"));
+    }
+    let mut places = [Place::default(); SECTION_COUNT];
+    let mut contents = Reader::new(covered);
+    for (number, place) in (1u32..).zip(&mut places) {
+        let kind = contents.u32().map_err(early)?;
+        let crc = contents.u32().map_err(early)?;
+        let offset = usize::try_from(contents.u64().map_err(early)?).unwrap_or(usize::MAX);
+        let len = usize::try_from(contents.u64().map_err(early)?).unwrap_or(usize::MAX);
+        let section = offset.checked_add(len).and_then(|end| bytes.get(offset..end));
+        let Some(section) = section.filter(|_| kind == number) else {
+            return Err(corrupt(contents_at, "a section is out of place"));
+        };
+        if kind != SectionKind::Chunks as u32 && crc32fast::hash(section) != crc {
+            return Err(corrupt(offset, "checksum of a section differs"));
+        }
+        *place = Place { offset, len };
+    }
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! Writing a block: chunks as they come, the rest at the end.
+
+use std::path::{Path, PathBuf};
+
+use model::{Exemplar, Labels, Metadata};
+use roaring::RoaringBitmap;
+
+use super::{BlockMeta, FORMAT_VERSION, MAGIC, SectionKind};
+use crate::chunk::ChunkMeta;
+use crate::codec::bytes::{put_span, put_varint};
+use crate::error::{Error, IoContext, Result};
+use crate::fs::{File, FileSystem};
+use crate::index::{MemoryIndex, Posting};
+use crate::wal::record;
+
+/// Chunks are handed to the file system in writes of about this size.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// Writes a block under a temporary name. Dropped before [`BlockWriter::finish`], it leaves only a temporary
+/// file, which the next start removes.
+pub(crate) struct BlockWriter<'a> {
+    fs: &'a dyn FileSystem,
+    path: PathBuf,
+    temporary: PathBuf,
+    file: Box<dyn File>,
+    /// Bytes of the file so far, those in `buffer` among them.
+    at: u64,
+    buffer: Vec<u8>,
+    meta: BlockMeta,
+    contents: Vec<u8>,
+    chunks_at: u64,
+    series: Vec<u8>,
+    offsets: Vec<u8>,
+    index: MemoryIndex,
+    exemplar_numbers: Vec<(u32, u32)>,
+    exemplars: Vec<u8>,
+}
+
+/// One series for a block.
+pub(crate) struct BlockSeries<'a> {
+    pub(crate) labels: &'a Labels,
+    /// In time order.
+    pub(crate) chunks: &'a [(ChunkMeta, &'a [u8])],
+    /// In time order.
+    pub(crate) exemplars: &'a [&'a Exemplar],
+}
+
+impl<'a> BlockWriter<'a> {
+    /// Begins the block `path`, which stands for `[range_start, range_end)`.
+    pub(crate) fn create(
+        fs: &'a dyn FileSystem,
+        path: &Path,
+        range_start: i64,
+        range_end: i64,
+    ) -> Result<Self> {
+        let temporary = path.with_extension("tmp");
+        let file = fs.append(&temporary).at("create block", &temporary)?;
+        // An earlier attempt may have left something under this name.
+        fs.truncate(&temporary, 0).at("empty block", &temporary)?;
+        let mut writer = Self {
+            fs,
+            path: path.to_owned(),
+            temporary,
+            file,
+            at: 0,
+            buffer: Vec::new(),
+            meta: BlockMeta {
+                range_start,
+                range_end,
+                min_time: i64::MAX,
+                max_time: i64::MIN,
+                series_count: 0,
+                chunk_count: 0,
+                sample_count: 0,
+                exemplar_count: 0,
+            },
+            contents: Vec::new(),
+            chunks_at: 0,
+            series: Vec::new(),
+            offsets: Vec::new(),
+            index: MemoryIndex::default(),
+            exemplar_numbers: Vec::new(),
+            exemplars: Vec::new(),
+        };
+        let mut header = MAGIC.to_vec();
+        header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
+        writer.write(&header)?;
+        writer.chunks_at = writer.at;
+        Ok(writer)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.buffer.extend_from_slice(bytes);
+        self.at += bytes.len() as u64;
+        if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.write_all(&self.buffer).at("write block", &self.temporary)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Adds a series. Series come in the order of their labels.
+    pub(crate) fn add(&mut self, series: &BlockSeries<'_>) -> Result<()> {
+        let number = u32::try_from(self.meta.series_count)
+            .map_err(|_| Error::SectionTooLarge { section: "series" })?;
+        self.meta.series_count += 1;
+        self.index.insert(number, series.labels);
+        self.offsets.extend_from_slice(&(self.series.len() as u64).to_le_bytes());
+        put_span(&mut self.series, series.labels.as_encoded());
+        put_varint(&mut self.series, series.chunks.len() as u64);
+        for (meta, data) in series.chunks {
+            meta.encode(&mut self.series);
+            put_varint(&mut self.series, self.at - self.chunks_at);
+            put_varint(&mut self.series, data.len() as u64);
+            self.write(&crc32fast::hash(data).to_le_bytes())?;
+            self.write(data)?;
+            self.meta.chunk_count += 1;
+            self.meta.sample_count += u64::from(meta.count);
+            self.saw(meta.min_time, meta.max_time);
+        }
+        if let (Some(first), Some(last)) = (series.exemplars.first(), series.exemplars.last()) {
+            self.saw(first.timestamp.millis(), last.timestamp.millis());
+            self.exemplar_numbers.push((number, offset_u32(self.exemplars.len(), "exemplars")?));
+            self.meta.exemplar_count += series.exemplars.len() as u64;
+            put_varint(&mut self.exemplars, series.exemplars.len() as u64);
+            record::put_exemplar_columns(&mut self.exemplars, series.exemplars);
+        }
+        Ok(())
+    }
+
+    fn saw(&mut self, first: i64, last: i64) {
+        self.meta.min_time = self.meta.min_time.min(first);
+        self.meta.max_time = self.meta.max_time.max(last);
+    }
+
+    /// Whether nothing has been added.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.meta.series_count == 0
+    }
+
+    /// Gives up: removes what has been written.
+    pub(crate) fn discard(self) -> Result<()> {
+        self.fs.remove(&self.temporary).at("remove block", &self.temporary)
+    }
+
+    fn section(&mut self, kind: SectionKind, bytes: &[u8]) -> Result<()> {
+        let offset = self.at;
+        self.write(bytes)?;
+        self.list(kind, crc32fast::hash(bytes), offset);
+        Ok(())
+    }
+
+    fn list(&mut self, kind: SectionKind, crc: u32, offset: u64) {
+        self.contents.extend_from_slice(&(kind as u32).to_le_bytes());
+        self.contents.extend_from_slice(&crc.to_le_bytes());
+        self.contents.extend_from_slice(&offset.to_le_bytes());
+        self.contents.extend_from_slice(&(self.at - offset).to_le_bytes());
+    }
+
+    /// Writes the rest, makes the block durable and gives it its name.
+    pub(crate) fn finish(mut self, metadata: &[(String, Metadata)]) -> Result<PathBuf> {
+        self.list(SectionKind::Chunks, 0, self.chunks_at);
+        let (series, offsets) = (std::mem::take(&mut self.series), std::mem::take(&mut self.offsets));
+        self.section(SectionKind::Series, &series)?;
+        self.section(SectionKind::Offsets, &offsets)?;
+        let (postings, labels) = encode_index(&self.index)?;
+        self.section(SectionKind::Postings, &postings)?;
+        self.section(SectionKind::Labels, &labels)?;
+        let exemplars = self.encode_exemplars()?;
+        self.section(SectionKind::Exemplars, &exemplars)?;
+        let mut families = Vec::new();
+        if !metadata.is_empty() {
+            record::put_metadata(&mut families, metadata.iter().map(|(family, m)| (family.as_str(), m)));
+        }
+        self.section(SectionKind::Metadata, &families)?;
+        let meta = self.meta.encode();
+        self.section(SectionKind::Meta, &meta)?;
+
+        let mut tail = std::mem::take(&mut self.contents);
+        let sections = (tail.len() / super::CONTENTS_ENTRY_BYTES) as u32;
+        tail.extend_from_slice(&self.at.to_le_bytes());
+        tail.extend_from_slice(&sections.to_le_bytes());
+        tail.extend_from_slice(&crc32fast::hash(&tail).to_le_bytes());
+        tail.extend_from_slice(MAGIC);
+        self.write(&tail)?;
+        self.flush()?;
+        self.file.sync().at("sync block", &self.temporary)?;
+        self.fs.rename(&self.temporary, &self.path).at("name block", &self.path)?;
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        self.fs.sync_dir(dir).at("sync directory", dir)?;
+        Ok(self.path)
+    }
+
+    fn encode_exemplars(&self) -> Result<Vec<u8>> {
+        let table_bytes = offset_u32(4 + self.exemplar_numbers.len() * 8, "exemplars")?;
+        let mut out = Vec::with_capacity(table_bytes as usize + self.exemplars.len());
+        out.extend_from_slice(&(self.exemplar_numbers.len() as u32).to_le_bytes());
+        for (number, offset) in &self.exemplar_numbers {
+            let offset =
+                offset.checked_add(table_bytes).ok_or(Error::SectionTooLarge { section: "exemplars" })?;
+            out.extend_from_slice(&number.to_le_bytes());
+            out.extend_from_slice(&offset.to_le_bytes());
+        }
+        out.extend_from_slice(&self.exemplars);
+        Ok(out)
+    }
+}
+
+fn offset_u32(offset: usize, section: &'static str) -> Result<u32> {
+    u32::try_from(offset).map_err(|_| Error::SectionTooLarge { section })
+}
+
+/// The sections "postings" and "labels".
+fn encode_index(index: &MemoryIndex) -> Result<(Vec<u8>, Vec<u8>)> {
+    let mut postings = Vec::new();
+    let mut names: Vec<_> = index.names().collect();
+    names.sort_unstable_by_key(|(name, _)| *name);
+    let mut labels = (names.len() as u32).to_le_bytes().to_vec();
+    let name_table = labels.len();
+    labels.resize(name_table + names.len() * 4, 0);
+    for (i, (name, entry)) in names.iter().enumerate() {
+        set_offset(&mut labels, name_table, i)?;
+        put_span(&mut labels, name.as_bytes());
+        put_posting(&mut postings, &mut labels, entry.having.clone())?;
+        let mut values: Vec<_> = entry.values.iter().collect();
+        values.sort_unstable_by_key(|(value, _)| &**value);
+        labels.extend_from_slice(&(values.len() as u32).to_le_bytes());
+        let value_table = labels.len();
+        labels.resize(value_table + values.len() * 4, 0);
+        for (j, (value, posting)) in values.into_iter().enumerate() {
+            set_offset(&mut labels, value_table, j)?;
+            put_span(&mut labels, value.as_bytes());
+            put_posting(&mut postings, &mut labels, Posting::to_bitmap(posting))?;
+        }
+    }
+    Ok((postings, labels))
+}
+
+/// Fills in entry `at` of the table at `table`: the entry begins where `labels` ends now.
+fn set_offset(labels: &mut [u8], table: usize, at: usize) -> Result<()> {
+    let offset = offset_u32(labels.len(), "labels")?.to_le_bytes();
+    labels[table + at * 4..table + at * 4 + 4].copy_from_slice(&offset);
+    Ok(())
+}
+
+fn put_posting(postings: &mut Vec<u8>, labels: &mut Vec<u8>, mut ids: RoaringBitmap) -> Result<()> {
+    ids.optimize();
+    put_varint(labels, postings.len() as u64);
+    put_varint(labels, ids.serialized_size() as u64);
+    // Writing to memory fails only where the bitmap is larger than its format allows.
+    ids.serialize_into(&mut *postings).map_err(|_| Error::SectionTooLarge { section: "postings" })
+}

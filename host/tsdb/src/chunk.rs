@@ -1,0 +1,156 @@
+//! A chunk: some consecutive samples of one series, encoded and from then on unchanged.
+//!
+//! A chunk never crosses the border of a block range and never mixes floats and histograms, so that cutting the
+//! head to a block moves whole chunks. The bytes are a timestamp column ([`crate::codec::timestamps`]) followed
+//! by a value column ([`crate::codec::values`]) or by histograms ([`crate::codec::histogram`]); kind, count and
+//! time range are kept beside them by whoever keeps the chunk.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::sync::Arc;
+
+use model::Histogram;
+
+use crate::codec::bytes::{put_varint, put_zigzag};
+use crate::codec::{Malformed, Reader, histogram, timestamps, values};
+
+/// The head seals a chunk at this many samples: 30 minutes at 15 s, two kilobytes while it is open.
+pub(crate) const SAMPLES_MAX: usize = 120;
+
+/// A decoder refuses chunks of more samples, so that a corrupt count cannot make it allocate without bound.
+const DECODED_SAMPLES_MAX: u32 = 1 << 16;
+
+/// What the samples of a chunk are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChunkKind {
+    Floats,
+    Histograms,
+}
+
+/// What is known of a chunk without decoding it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChunkMeta {
+    pub(crate) kind: ChunkKind,
+    pub(crate) count: u32,
+    /// Times of the first and of the last sample.
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+}
+
+/// A sealed chunk in memory.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) meta: ChunkMeta,
+    pub(crate) data: Box<[u8]>,
+}
+
+impl ChunkMeta {
+    pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {
+        self.min_time <= end && self.max_time >= start
+    }
+
+    /// kind u8, count varint, first time zigzag varint, last minus first varint.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(match self.kind {
+            ChunkKind::Floats => 1,
+            ChunkKind::Histograms => 2,
+        });
+        put_varint(out, u64::from(self.count));
+        put_zigzag(out, self.min_time);
+        put_varint(out, self.max_time.wrapping_sub(self.min_time).cast_unsigned());
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let kind = match reader.u8()? {
+            1 => ChunkKind::Floats,
+            2 => ChunkKind::Histograms,
+            _ => return Err(reader.malformed("unknown kind of chunk")),
+        };
+        let count = reader.varint_u32()?;
+        if count == 0 || count > DECODED_SAMPLES_MAX {
+            return Err(reader.malformed("chunk without samples or with too many"));
+        }
+        let min_time = reader.zigzag()?;
+        let max_time = min_time.wrapping_add(reader.varint()?.cast_signed());
+        if max_time < min_time {
+            return Err(reader.malformed("chunk ends before it begins"));
+        }
+        Ok(Self { kind, count, min_time, max_time })
+    }
+
+    /// Decodes the timestamps and checks them against what is said of them here.
+    fn decode_timestamps(&self, reader: &mut Reader<'_>, out: &mut Vec<i64>) -> Result<(), Malformed> {
+        if self.count > DECODED_SAMPLES_MAX {
+            return Err(reader.malformed("chunk with too many samples"));
+        }
+        let from = out.len();
+        timestamps::decode(reader, self.count as usize, out)?;
+        if out.get(from) != Some(&self.min_time) || out.last() != Some(&self.max_time) {
+            return Err(reader.malformed("chunk's times differ from its description"));
+        }
+        Ok(())
+    }
+
+    /// Appends the samples of a float chunk.
+    pub(crate) fn decode_floats(
+        &self,
+        data: &[u8],
+        times: &mut Vec<i64>,
+        floats: &mut Vec<f64>,
+    ) -> Result<(), Malformed> {
+        let mut reader = Reader::new(data);
+        self.decode_timestamps(&mut reader, times)?;
+        values::decode(&mut reader, self.count as usize, floats)?;
+        finished(&reader)
+    }
+
+    /// Hands over the samples of a histogram chunk one by one.
+    pub(crate) fn decode_histograms(
+        &self,
+        data: &[u8],
+        mut each: impl FnMut(i64, Arc<Histogram>),
+    ) -> Result<(), Malformed> {
+        let mut reader = Reader::new(data);
+        let mut times = Vec::new();
+        self.decode_timestamps(&mut reader, &mut times)?;
+        let mut before: Option<Arc<Histogram>> = None;
+        for time in times {
+            let histogram = Arc::new(histogram::decode(&mut reader, before.as_deref())?);
+            each(time, histogram.clone());
+            before = Some(histogram);
+        }
+        finished(&reader)
+    }
+}
+
+fn finished(reader: &Reader<'_>) -> Result<(), Malformed> {
+    if reader.is_empty() { Ok(()) } else { Err(reader.malformed("chunk goes on after its last sample")) }
+}
+
+impl Chunk {
+    /// Encodes floats; `None` where there are none.
+    pub(crate) fn from_floats(times: &[i64], floats: &[f64]) -> Option<Self> {
+        let meta = describe(ChunkKind::Floats, times)?;
+        let mut data = Vec::with_capacity(16 + times.len() * 2);
+        timestamps::encode(times, &mut data);
+        values::encode(floats, &mut data);
+        Some(Self { meta, data: data.into() })
+    }
+
+    /// Encodes histograms; `None` where there are none.
+    pub(crate) fn from_histograms(times: &[i64], histograms: &[Arc<Histogram>]) -> Option<Self> {
+        let meta = describe(ChunkKind::Histograms, times)?;
+        let mut data = Vec::with_capacity(64 + times.len() * 16);
+        timestamps::encode(times, &mut data);
+        let mut before = None;
+        for histogram in histograms {
+            histogram::encode(before, histogram, &mut data);
+            before = Some(histogram);
+        }
+        Some(Self { meta, data: data.into() })
+    }
+}
+
+fn describe(kind: ChunkKind, times: &[i64]) -> Option<ChunkMeta> {
+    let (min_time, max_time) = (*times.first()?, *times.last()?);
+    Some(ChunkMeta { kind, count: u32::try_from(times.len()).ok()?, min_time, max_time })
+}

@@ -1,0 +1,14 @@
+//! How columns become bytes: the shared pieces of the log, of chunks and of blocks.
+//!
+//! Everything is bit-exact: NaN payloads, the stale marker, -0.0 and infinities come back as they went in.
+//! Decoders take arbitrary bytes and answer [`Malformed`] rather than panic or allocate without bound.
+
+pub(crate) mod bytes;
+pub(crate) mod histogram;
+pub(crate) mod timestamps;
+pub(crate) mod values;
+
+pub(crate) use bytes::{Malformed, Reader};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! Every codec round-trips bit for bit and survives arbitrary bytes.
+
+use std::sync::Arc;
+
+use model::staleness::STALE_NAN_BITS;
+use model::{BucketSpan, Buckets, Histogram, ResetHint};
+use proptest::collection::{btree_set, vec};
+use proptest::prelude::*;
+
+use super::bytes::{put_varint, put_zigzag};
+use super::histogram::bits_equal;
+use super::{Reader, values};
+use crate::chunk::{Chunk, ChunkKind, ChunkMeta};
+
+/// Floats as they occur: whole, slowly changing, special, and any bits at all.
+pub(crate) fn any_float() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => (-1000i64..1000).prop_map(|whole| whole as f64),
+        2 => (0u32..1000).prop_map(|n| f64::from(n) / 100.0),
+        1 => Just(f64::from_bits(STALE_NAN_BITS)),
+        1 => prop::sample::select(vec![-0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 9_007_199_254_740_993.0]),
+        1 => any::<u64>().prop_map(f64::from_bits),
+    ]
+}
+
+fn any_times(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<i64>> {
+    prop_oneof![
+        btree_set(any::<i64>(), len.clone()).prop_map(|set| set.into_iter().collect()),
+        (any::<i32>(), 1i64..100_000, len.clone()).prop_map(|(first, step, count)| {
+            (0..count as i64).map(|i| i64::from(first) + i * step).collect()
+        }),
+        btree_set(0i64..5_000, len).prop_map(|set| set.into_iter().collect()),
+    ]
+}
+
+fn any_side() -> impl Strategy<Value = Buckets> {
+    let count = prop_oneof![(0u32..1000).prop_map(f64::from), any_float()];
+    vec((0i32..5, vec(count, 0..4)), 0..4).prop_map(|runs| {
+        let mut side = Buckets::default();
+        for (offset, counts) in runs {
+            side.spans.push(BucketSpan { offset, length: counts.len() as u32 });
+            side.counts.extend(counts);
+        }
+        side
+    })
+}
+
+pub(crate) fn any_histogram() -> impl Strategy<Value = Arc<Histogram>> {
+    let hint = prop::sample::select(vec![
+        ResetHint::Unknown,
+        ResetHint::Reset,
+        ResetHint::NotReset,
+        ResetHint::Gauge,
+    ]);
+    (-4i8..=8, any_float(), any_side(), any_side(), prop::option::of(vec(any_float(), 0..3)), hint).prop_map(
+        |(schema, number, positive, negative, bounds, reset_hint)| {
+            Arc::new(Histogram {
+                schema,
+                zero_threshold: 1e-9,
+                zero_count: 3.0,
+                count: number,
+                sum: number,
+                positive,
+                negative,
+                custom_values: bounds.map(Arc::from),
+                reset_hint,
+            })
+        },
+    )
+}
+
+/// A series' worth: mostly the same layout with other numbers.
+fn histogram_run() -> impl Strategy<Value = Vec<Arc<Histogram>>> {
+    vec((any_histogram(), vec(0u32..50, 0..5)), 1..4).prop_map(|stretches| {
+        let mut all = Vec::new();
+        for (first, steps) in stretches {
+            all.push(first.clone());
+            for step in steps {
+                let mut next = (*first).clone();
+                next.count += f64::from(step);
+                next.positive.counts.iter_mut().for_each(|count| *count += f64::from(step));
+                all.push(Arc::new(next));
+            }
+        }
+        all
+    })
+}
+
+fn bits(floats: &[f64]) -> Vec<u64> {
+    floats.iter().map(|float| float.to_bits()).collect()
+}
+
+proptest! {
+    #[test]
+    fn float_chunks_round_trip(times in any_times(1..200), pool in vec(any_float(), 1..200)) {
+        let floats: Vec<f64> = pool.iter().copied().cycle().take(times.len()).collect();
+        let chunk = Chunk::from_floats(&times, &floats).unwrap();
+        let (mut t, mut v) = (Vec::new(), Vec::new());
+        chunk.meta.decode_floats(&chunk.data, &mut t, &mut v).unwrap();
+        prop_assert_eq!(t, times);
+        prop_assert_eq!(bits(&v), bits(&floats));
+    }
+
+    #[test]
+    fn histogram_chunks_round_trip(histograms in histogram_run()) {
+        let times: Vec<i64> = (0..histograms.len() as i64).map(|i| i * 15_000).collect();
+        let chunk = Chunk::from_histograms(&times, &histograms).unwrap();
+        let mut read = Vec::new();
+        chunk.meta.decode_histograms(&chunk.data, |time, histogram| read.push((time, histogram))).unwrap();
+        prop_assert_eq!(read.len(), histograms.len());
+        for ((time, read), (expected_time, expected)) in read.iter().zip(times.iter().zip(&histograms)) {
+            prop_assert_eq!(time, expected_time);
+            prop_assert!(bits_equal(read, expected), "{:?} came back as {:?}", expected, read);
+        }
+    }
+
+    #[test]
+    fn descriptions_round_trip(count in 1u32..60_000, a in any::<i64>(), b in any::<i64>(), floats in any::<bool>()) {
+        let kind = if floats { ChunkKind::Floats } else { ChunkKind::Histograms };
+        let meta = ChunkMeta { kind, count, min_time: a.min(b), max_time: a.max(b) };
+        let mut bytes = Vec::new();
+        meta.encode(&mut bytes);
+        prop_assert_eq!(ChunkMeta::decode(&mut Reader::new(&bytes)), Ok(meta));
+    }
+
+    #[test]
+    fn integers_round_trip(unsigned in any::<u64>(), signed in any::<i64>()) {
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, unsigned);
+        put_zigzag(&mut bytes, signed);
+        let mut reader = Reader::new(&bytes);
+        prop_assert_eq!(reader.varint(), Ok(unsigned));
+        prop_assert_eq!(reader.zigzag(), Ok(signed));
+        prop_assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn arbitrary_bytes_do_not_panic(bytes in vec(any::<u8>(), 0..300), count in 1u32..500, min in any::<i64>()) {
+        let (mut t, mut v) = (Vec::new(), Vec::new());
+        let floats = ChunkMeta { kind: ChunkKind::Floats, count, min_time: min, max_time: min };
+        let refused = floats.decode_floats(&bytes, &mut t, &mut v).is_err();
+        prop_assert!(refused || (count == 1 && t == [min]));
+        let mut seen = 0;
+        let _ = floats.decode_histograms(&bytes, |_, _| seen += 1);
+        prop_assert!(seen <= count);
+        let _ = super::histogram::decode(&mut Reader::new(&bytes), None);
+        let _ = ChunkMeta::decode(&mut Reader::new(&bytes));
+    }
+
+    #[test]
+    fn changed_bytes_do_not_panic(
+        histograms in histogram_run(), at in any::<prop::sample::Index>(), byte in any::<u8>()
+    ) {
+        let times: Vec<i64> = (0..histograms.len() as i64).collect();
+        let chunk = Chunk::from_histograms(&times, &histograms).unwrap();
+        let mut data = chunk.data.to_vec();
+        let at = at.index(data.len());
+        data[at] = byte;
+        let mut seen = 0;
+        let _ = chunk.meta.decode_histograms(&data, |_, _| seen += 1);
+        prop_assert!(seen <= times.len());
+    }
+}
+
+#[test]
+fn steady_series_cost_next_to_nothing() {
+    let times: Vec<i64> = (0..120).map(|i| 1_700_000_000_000 + i * 15_000).collect();
+    let constant = Chunk::from_floats(&times, &[1.0; 120]).unwrap();
+    assert_eq!(constant.data.len(), 23);
+    let counter: Vec<f64> = (0..120).map(|i| f64::from(i * 7)).collect();
+    let counter = Chunk::from_floats(&times, &counter).unwrap();
+    assert_eq!(counter.data.len(), 14 + 1 + 120);
+}
+
+#[test]
+fn whole_numbers_are_those_that_lose_nothing() {
+    assert_eq!(values::as_whole(3.0), Some(3));
+    for value in [-0.0, 0.5, f64::NAN, f64::INFINITY, 1e300] {
+        assert_eq!(values::as_whole(value), None, "{value}");
+    }
+}

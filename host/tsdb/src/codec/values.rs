@@ -1,0 +1,111 @@
+//! A column of floats, bit for bit.
+//!
+//! ```text
+//! form       u8
+//! 0 constant 8 bytes, the bits of every value
+//! 1 integers differences (zigzag varint), the first one from zero; only where each value is a whole number
+//!            below 2^53 that turns back into the same bits
+//! 2 xor      per value: u8 = trailing zero bytes << 4 | kept bytes, then the kept bytes of the exclusive or
+//!            with the bits before it (the first one with zero), lowest byte first
+//! ```
+//! The writer keeps the shortest.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use super::bytes::{Malformed, Reader, put_f64, put_zigzag};
+
+const CONSTANT: u8 = 0;
+const INTEGERS: u8 = 1;
+const XOR: u8 = 2;
+
+/// Whole numbers below this have neighbours one apart, so that sums of differences stay exact.
+const WHOLE_MAX: i64 = 1 << 53;
+
+/// The value as a whole number, where that loses no bit.
+pub(crate) fn as_whole(value: f64) -> Option<i64> {
+    let whole = value as i64;
+    ((-WHOLE_MAX..=WHOLE_MAX).contains(&whole) && (whole as f64).to_bits() == value.to_bits())
+        .then_some(whole)
+}
+
+/// Writes a column that is not empty.
+pub(crate) fn encode(values: &[f64], out: &mut Vec<u8>) {
+    let Some((first, rest)) = values.split_first() else { return };
+    if rest.iter().all(|value| value.to_bits() == first.to_bits()) {
+        out.push(CONSTANT);
+        put_f64(out, *first);
+        return;
+    }
+    let xor = encode_xor(values);
+    match encode_integers(values).filter(|integers| integers.len() <= xor.len()) {
+        Some(integers) => out.extend_from_slice(&integers),
+        None => out.extend_from_slice(&xor),
+    }
+}
+
+fn encode_integers(values: &[f64]) -> Option<Vec<u8>> {
+    let mut out = vec![INTEGERS];
+    let mut previous = 0;
+    for value in values {
+        let whole = as_whole(*value)?;
+        put_zigzag(&mut out, whole - previous);
+        previous = whole;
+    }
+    Some(out)
+}
+
+fn encode_xor(values: &[f64]) -> Vec<u8> {
+    let mut out = vec![XOR];
+    let mut previous = 0u64;
+    for value in values {
+        let xor = value.to_bits() ^ previous;
+        previous = value.to_bits();
+        if xor == 0 {
+            out.push(0);
+            continue;
+        }
+        let low = xor.trailing_zeros() / 8;
+        let kept = 8 - low - xor.leading_zeros() / 8;
+        out.push((low << 4 | kept) as u8);
+        let bytes = (xor >> (low * 8)).to_le_bytes();
+        out.extend(bytes.iter().take(kept as usize));
+    }
+    out
+}
+
+/// Reads a column of `count` values and appends it to `out`. The caller has bounded `count`.
+pub(crate) fn decode(reader: &mut Reader<'_>, count: usize, out: &mut Vec<f64>) -> Result<(), Malformed> {
+    if count == 0 {
+        return Ok(());
+    }
+    match reader.u8()? {
+        CONSTANT => {
+            let value = reader.f64()?;
+            out.extend(std::iter::repeat_n(value, count));
+        }
+        INTEGERS => {
+            let mut whole = 0i64;
+            for _ in 0..count {
+                whole = whole.wrapping_add(reader.zigzag()?);
+                out.push(whole as f64);
+            }
+        }
+        XOR => {
+            let mut bits = 0u64;
+            for _ in 0..count {
+                let control = reader.u8()?;
+                let (low, kept) = (usize::from(control >> 4), usize::from(control & 0xf));
+                if low + kept > 8 {
+                    return Err(reader.malformed("exclusive or over 8 bytes"));
+                }
+                let mut xor = [0u8; 8];
+                for (to, from) in xor.iter_mut().skip(low).zip(reader.take(kept)?) {
+                    *to = *from;
+                }
+                bits ^= u64::from_le_bytes(xor);
+                out.push(f64::from_bits(bits));
+            }
+        }
+        _ => return Err(reader.malformed("unknown form of values")),
+    }
+    Ok(())
+}

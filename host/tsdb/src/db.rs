@@ -1,0 +1,130 @@
+//! The database: one directory, its log, its head and its blocks.
+
+mod append;
+mod maintain;
+mod open;
+mod select;
+mod stats;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::{Metadata, Timestamp};
+use parking_lot::{Mutex, RwLock};
+
+use crate::block::Block;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::fs::FileSystem;
+use crate::head::Head;
+use crate::options::Options;
+use crate::wal::Wal;
+
+pub use maintain::MaintenanceReport;
+pub use open::Recovery;
+pub use select::{SelectedSeries, SeriesExemplars, Sink};
+pub use stats::{Cardinality, Stats};
+
+/// A time series database in one directory. Cheap to share behind an [`Arc`]; every method takes `&self`.
+///
+/// Dropping it leaves everything that was acknowledged with the operating system; [`Tsdb::close`] also syncs it.
+pub struct Tsdb {
+    shared: Shared,
+}
+
+/// What appenders, readers and maintenance share.
+///
+/// Locks are taken in this order: `maintenance`, `wal`, `view`, then those of the head.
+struct Shared {
+    fs: Arc<dyn FileSystem>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+    wal_dir: PathBuf,
+    blocks_dir: PathBuf,
+    head: Head,
+    queue: Mutex<Vec<Arc<append::Pending>>>,
+    /// `None` once closed.
+    wal: Mutex<Option<Wal>>,
+    /// Held for writing while a batch becomes visible and while the head gives samples to a block, so that a
+    /// reader sees all of either or nothing.
+    view: RwLock<View>,
+    maintenance: Mutex<()>,
+    recovery: Recovery,
+    /// Held until the database is dropped.
+    _lock: Box<dyn Send + Sync>,
+}
+
+/// The blocks, by time; their time ranges do not overlap.
+#[derive(Default)]
+struct View {
+    blocks: Arc<Vec<Arc<Block>>>,
+}
+
+impl Tsdb {
+    /// Opens the database in `dir`, which is made where it is missing, and replays its log.
+    ///
+    /// Damaged files do not keep it from opening: they are set aside under the name `*.corrupt` and named by
+    /// [`Tsdb::recovery`].
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where another process has the directory, [`Error::UnsupportedVersion`] where another
+    /// version has written it, [`Error::Io`].
+    pub fn open(
+        dir: impl AsRef<Path>,
+        options: Options,
+        fs: Arc<dyn FileSystem>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        Ok(Self { shared: Shared::open(dir.as_ref(), options, fs, clock)? })
+    }
+
+    /// What the last start found on disk.
+    pub fn recovery(&self) -> &Recovery {
+        &self.shared.recovery
+    }
+
+    /// What is known of each metric family, by name.
+    pub fn metadata(&self) -> Vec<(String, Metadata)> {
+        self.shared.head.metadata()
+    }
+
+    /// Syncs the log where [`crate::WalSync::Interval`] makes it due. Meant to be called once per interval, so
+    /// that the bound on what a power cut takes holds for a server that is idle, too.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Closed`].
+    pub fn sync(&self) -> Result<()> {
+        let now = self.shared.clock.now();
+        let mut wal = self.shared.wal.lock();
+        let wal = wal.as_mut().ok_or(Error::Closed)?;
+        if wal.sync_is_due(now) { wal.sync(now) } else { Ok(()) }
+    }
+
+    /// Syncs the log and takes nothing more. Reading goes on. Closing twice is fine.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the database is closed all the same.
+    pub fn close(&self) -> Result<()> {
+        let now = self.shared.clock.now();
+        match self.shared.wal.lock().take() {
+            Some(mut wal) => wal.sync(now),
+            None => Ok(()),
+        }
+    }
+
+    /// The newest sample's time, of the head or of any block.
+    pub fn max_time(&self) -> Option<Timestamp> {
+        self.shared.max_time().map(Timestamp::from_millis)
+    }
+}
+
+impl Shared {
+    fn max_time(&self) -> Option<i64> {
+        let blocks = self.view.read().blocks.last().map(|block| block.meta().max_time);
+        let head = Some(self.head.max_time()).filter(|time| *time != i64::MIN);
+        blocks.max(head)
+    }
+}
+
+#[cfg(test)]
+mod tests;

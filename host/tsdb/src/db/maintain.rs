@@ -1,0 +1,214 @@
+//! Maintenance: cutting the head to blocks, shortening the log, letting go of what is too old.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::Exemplar;
+
+use super::{Shared, View};
+use crate::Tsdb;
+use crate::block::{Block, BlockSeries, BlockWriter};
+use crate::chunk::{Chunk, ChunkMeta};
+use crate::error::{Error, IoContext, Result};
+use crate::head::SeriesView;
+use crate::wal::CheckpointWriter;
+use crate::wal::record;
+
+/// What one round of maintenance did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MaintenanceReport {
+    /// Blocks cut from the head.
+    pub blocks_cut: usize,
+    /// Blocks removed for their age.
+    pub blocks_removed: usize,
+    /// Series that left the head.
+    pub series_removed: usize,
+    /// Whether the log was shortened.
+    pub checkpointed: bool,
+}
+
+impl Tsdb {
+    /// Does what is due: cuts full block ranges off the head, removes blocks past retention, shortens and syncs
+    /// the log. To be called regularly, every minute or so, from any thread; appending and reading go on.
+    ///
+    /// # Errors
+    /// [`Error`] of the step that failed. The data is as it was before that step, and the next call tries again.
+    pub fn maintain(&self) -> Result<MaintenanceReport> {
+        self.shared.maintain()
+    }
+}
+
+impl Shared {
+    fn maintain(&self) -> Result<MaintenanceReport> {
+        let _alone = self.maintenance.lock();
+        let mut report = MaintenanceReport::default();
+        while let Some((start, end)) = self.due_range() {
+            if self.cut(start, end)? {
+                report.blocks_cut += 1;
+            }
+        }
+        report.blocks_removed = self.remove_old_blocks()?;
+        report.series_removed = self.head.remove_empty();
+        let grown = {
+            let wal = self.wal.lock();
+            let wal = wal.as_ref().ok_or(Error::Closed)?;
+            wal.bytes_since_checkpoint() > self.options.checkpoint_bytes
+        };
+        if report.blocks_cut > 0 || grown {
+            self.checkpoint(&[])?;
+            report.checkpointed = true;
+        }
+        let now = self.clock.now();
+        if let Some(wal) = self.wal.lock().as_mut().filter(|wal| wal.sync_is_due(now)) {
+            wal.sync(now)?;
+        }
+        Ok(report)
+    }
+
+    /// The oldest block range of the head, once the head spans it and half a range more. Only time that has
+    /// passed by the clock counts: one sample from the future must not close the present.
+    fn due_range(&self) -> Option<(i64, i64)> {
+        let range = self.head.block_range_ms;
+        let min = self.head.min_time()?;
+        let max = self.head.max_time().min(self.clock.now().millis());
+        let start = min.div_euclid(range).checked_mul(range)?;
+        let end = start.checked_add(range)?;
+        (max >= end.checked_add(range / 2)?).then_some((start, end))
+    }
+
+    /// Writes everything before `end` to a block and takes it out of the head. Says whether there was anything.
+    fn cut(&self, start: i64, end: i64) -> Result<bool> {
+        // From here on nothing older is taken, so that what the views show is all that there will ever be.
+        {
+            let _no_commit = self.wal.lock();
+            let _no_reader = self.view.write();
+            self.head.set_min_valid(end.max(self.head.min_valid()));
+        }
+        let mut views = Vec::new();
+        self.head.for_each(|series| {
+            let view = series.view(i64::MIN, end - 1);
+            let exemplars = view.exemplars.iter().any(|exemplar| exemplar.timestamp.millis() < end);
+            if exemplars || !view.chunks.is_empty() || view.open.is_some() {
+                views.push(view);
+            }
+        });
+        views.sort_by(|a, b| a.series.labels.cmp(&b.series.labels));
+
+        let mut writer = BlockWriter::create(&*self.fs, &self.next_block_path()?, start, end)?;
+        for view in &views {
+            add_to_block(&mut writer, view, end)?;
+        }
+        drop(views);
+        if writer.is_empty() {
+            writer.discard()?;
+            return Ok(false);
+        }
+        let path = writer.finish(&self.head.metadata())?;
+        let block = Arc::new(Block::open(&*self.fs, &path)?);
+
+        let mut view = self.view.write();
+        let mut blocks = view.blocks.to_vec();
+        blocks.push(block);
+        blocks.sort_by_key(|block| block.meta().range_start);
+        *view = View { blocks: Arc::new(blocks) };
+        self.head.for_each(|series| series.drop_before(end));
+        Ok(true)
+    }
+
+    /// A name that no block, not even one set aside, has had.
+    fn next_block_path(&self) -> Result<PathBuf> {
+        let names = self.fs.list(&self.blocks_dir).at("list", &self.blocks_dir)?;
+        let numbers = names.iter().filter_map(|name| name.split_once('.')?.0.parse::<u64>().ok());
+        let next = numbers.max().unwrap_or(0) + 1;
+        Ok(self.blocks_dir.join(format!("{next:08}.block")))
+    }
+
+    fn remove_old_blocks(&self) -> Result<usize> {
+        let Some(retention) = self.options.retention else { return Ok(0) };
+        let Some(newest) = self.max_time() else { return Ok(0) };
+        // By the data or by the clock, whichever is earlier: neither a clock that jumps nor one sample from the
+        // future may empty the storage.
+        let newest = newest.min(self.clock.now().millis());
+        let horizon = newest.saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
+        let old: Vec<Arc<Block>> = {
+            let mut view = self.view.write();
+            let (old, kept) = view.blocks.iter().cloned().partition(|block| block.meta().max_time < horizon);
+            *view = View { blocks: Arc::new(kept) };
+            old
+        };
+        for block in &old {
+            self.fs.remove(block.path()).at("remove block", block.path())?;
+        }
+        if !old.is_empty() {
+            self.fs.sync_dir(&self.blocks_dir).at("sync directory", &self.blocks_dir)?;
+        }
+        Ok(old.len())
+    }
+
+    /// Writes the head to a checkpoint and removes the log that it stands for; `corrupt` names files of it that
+    /// are set aside instead.
+    pub(super) fn checkpoint(&self, corrupt: &[PathBuf]) -> Result<()> {
+        let mut views = Vec::new();
+        let (number, before, metadata) = {
+            let mut wal = self.wal.lock();
+            let wal = wal.as_mut().ok_or(Error::Closed)?;
+            let before = wal.bytes_since_checkpoint();
+            let number = wal.rotate()?;
+            // Holding the log keeps batches out: the views are exactly what the segments before say.
+            self.head.for_each(|series| {
+                if series.is_logged() {
+                    views.push(series.view(i64::MIN, i64::MAX));
+                }
+            });
+            (number, before, self.head.metadata())
+        };
+        let mut writer = CheckpointWriter::create(&*self.fs, &self.wal_dir, number)?;
+        if !metadata.is_empty() {
+            let families = metadata.iter().map(|(family, m)| (family.as_str(), m));
+            writer.sections(|out| record::put_metadata(out, families))?;
+        }
+        for view in views {
+            writer.sections(|out| put_view(out, &view))?;
+        }
+        let bytes = writer.finish(corrupt)?;
+        if let Some(wal) = self.wal.lock().as_mut() {
+            wal.checkpointed(bytes, before);
+        }
+        Ok(())
+    }
+}
+
+fn add_to_block(writer: &mut BlockWriter<'_>, view: &SeriesView, end: i64) -> Result<()> {
+    let sealed: Option<Chunk> = view.open.as_ref().and_then(|open| open.seal());
+    let chunks: Vec<(ChunkMeta, &[u8])> = view
+        .chunks
+        .iter()
+        .map(|chunk| &**chunk)
+        .chain(&sealed)
+        .map(|chunk| (chunk.meta, &*chunk.data))
+        .collect();
+    let exemplars: Vec<&Exemplar> =
+        view.exemplars.iter().filter(|exemplar| exemplar.timestamp.millis() < end).collect();
+    writer.add(&BlockSeries { labels: &view.series.labels, chunks: &chunks, exemplars: &exemplars })
+}
+
+fn put_view(out: &mut Vec<u8>, view: &SeriesView) {
+    let id = view.series.id;
+    record::put_series(out, std::iter::once((id, &view.series.labels)));
+    let sealed: Option<Chunk> = view.open.as_ref().and_then(|open| open.seal());
+    let chunks: Vec<(ChunkMeta, &[u8])> = view
+        .chunks
+        .iter()
+        .map(|chunk| &**chunk)
+        .chain(&sealed)
+        .map(|chunk| (chunk.meta, &*chunk.data))
+        .collect();
+    if !chunks.is_empty() {
+        record::put_chunks(out, id, chunks.into_iter());
+    }
+    if !view.exemplars.is_empty() {
+        let exemplars: Vec<&Exemplar> = view.exemplars.iter().collect();
+        record::put_exemplars(out, &vec![id; exemplars.len()], &exemplars);
+    }
+}

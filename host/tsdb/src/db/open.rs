@@ -1,0 +1,212 @@
+//! Opening: the lock, the blocks, the log.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ahash::RandomState;
+use parking_lot::{Mutex, RwLock};
+
+use super::append::{apply_exemplar, apply_sample};
+use super::{Shared, View};
+use crate::block::Block;
+use crate::chunk::{Chunk, ChunkKind};
+use crate::clock::Clock;
+use crate::error::{Error, IoContext, Result};
+use crate::fs::FileSystem;
+use crate::head::{Counters, Head, LastSample, SampleValue, Series};
+use crate::options::Options;
+use crate::wal::Wal;
+use crate::wal::record::Section;
+use crate::wal::replay::replay;
+
+/// What a start found on disk.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// One [`Error::Corrupt`] per damaged stretch; the files have been set aside.
+    pub corruptions: Vec<Error>,
+    /// Bytes of an interrupted write that were cut off the log.
+    pub torn_bytes: u64,
+    /// Samples read from the log.
+    pub samples: u64,
+    /// Log entries whose series nobody defined any more, which only damage elsewhere explains.
+    pub orphans: u64,
+    /// Blocks opened.
+    pub blocks: usize,
+}
+
+impl Shared {
+    pub(super) fn open(
+        dir: &Path,
+        options: Options,
+        fs: Arc<dyn FileSystem>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let (wal_dir, blocks_dir) = (dir.join("wal"), dir.join("blocks"));
+        for needed in [dir, &wal_dir, &blocks_dir] {
+            fs.create_dir_all(needed).at("create directory", needed)?;
+        }
+        fs.sync_dir(dir).at("sync directory", dir)?;
+        let lock_path = dir.join("lock");
+        let lock = match fs.lock(&lock_path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(Error::Locked { path: lock_path });
+            }
+            other => other.at("lock", &lock_path)?,
+        };
+
+        let mut recovery = Recovery::default();
+        let blocks = open_blocks(&*fs, &blocks_dir, &mut recovery)?;
+        recovery.blocks = blocks.len();
+        let min_valid = blocks.iter().map(|block| block.meta().range_end).max().unwrap_or(i64::MIN);
+        let head = Head::new(options.block_range_ms(), min_valid);
+        if let Some(newest) = blocks.last() {
+            newest.metadata()?.iter().for_each(|(family, metadata)| head.set_metadata(family, metadata));
+        }
+
+        let mut restore = Restore { head: &head, series: HashMap::default(), orphans: 0 };
+        let replayed = replay(&*fs, &wal_dir, |section| restore.section(section))?;
+        recovery.orphans = restore.orphans;
+        recovery.samples = head.counters.samples_appended.swap(0, std::sync::atomic::Ordering::Relaxed);
+        recovery.torn_bytes = replayed.torn_bytes;
+        recovery.corruptions.extend(replayed.corruptions);
+        let wal = Wal::create(
+            fs.clone(),
+            wal_dir.clone(),
+            &options,
+            replayed.next_number,
+            replayed.bytes,
+            clock.now(),
+        )?;
+
+        let shared = Self {
+            fs,
+            clock,
+            options,
+            wal_dir,
+            blocks_dir,
+            head,
+            queue: Mutex::default(),
+            wal: Mutex::new(Some(wal)),
+            view: RwLock::new(View { blocks: Arc::new(blocks) }),
+            maintenance: Mutex::new(()),
+            recovery,
+            _lock: lock,
+        };
+        if !replayed.corrupt_files.is_empty() {
+            // What could be read becomes durable again before the damaged files go out of the way.
+            shared.checkpoint(&replayed.corrupt_files)?;
+        }
+        Ok(shared)
+    }
+}
+
+/// Opens every block; damaged ones are set aside, interrupted ones removed.
+fn open_blocks(fs: &dyn FileSystem, dir: &Path, recovery: &mut Recovery) -> Result<Vec<Arc<Block>>> {
+    let mut blocks = Vec::new();
+    for name in fs.list(dir).at("list", dir)? {
+        let path = dir.join(&name);
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("tmp") => fs.remove(&path).at("remove interrupted block", &path)?,
+            Some("block") => match Block::open(fs, &path) {
+                Ok(block) => blocks.push(Arc::new(block)),
+                Err(error @ Error::Corrupt { .. }) => {
+                    set_aside(fs, &path)?;
+                    recovery.corruptions.push(error);
+                }
+                Err(error) => return Err(error),
+            },
+            _ => {}
+        }
+    }
+    blocks.sort_by_key(|block| block.meta().range_start);
+    Ok(blocks)
+}
+
+fn set_aside(fs: &dyn FileSystem, path: &Path) -> Result<()> {
+    let mut aside = path.to_owned().into_os_string();
+    aside.push(".corrupt");
+    fs.rename(path, &PathBuf::from(aside)).at("set aside corrupt", path)
+}
+
+/// Rebuilds the head from the log.
+struct Restore<'a> {
+    head: &'a Head,
+    /// By the id that the log uses, which may be one of several for the same labels.
+    series: HashMap<u32, Arc<Series>, RandomState>,
+    orphans: u64,
+}
+
+impl Restore<'_> {
+    fn section(&mut self, section: Section) {
+        match section {
+            Section::Series(all) => {
+                for (id, labels) in all {
+                    self.series.insert(id, self.head.restore(id, labels));
+                }
+            }
+            Section::Floats { ids, times, floats } => {
+                for ((id, time), float) in ids.into_iter().zip(times).zip(floats) {
+                    self.with(id, |head, series| apply_sample(head, series, time, SampleValue::Float(float)));
+                }
+            }
+            Section::Histograms { ids, times, histograms } => {
+                for ((id, time), histogram) in ids.into_iter().zip(times).zip(histograms) {
+                    let value = SampleValue::Histogram(histogram);
+                    self.with(id, |head, series| apply_sample(head, series, time, value));
+                }
+            }
+            Section::Exemplars(all) => {
+                for (id, exemplar) in all {
+                    self.with(id, |head, series| apply_exemplar(head, series, &exemplar));
+                }
+            }
+            Section::Metadata(all) => {
+                all.iter().for_each(|(family, metadata)| self.head.set_metadata(family, metadata));
+            }
+            Section::Chunks(all) => {
+                for (id, chunk) in all {
+                    self.with(id, |head, series| apply_chunk(head, series, chunk));
+                }
+            }
+        }
+    }
+
+    fn with(&mut self, id: u32, apply: impl FnOnce(&Head, &Arc<Series>)) {
+        match self.series.get(&id) {
+            Some(series) => apply(self.head, series),
+            None => self.orphans += 1,
+        }
+    }
+}
+
+/// Puts a chunk of a checkpoint back. One that crosses a border of block ranges, since the range was configured
+/// differently when it was sealed, is taken sample by sample.
+fn apply_chunk(head: &Head, series: &Arc<Series>, chunk: Chunk) {
+    let mut samples = Vec::with_capacity(chunk.meta.count as usize);
+    let decoded = match chunk.meta.kind {
+        ChunkKind::Floats => {
+            let (mut times, mut floats) = (Vec::new(), Vec::new());
+            chunk.meta.decode_floats(&chunk.data, &mut times, &mut floats).map(|()| {
+                samples.extend(times.into_iter().zip(floats.into_iter().map(SampleValue::Float)));
+            })
+        }
+        ChunkKind::Histograms => chunk.meta.decode_histograms(&chunk.data, |time, histogram| {
+            samples.push((time, SampleValue::Histogram(histogram)));
+        }),
+    };
+    let Some((last_time, last)) = samples.last().cloned().filter(|_| decoded.is_ok()) else {
+        Counters::add(&head.counters.samples_dropped, u64::from(chunk.meta.count));
+        return;
+    };
+    let range = |time: i64| time.div_euclid(head.block_range_ms);
+    if chunk.meta.min_time >= head.min_valid() && range(chunk.meta.min_time) == range(last_time) {
+        head.saw_time(last_time);
+        Counters::add(&head.counters.samples_appended, u64::from(chunk.meta.count));
+        series.restore_chunk(chunk, LastSample { time: last_time, value: last });
+    } else {
+        samples.into_iter().for_each(|(time, value)| apply_sample(head, series, time, value));
+    }
+}

@@ -1,0 +1,318 @@
+//! Reading: which series, and then their samples.
+//!
+//! A selection is taken at one moment: it sees every batch that was committed by then as a whole and none that
+//! came later, and it goes on to read the same samples while the head is cut and blocks are removed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::{Exemplar, Histogram, Labels, Matcher, Timestamp};
+use roaring::RoaringBitmap;
+
+use super::Shared;
+use crate::Tsdb;
+use crate::block::{Block, BlockChunk};
+use crate::chunk::{ChunkKind, ChunkMeta};
+use crate::codec::Malformed;
+use crate::error::{Error, Result};
+use crate::head::{OpenChunk, OpenValues, Series, SeriesView};
+use crate::index::{LabelIndex, resolve};
+
+/// Takes the samples of a series, in strictly increasing order of time.
+pub trait Sink {
+    /// A float.
+    fn float(&mut self, timestamp: Timestamp, value: f64);
+    /// A native histogram.
+    fn histogram(&mut self, timestamp: Timestamp, histogram: Arc<Histogram>);
+}
+
+/// A series that was selected. Keeps what it needs alive, and can be read any number of times from any thread.
+pub struct SelectedSeries {
+    labels: Labels,
+    /// In time order.
+    parts: Vec<Part>,
+}
+
+/// The exemplars of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesExemplars {
+    /// The series.
+    pub labels: Labels,
+    /// Its exemplars in the range, in time order.
+    pub exemplars: Vec<Exemplar>,
+}
+
+enum Part {
+    Block { block: Arc<Block>, chunks: Vec<BlockChunk> },
+    Head(SeriesView),
+}
+
+impl Tsdb {
+    /// The series that pass all matchers and have samples in `[start, end]` or close to it, sorted by labels, each
+    /// once. Nothing is decoded yet.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where the index of a block is damaged.
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<Vec<SelectedSeries>> {
+        self.shared.select(matchers, start.millis(), end.millis())
+    }
+
+    /// The label names of the series that [`Tsdb::select`] would give; sorted, each once.
+    ///
+    /// # Errors
+    /// As [`Tsdb::select`].
+    pub fn label_names(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<String>> {
+        let mut names = BTreeSet::new();
+        self.shared.visit(matchers, start.millis(), end.millis(), |index, ids| {
+            index.names_of(ids, &mut |name| insert(&mut names, name))
+        })?;
+        Ok(names.into_iter().collect())
+    }
+
+    /// The values of the label `name` of the series that [`Tsdb::select`] would give; sorted, each once.
+    ///
+    /// # Errors
+    /// As [`Tsdb::select`].
+    pub fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<Vec<String>> {
+        let mut values = BTreeSet::new();
+        self.shared.visit(matchers, start.millis(), end.millis(), |index, ids| {
+            index.values_of(name, ids, &mut |value| insert(&mut values, value))
+        })?;
+        Ok(values.into_iter().collect())
+    }
+
+    /// The exemplars in `[start, end]` of the series that pass all matchers; series sorted by labels, exemplars by
+    /// time. Series without any are left out.
+    ///
+    /// # Errors
+    /// As [`Tsdb::select`].
+    pub fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<Vec<SeriesExemplars>> {
+        self.shared.exemplars(matchers, start.millis(), end.millis())
+    }
+}
+
+fn insert(set: &mut BTreeSet<String>, text: &str) {
+    if !set.contains(text) {
+        set.insert(text.to_owned());
+    }
+}
+
+impl Shared {
+    /// Blocks that overlap the range and the matching series of the head, as of one moment.
+    fn snapshot<T>(
+        &self,
+        matchers: &[Matcher],
+        (start, end): (i64, i64),
+        mut keep: impl FnMut(&Arc<Series>) -> Option<T>,
+    ) -> Result<(Vec<Arc<Block>>, Vec<T>)> {
+        let view = self.view.read();
+        let blocks = view.blocks.iter().filter(|block| block.meta().overlaps(start, end)).cloned().collect();
+        let ids = resolve(&*self.head.index(), matchers)?;
+        let kept =
+            ids.iter().filter_map(|id| self.head.by_id(id)).filter_map(|series| keep(&series)).collect();
+        Ok((blocks, kept))
+    }
+
+    fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SelectedSeries>> {
+        let (blocks, views) = self.snapshot(matchers, (start, end), |series| {
+            let view = series.view(start, end);
+            (!view.chunks.is_empty() || view.open.is_some()).then_some(view)
+        })?;
+        let mut parts: Vec<(Labels, Part)> = Vec::new();
+        for block in blocks {
+            for number in resolve(&block.index(), matchers)? {
+                let (labels, chunks) = block.series(number, start, end)?;
+                if !chunks.is_empty() {
+                    parts.push((labels, Part::Block { block: block.clone(), chunks }));
+                }
+            }
+        }
+        parts.extend(views.into_iter().map(|view| (view.series.labels.clone(), Part::Head(view))));
+        Ok(group(parts).map(|(labels, parts)| SelectedSeries { labels, parts }).collect())
+    }
+
+    /// Hands over each index with the ids of those series in it that match and have samples in the range.
+    fn visit(
+        &self,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+        mut each: impl FnMut(&dyn LabelIndex, &RoaringBitmap) -> Result<()>,
+    ) -> Result<()> {
+        let (blocks, ids) =
+            self.snapshot(matchers, (start, end), |series| series.overlaps(start, end).then_some(series.id))?;
+        let ids: RoaringBitmap = ids.into_iter().collect();
+        each(&*self.head.index(), &ids)?;
+        for block in blocks {
+            let index = block.index();
+            let mut ids = resolve(&index, matchers)?;
+            if block.meta().min_time < start || block.meta().max_time > end {
+                let mut active = RoaringBitmap::new();
+                for number in &ids {
+                    if block.series_overlaps(number, start, end)? {
+                        active.insert(number);
+                    }
+                }
+                ids = active;
+            }
+            each(&index, &ids)?;
+        }
+        Ok(())
+    }
+
+    fn exemplars(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SeriesExemplars>> {
+        let wanted = |exemplar: &Exemplar| (start..=end).contains(&exemplar.timestamp.millis());
+        let (blocks, head) = self.snapshot(matchers, (start, end), |series| {
+            // No sample is older than the lowest time: the view is of the exemplars only.
+            let view = series.view(i64::MAX, i64::MIN);
+            view.exemplars.iter().any(wanted).then_some(view)
+        })?;
+        let mut parts: Vec<(Labels, Vec<Exemplar>)> = Vec::new();
+        for block in blocks {
+            for number in resolve(&block.index(), matchers)? {
+                let mut exemplars = block.exemplars(number)?;
+                exemplars.retain(wanted);
+                if !exemplars.is_empty() {
+                    parts.push((block.series(number, i64::MAX, i64::MIN)?.0, exemplars));
+                }
+            }
+        }
+        parts.extend(head.into_iter().map(|view| {
+            let exemplars = view.exemplars.iter().filter(|exemplar| wanted(exemplar)).cloned().collect();
+            (view.series.labels.clone(), exemplars)
+        }));
+        Ok(group(parts)
+            .map(|(labels, parts)| SeriesExemplars { labels, exemplars: parts.concat() })
+            .collect())
+    }
+}
+
+/// Brings parts of the same series together, in the order in which they were; series sorted by labels.
+fn group<T>(mut parts: Vec<(Labels, T)>) -> impl Iterator<Item = (Labels, Vec<T>)> {
+    parts.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut parts = parts.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let (labels, first) = parts.next()?;
+        let mut all = vec![first];
+        while let Some((_, more)) = parts.next_if(|(next, _)| *next == labels) {
+            all.push(more);
+        }
+        Some((labels, all))
+    })
+}
+
+impl SelectedSeries {
+    /// Its labels.
+    pub const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Hands over the samples in `[start, end]`, which must lie within the range that was selected, in strictly
+    /// increasing order of time.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where a block is damaged; some samples may have been handed over by then.
+    pub fn read(&self, start: Timestamp, end: Timestamp, sink: &mut impl Sink) -> Result<()> {
+        let (start, end) = (start.millis(), end.millis());
+        let mut reading = Reading { start, end, times: Vec::new(), floats: Vec::new(), sink };
+        for part in &self.parts {
+            match part {
+                Part::Block { block, chunks } => {
+                    for chunk in chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
+                        let data = block.chunk_data(chunk)?;
+                        let read = reading.chunk(&chunk.meta, data);
+                        read.map_err(|malformed| block.corrupt_chunk(chunk, malformed))?;
+                    }
+                }
+                Part::Head(view) => {
+                    for chunk in view.chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
+                        reading.chunk(&chunk.meta, &chunk.data).map_err(|malformed| Error::Corrupt {
+                            path: "head".into(),
+                            offset: malformed.at as u64,
+                            what: format!("chunk of {}: {}", self.labels, malformed.what),
+                        })?;
+                    }
+                    if let Some(open) = &view.open {
+                        reading.open(open);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One pass over a series.
+struct Reading<'a, S> {
+    start: i64,
+    end: i64,
+    times: Vec<i64>,
+    floats: Vec<f64>,
+    sink: &'a mut S,
+}
+
+impl<S: Sink> Reading<'_, S> {
+    fn chunk(&mut self, meta: &ChunkMeta, data: &[u8]) -> std::result::Result<(), Malformed> {
+        match meta.kind {
+            ChunkKind::Floats => {
+                self.times.clear();
+                self.floats.clear();
+                meta.decode_floats(data, &mut self.times, &mut self.floats)?;
+                let (times, floats) = (std::mem::take(&mut self.times), std::mem::take(&mut self.floats));
+                self.floats(&times, &floats);
+                (self.times, self.floats) = (times, floats);
+                Ok(())
+            }
+            ChunkKind::Histograms => {
+                let (start, end, sink) = (self.start, self.end, &mut *self.sink);
+                meta.decode_histograms(data, |time, histogram| {
+                    if (start..=end).contains(&time) {
+                        sink.histogram(Timestamp::from_millis(time), histogram);
+                    }
+                })
+            }
+        }
+    }
+
+    fn open(&mut self, open: &OpenChunk) {
+        match &open.values {
+            OpenValues::Floats(floats) => self.floats(&open.times, floats),
+            OpenValues::Histograms(histograms) => {
+                for (time, histogram) in self.within(&open.times).map(|at| (open.times[at], &histograms[at]))
+                {
+                    self.sink.histogram(Timestamp::from_millis(time), histogram.clone());
+                }
+            }
+        }
+    }
+
+    fn floats(&mut self, times: &[i64], floats: &[f64]) {
+        let range = self.within(times);
+        for (time, float) in times[range.clone()].iter().zip(&floats[range]) {
+            self.sink.float(Timestamp::from_millis(*time), *float);
+        }
+    }
+
+    /// Which of some increasing times are in the range.
+    fn within(&self, times: &[i64]) -> std::ops::Range<usize> {
+        let from = times.partition_point(|time| *time < self.start);
+        let to = times.partition_point(|time| *time <= self.end);
+        from..to.max(from)
+    }
+}

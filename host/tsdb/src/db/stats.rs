@@ -1,0 +1,137 @@
+//! What storage says of itself.
+
+use std::sync::atomic::Ordering;
+
+use model::{METRIC_NAME, Timestamp};
+
+use super::Shared;
+use crate::Tsdb;
+
+/// Storage in numbers. Counters count from the start of the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Series in the head.
+    pub head_series: u64,
+    /// Chunks in the head, open ones included.
+    pub head_chunks: u64,
+    /// The head's oldest sample.
+    pub head_min_time: Option<Timestamp>,
+    /// The head's newest sample.
+    pub head_max_time: Option<Timestamp>,
+    /// Samples appended.
+    pub samples_appended: u64,
+    /// Samples that were committed and dropped, since another batch had overtaken them.
+    pub samples_dropped: u64,
+    /// Exemplars appended.
+    pub exemplars_appended: u64,
+    /// Series that came.
+    pub series_created: u64,
+    /// Series that left.
+    pub series_removed: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Their size on disk.
+    pub block_bytes: u64,
+    /// Samples in them.
+    pub block_samples: u64,
+    /// The log's size on disk.
+    pub wal_bytes: u64,
+    /// The oldest sample or exemplar of all.
+    pub min_time: Option<Timestamp>,
+    /// The newest sample or exemplar of all.
+    pub max_time: Option<Timestamp>,
+}
+
+/// Where the head's series come from; each list has the largest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cardinality {
+    /// Label names in the head.
+    pub label_names: u64,
+    /// Pairs of label name and value in the head.
+    pub label_pairs: u64,
+    /// Series by metric name.
+    pub series_by_metric: Vec<(String, u64)>,
+    /// Values by label name.
+    pub values_by_label: Vec<(String, u64)>,
+    /// Bytes of values by label name.
+    pub value_bytes_by_label: Vec<(String, u64)>,
+    /// Series by label pair, as `name=value`.
+    pub series_by_pair: Vec<(String, u64)>,
+}
+
+impl Tsdb {
+    /// Storage in numbers.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// The metrics, labels and pairs with the most series of the head, `count_max` of each.
+    pub fn cardinality(&self, count_max: usize) -> Cardinality {
+        self.shared.cardinality(count_max)
+    }
+}
+
+impl Shared {
+    fn stats(&self) -> Stats {
+        let (mut head_chunks, mut head_min) = (0, None);
+        self.head.for_each(|series| {
+            head_chunks += series.chunk_count() as u64;
+            head_min = [head_min, series.min_time()].into_iter().flatten().min();
+        });
+        let head_max = head_min.map(|_| self.head.max_time());
+        let blocks = self.view.read().blocks.clone();
+        let min = blocks.iter().map(|block| block.meta().min_time).chain(head_min).min();
+        let max = blocks.iter().map(|block| block.meta().max_time).chain(head_max).max();
+        let counters = &self.head.counters;
+        Stats {
+            head_series: self.head.series_count() as u64,
+            head_chunks,
+            head_min_time: head_min.map(Timestamp::from_millis),
+            head_max_time: head_max.map(Timestamp::from_millis),
+            samples_appended: counters.samples_appended.load(Ordering::Relaxed),
+            samples_dropped: counters.samples_dropped.load(Ordering::Relaxed),
+            exemplars_appended: counters.exemplars_appended.load(Ordering::Relaxed),
+            series_created: counters.series_created.load(Ordering::Relaxed),
+            series_removed: counters.series_removed.load(Ordering::Relaxed),
+            blocks: blocks.len() as u64,
+            block_bytes: blocks.iter().map(|block| block.bytes()).sum(),
+            block_samples: blocks.iter().map(|block| block.meta().sample_count).sum(),
+            wal_bytes: self.wal.lock().as_ref().map_or(0, |wal| wal.bytes()),
+            min_time: min.map(Timestamp::from_millis),
+            max_time: max.map(Timestamp::from_millis),
+        }
+    }
+
+    fn cardinality(&self, count_max: usize) -> Cardinality {
+        let index = self.head.index();
+        let top = |all: &mut dyn Iterator<Item = (String, u64)>| {
+            let mut all: Vec<_> = all.collect();
+            all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            all.truncate(count_max);
+            all
+        };
+        let metrics = index.name(METRIC_NAME).into_iter().flat_map(|entry| &entry.values);
+        let pairs =
+            || index.names().flat_map(|(name, entry)| entry.values.iter().map(move |pair| (name, pair)));
+        // Texts are made only for pairs that can be among the largest.
+        let mut counts: Vec<u64> = pairs().map(|(_, (_, posting))| posting.count()).collect();
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        let least = counts.get(count_max.saturating_sub(1)).copied().unwrap_or(0);
+        Cardinality {
+            label_names: index.names().count() as u64,
+            label_pairs: counts.len() as u64,
+            series_by_metric: top(&mut metrics.map(|(metric, posting)| (metric.to_string(), posting.count()))),
+            values_by_label: top(&mut index
+                .names()
+                .map(|(name, e)| (name.to_owned(), e.values.len() as u64))),
+            value_bytes_by_label: top(&mut index.names().map(|(name, entry)| {
+                (name.to_owned(), entry.values.keys().map(|value| value.len() as u64).sum())
+            })),
+            series_by_pair: top(&mut pairs()
+                .filter(|(_, (_, posting))| posting.count() >= least)
+                .map(|(name, (value, posting))| (format!("{name}={value}"), posting.count()))),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! One series of the head: its sealed chunks, the buffer that takes new samples, its exemplars.
+//!
+//! Samples are strictly increasing in time over all of it. Whoever reads takes a [`SeriesView`]: shared pointers
+//! to what was there at that moment. Appending afterwards copies the buffer if somebody still looks at it, so
+//! that a view never changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::{AppendError, Exemplar, Histogram, Labels};
+use parking_lot::Mutex;
+
+use crate::chunk::{Chunk, ChunkKind, ChunkMeta, SAMPLES_MAX};
+use crate::codec::histogram::bits_equal;
+
+/// A series of the head. Ids are never used twice while the head lives.
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub(crate) id: u32,
+    pub(crate) labels: Labels,
+    /// Whether the log (or a checkpoint) says which labels the id stands for.
+    logged: AtomicBool,
+    data: Mutex<SeriesData>,
+}
+
+/// The value of one sample.
+#[derive(Debug, Clone)]
+pub(crate) enum SampleValue {
+    Float(f64),
+    Histogram(Arc<Histogram>),
+}
+
+/// What the next sample is compared with.
+#[derive(Debug, Clone)]
+pub(crate) struct LastSample {
+    pub(crate) time: i64,
+    pub(crate) value: SampleValue,
+}
+
+/// What becomes of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Newer than everything before.
+    Add,
+    /// Exactly the newest sample again: nothing to do.
+    Repeat,
+}
+
+#[derive(Debug, Default)]
+struct SeriesData {
+    chunks: Vec<Arc<Chunk>>,
+    open: Option<Arc<OpenChunk>>,
+    last: Option<LastSample>,
+    exemplars: Arc<Vec<Exemplar>>,
+    /// The newest exemplar, which stays known when a block has taken all of them.
+    last_exemplar: Option<Exemplar>,
+}
+
+/// The samples since the last sealed chunk; never empty.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenChunk {
+    pub(crate) times: Vec<i64>,
+    pub(crate) values: OpenValues,
+}
+
+/// Their values, as many as times.
+#[derive(Debug, Clone)]
+pub(crate) enum OpenValues {
+    Floats(Vec<f64>),
+    Histograms(Vec<Arc<Histogram>>),
+}
+
+/// A series as it was at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct SeriesView {
+    pub(crate) series: Arc<Series>,
+    pub(crate) chunks: Vec<Arc<Chunk>>,
+    pub(crate) open: Option<Arc<OpenChunk>>,
+    pub(crate) exemplars: Arc<Vec<Exemplar>>,
+}
+
+impl SampleValue {
+    pub(crate) fn bits_equal(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Float(a), Self::Float(b)) => a.to_bits() == b.to_bits(),
+            (Self::Histogram(a), Self::Histogram(b)) => bits_equal(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl LastSample {
+    /// Whether `value` may follow at `time`.
+    pub(crate) fn judge(&self, time: i64, value: &SampleValue) -> Result<Verdict, AppendError> {
+        if time > self.time {
+            Ok(Verdict::Add)
+        } else if time < self.time {
+            Err(AppendError::OutOfOrder)
+        } else if self.value.bits_equal(value) {
+            Ok(Verdict::Repeat)
+        } else {
+            Err(AppendError::DuplicateTimestamp)
+        }
+    }
+}
+
+/// Whether `exemplar` may follow `last`.
+pub(crate) fn judge_exemplar(last: Option<&Exemplar>, exemplar: &Exemplar) -> Result<Verdict, AppendError> {
+    match last {
+        Some(last) if exemplar.timestamp < last.timestamp => Err(AppendError::OutOfOrderExemplar),
+        Some(last)
+            if exemplar.timestamp == last.timestamp
+                && exemplar.value.to_bits() == last.value.to_bits()
+                && exemplar.labels == last.labels =>
+        {
+            Ok(Verdict::Repeat)
+        }
+        _ => Ok(Verdict::Add),
+    }
+}
+
+impl OpenChunk {
+    fn new(time: i64, value: SampleValue) -> Self {
+        let values = match value {
+            SampleValue::Float(float) => OpenValues::Floats(vec![float]),
+            SampleValue::Histogram(histogram) => OpenValues::Histograms(vec![histogram]),
+        };
+        Self { times: vec![time], values }
+    }
+
+    /// Whether a sample can go in without breaking what holds of chunks.
+    fn takes(&self, time: i64, value: &SampleValue, block_range_ms: i64) -> bool {
+        let same_kind = matches!(
+            (&self.values, value),
+            (OpenValues::Floats(_), SampleValue::Float(_))
+                | (OpenValues::Histograms(_), SampleValue::Histogram(_))
+        );
+        let same_range = self.min_time().div_euclid(block_range_ms) == time.div_euclid(block_range_ms);
+        same_kind && same_range && self.times.len() < SAMPLES_MAX
+    }
+
+    fn push(&mut self, time: i64, value: SampleValue) {
+        match (&mut self.values, value) {
+            (OpenValues::Floats(floats), SampleValue::Float(float)) => floats.push(float),
+            (OpenValues::Histograms(all), SampleValue::Histogram(histogram)) => all.push(histogram),
+            // `takes` has said no.
+            _ => return,
+        }
+        self.times.push(time);
+    }
+
+    pub(crate) fn seal(&self) -> Option<Chunk> {
+        match &self.values {
+            OpenValues::Floats(floats) => Chunk::from_floats(&self.times, floats),
+            OpenValues::Histograms(histograms) => Chunk::from_histograms(&self.times, histograms),
+        }
+    }
+
+    pub(crate) fn min_time(&self) -> i64 {
+        self.times.first().copied().unwrap_or(i64::MAX)
+    }
+
+    pub(crate) fn max_time(&self) -> i64 {
+        self.times.last().copied().unwrap_or(i64::MIN)
+    }
+
+    pub(crate) fn meta(&self) -> ChunkMeta {
+        let kind = match self.values {
+            OpenValues::Floats(_) => ChunkKind::Floats,
+            OpenValues::Histograms(_) => ChunkKind::Histograms,
+        };
+        ChunkMeta {
+            kind,
+            count: self.times.len() as u32,
+            min_time: self.min_time(),
+            max_time: self.max_time(),
+        }
+    }
+}
+
+impl SeriesData {
+    fn append(&mut self, time: i64, value: SampleValue, block_range_ms: i64) -> Result<Verdict, AppendError> {
+        if let Some(last) = &self.last
+            && last.judge(time, &value)? == Verdict::Repeat
+        {
+            return Ok(Verdict::Repeat);
+        }
+        self.last = Some(LastSample { time, value: value.clone() });
+        match &mut self.open {
+            Some(open) if open.takes(time, &value, block_range_ms) => Arc::make_mut(open).push(time, value),
+            open => {
+                let full = open.replace(Arc::new(OpenChunk::new(time, value)));
+                self.chunks.extend(full.and_then(|full| full.seal()).map(Arc::new));
+            }
+        }
+        Ok(Verdict::Add)
+    }
+
+    fn min_time(&self) -> Option<i64> {
+        let sealed = self.chunks.first().map(|chunk| chunk.meta.min_time);
+        sealed.or_else(|| self.open.as_ref().map(|open| open.min_time()))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.open.is_none() && self.exemplars.is_empty()
+    }
+}
+
+impl Series {
+    pub(crate) fn new(id: u32, labels: Labels, logged: bool) -> Self {
+        Self { id, labels, logged: AtomicBool::new(logged), data: Mutex::default() }
+    }
+
+    pub(crate) fn is_logged(&self) -> bool {
+        self.logged.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_logged(&self) {
+        self.logged.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn judge(&self, time: i64, value: &SampleValue) -> Result<Verdict, AppendError> {
+        self.data.lock().last.as_ref().map_or(Ok(Verdict::Add), |last| last.judge(time, value))
+    }
+
+    pub(crate) fn judge_exemplar(&self, exemplar: &Exemplar) -> Result<Verdict, AppendError> {
+        judge_exemplar(self.data.lock().last_exemplar.as_ref(), exemplar)
+    }
+
+    pub(crate) fn append(
+        &self,
+        time: i64,
+        value: SampleValue,
+        block_range_ms: i64,
+    ) -> Result<Verdict, AppendError> {
+        self.data.lock().append(time, value, block_range_ms)
+    }
+
+    pub(crate) fn append_exemplar(&self, exemplar: &Exemplar) -> Result<Verdict, AppendError> {
+        let mut data = self.data.lock();
+        let verdict = judge_exemplar(data.last_exemplar.as_ref(), exemplar)?;
+        if verdict == Verdict::Add {
+            Arc::make_mut(&mut data.exemplars).push(exemplar.clone());
+            data.last_exemplar = Some(exemplar.clone());
+        }
+        Ok(verdict)
+    }
+
+    /// Adds a sealed chunk that is newer than everything here; `last` is its last sample.
+    pub(crate) fn restore_chunk(&self, chunk: Chunk, last: LastSample) {
+        let mut data = self.data.lock();
+        if data.last.as_ref().is_none_or(|known| known.time < chunk.meta.min_time) {
+            let sealed = data.open.take().and_then(|open| open.seal()).map(Arc::new);
+            data.chunks.extend(sealed);
+            data.chunks.push(Arc::new(chunk));
+            data.last = Some(last);
+        }
+    }
+
+    pub(crate) fn min_time(&self) -> Option<i64> {
+        self.data.lock().min_time()
+    }
+
+    /// Whether there are no samples and no exemplars.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.data.lock().is_empty()
+    }
+
+    /// Whether any sample may lie in `[start, end]`.
+    pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {
+        let data = self.data.lock();
+        data.open.as_ref().is_some_and(|open| open.meta().overlaps(start, end))
+            || data.chunks.iter().rev().any(|chunk| chunk.meta.overlaps(start, end))
+    }
+
+    /// How many chunks there are, the open one included.
+    pub(crate) fn chunk_count(&self) -> usize {
+        let data = self.data.lock();
+        data.chunks.len() + usize::from(data.open.is_some())
+    }
+
+    /// What there is in `[start, end]`, whole chunks at a time; exemplars are not narrowed.
+    pub(crate) fn view(self: &Arc<Self>, start: i64, end: i64) -> SeriesView {
+        let data = self.data.lock();
+        let chunks = data.chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)).cloned().collect();
+        let open = data.open.as_ref().filter(|open| open.meta().overlaps(start, end)).cloned();
+        SeriesView { series: self.clone(), chunks, open, exemplars: data.exemplars.clone() }
+    }
+
+    /// Forgets what is older than `end`, the border of a block range.
+    pub(crate) fn drop_before(&self, end: i64) {
+        let mut data = self.data.lock();
+        data.chunks.retain(|chunk| chunk.meta.max_time >= end);
+        data.chunks.shrink_to_fit();
+        if data.open.as_ref().is_some_and(|open| open.max_time() < end) {
+            data.open = None;
+        }
+        if data.exemplars.iter().any(|exemplar| exemplar.timestamp.millis() < end) {
+            Arc::make_mut(&mut data.exemplars).retain(|exemplar| exemplar.timestamp.millis() >= end);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What an operator can choose about storage.
+
+use std::time::Duration;
+
+/// When the log reaches the disk. Every commit reaches the operating system in either case, so that a killed
+/// process loses nothing that was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalSync {
+    /// Before each commit returns; commits that wait together share one sync. A power cut loses nothing.
+    Always,
+    /// With the first commit after this time, or by [`crate::Tsdb::sync`]. A power cut loses at most what was
+    /// committed since.
+    Interval(Duration),
+}
+
+/// How storage behaves. There is no default on purpose: [`Options::prometheus`] names whose numbers it takes.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// When the log is synced.
+    pub wal_sync: WalSync,
+    /// The log starts a new segment beyond this size, so that old ones can be removed.
+    pub wal_segment_bytes: u64,
+    /// The head is written to a checkpoint once this much log has piled up, which bounds the replay.
+    pub checkpoint_bytes: u64,
+    /// How much time one block covers. Blocks begin at multiples of it.
+    pub block_range: Duration,
+    /// How long samples are kept; `None` keeps them for ever.
+    pub retention: Option<Duration>,
+}
+
+impl Options {
+    /// Blocks of two hours kept for 15 days, as Prometheus has it; the log is synced once per second.
+    pub fn prometheus() -> Self {
+        Self {
+            wal_sync: WalSync::Interval(Duration::from_secs(1)),
+            wal_segment_bytes: 128 << 20,
+            checkpoint_bytes: 256 << 20,
+            block_range: Duration::from_secs(2 * 3600),
+            retention: Some(Duration::from_secs(15 * 24 * 3600)),
+        }
+    }
+
+    /// The block range in milliseconds, at least one.
+    pub(crate) fn block_range_ms(&self) -> i64 {
+        i64::try_from(self.block_range.as_millis()).unwrap_or(i64::MAX).max(1)
+    }
+}

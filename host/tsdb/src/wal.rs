@@ -1,0 +1,343 @@
+//! The write-ahead log: every batch, before anybody can see it.
+//!
+//! # Format (version 1)
+//!
+//! A directory of segments `00000001.wal`, `00000002.wal`, ... and at most one live checkpoint
+//! `00000002.checkpoint`, which stands for all segments *below* its number. Both have the same layout; integers
+//! are little-endian.
+//!
+//! ```text
+//! file     ┌──────────────────────┬─────────────┬────────────────────┐
+//! header   │ magic "SGLASSWL"  8  │ version  4  │ CRC32 of those   4 │
+//!          ├───────────┬──────────┼─────────────┴────────┬───────────┘
+//! frame    │ marker 4  │ length 4 │ CRC32 of length and  │ payload of that length
+//!          │ "SGF\xf1" │          │ payload            4 │ = sections, one after the other
+//!          ├───────────┴──────────┴──────────────────────┴──...
+//! frame    │ ...
+//! ```
+//!
+//! One frame is one batch: it is there as a whole or not at all. The sections are described in [`record`].
+//! A series is defined (id and labels) in the same frame as, or in one before, the first frame that uses its id.
+//!
+//! # What is assumed and what follows
+//!
+//! A frame is acknowledged after it was written, and synced where [`crate::WalSync::Always`] says so. A segment
+//! is synced before the next one is begun. On replay, bytes that are no frame and are followed by no good frame
+//! are a *torn tail* when they end the last segment: nothing acknowledged and synced was there, they are cut
+//! off. Anywhere else they are *corruption*: the good frames around them are kept, the head is written to a new
+//! checkpoint, and the file is set aside under the name `*.corrupt`.
+//!
+//! After a failed write or sync the log returns to the last acknowledged byte before it takes another frame.
+//!
+//! | version | change |
+//! |---|---|
+//! | 1 | first |
+
+pub(crate) mod record;
+pub(crate) mod replay;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::Timestamp;
+
+use crate::error::{Error, IoContext, Result};
+use crate::fs::{File, FileSystem};
+use crate::options::{Options, WalSync};
+
+/// The version that is written.
+pub const FORMAT_VERSION: u32 = 1;
+/// The oldest version that is read.
+pub const OLDEST_READABLE: u32 = 1;
+
+const MAGIC: &[u8; 8] = b"SGLASSWL";
+const HEADER_BYTES: usize = 16;
+const FRAME_MARKER: [u8; 4] = *b"SGF\xf1";
+const FRAME_HEADER_BYTES: usize = 12;
+
+/// No frame is larger: a length beyond it is corrupt, a batch beyond it is refused. Far above what senders send
+/// at once, far below what would hurt to hold in memory.
+pub(crate) const FRAME_BYTES_MAX: u64 = 256 << 20;
+
+/// Checkpoints are written in frames of about this size, so that a replay holds little at a time.
+const CHECKPOINT_FRAME_BYTES: usize = 1 << 20;
+
+const SEGMENT_EXTENSION: &str = "wal";
+const CHECKPOINT_EXTENSION: &str = "checkpoint";
+const TEMPORARY_EXTENSION: &str = "tmp";
+
+fn file_header() -> Vec<u8> {
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    header.extend_from_slice(MAGIC);
+    header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
+    header
+}
+
+fn frame_crc(length: [u8; 4], payload: [&[u8]; 2]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&length);
+    payload.iter().for_each(|part| hasher.update(part));
+    hasher.finalize()
+}
+
+/// Appends a frame to `out`; its payload is the two parts together, so that they need not be copied first.
+///
+/// # Errors
+/// [`Error::BatchTooLarge`], with nothing appended.
+pub(crate) fn put_frame(out: &mut Vec<u8>, payload: [&[u8]; 2]) -> Result<()> {
+    let bytes = payload.iter().map(|part| part.len() as u64).sum::<u64>();
+    let length = u32::try_from(bytes).ok().filter(|_| bytes <= FRAME_BYTES_MAX);
+    let Some(length) = length.map(u32::to_le_bytes) else {
+        return Err(Error::BatchTooLarge { bytes, bytes_max: FRAME_BYTES_MAX });
+    };
+    out.extend_from_slice(&FRAME_MARKER);
+    out.extend_from_slice(&length);
+    out.extend_from_slice(&frame_crc(length, payload).to_le_bytes());
+    payload.iter().for_each(|part| out.extend_from_slice(part));
+    Ok(())
+}
+
+/// The log, open for appending. One commit at a time has it.
+pub(crate) struct Wal {
+    fs: Arc<dyn FileSystem>,
+    dir: PathBuf,
+    sync: WalSync,
+    segment_bytes_max: u64,
+    segment: Segment,
+    /// Bytes in all live segments and the checkpoint.
+    bytes: u64,
+    /// Bytes since the checkpoint.
+    bytes_since_checkpoint: u64,
+    synced_at: Timestamp,
+}
+
+/// The segment that is written to.
+struct Segment {
+    number: u64,
+    path: PathBuf,
+    file: Box<dyn File>,
+    /// How much of it counts.
+    bytes: u64,
+    /// Whether there are bytes beyond, which have to go before the next frame.
+    damaged: bool,
+    dirty: bool,
+}
+
+impl Segment {
+    fn create(fs: &dyn FileSystem, dir: &Path, number: u64) -> Result<Self> {
+        let path = segment_path(dir, number);
+        let create = || -> std::io::Result<Box<dyn File>> {
+            let mut file = fs.append(&path)?;
+            file.write_all(&file_header())?;
+            file.sync()?;
+            fs.sync_dir(dir)?;
+            Ok(file)
+        };
+        match create() {
+            Ok(file) => {
+                Ok(Self { number, path, file, bytes: HEADER_BYTES as u64, damaged: false, dirty: false })
+            }
+            Err(source) => {
+                // A leftover has no frames; a replay passes over it where it cannot be removed now.
+                let _ = fs.remove(&path);
+                Err(Error::Io { action: "create log segment", path, source })
+            }
+        }
+    }
+}
+
+impl Wal {
+    /// Begins segment `number`, which is higher than every file there. `bytes` is the size of those.
+    pub(crate) fn create(
+        fs: Arc<dyn FileSystem>,
+        dir: PathBuf,
+        options: &Options,
+        number: u64,
+        bytes: u64,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let segment = Segment::create(&*fs, &dir, number)?;
+        Ok(Self {
+            fs,
+            dir,
+            sync: options.wal_sync,
+            segment_bytes_max: options.wal_segment_bytes,
+            segment,
+            bytes,
+            bytes_since_checkpoint: bytes,
+            synced_at: now,
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn bytes_since_checkpoint(&self) -> u64 {
+        self.bytes_since_checkpoint
+    }
+
+    /// Writes frames and syncs them where they must be.
+    ///
+    /// # Errors
+    /// The file system's; the log is then as it was before, or will be before it takes another frame.
+    pub(crate) fn append(&mut self, frames: &[u8], now: Timestamp) -> Result<()> {
+        self.repair()?;
+        if self.segment.bytes > self.segment_bytes_max {
+            self.rotate()?;
+        }
+        let segment = &mut self.segment;
+        if let Err(source) = segment.file.write_all(frames) {
+            segment.damaged = true;
+            let error = Error::Io { action: "write log", path: segment.path.clone(), source };
+            // Where this fails too, the next frame tries again.
+            let _ = self.repair();
+            return Err(error);
+        }
+        segment.dirty = true;
+        let due = match self.sync {
+            WalSync::Always => true,
+            // A clock that went backwards must not put the sync off for as long.
+            WalSync::Interval(interval) => now < self.synced_at || now >= self.synced_at + interval,
+        };
+        if due && let Err(error) = self.sync_segment(now) {
+            self.segment.damaged = true;
+            let _ = self.repair();
+            return Err(error);
+        }
+        let written = frames.len() as u64;
+        self.segment.bytes += written;
+        self.bytes += written;
+        self.bytes_since_checkpoint += written;
+        Ok(())
+    }
+
+    /// Makes everything that was acknowledged durable.
+    pub(crate) fn sync(&mut self, now: Timestamp) -> Result<()> {
+        self.repair()?;
+        self.sync_segment(now)
+    }
+
+    /// Whether acknowledged frames wait for the disk for longer than they may.
+    pub(crate) fn sync_is_due(&self, now: Timestamp) -> bool {
+        let interval = match self.sync {
+            WalSync::Always => Duration::ZERO,
+            WalSync::Interval(interval) => interval,
+        };
+        self.segment.dirty && (now < self.synced_at || now >= self.synced_at + interval)
+    }
+
+    fn sync_segment(&mut self, now: Timestamp) -> Result<()> {
+        if self.segment.dirty {
+            self.segment.file.sync().at("sync log", &self.segment.path)?;
+            self.segment.dirty = false;
+        }
+        self.synced_at = now;
+        Ok(())
+    }
+
+    /// Cuts off what a failed write or sync left behind. What follows goes to a new segment, since after a failed
+    /// sync nobody knows what of the old one can still reach the disk.
+    fn repair(&mut self) -> Result<()> {
+        if self.segment.damaged {
+            self.fs.truncate(&self.segment.path, self.segment.bytes).at("repair log", &self.segment.path)?;
+            self.segment = Segment::create(&*self.fs, &self.dir, self.segment.number + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a new segment and returns its number.
+    pub(crate) fn rotate(&mut self) -> Result<u64> {
+        self.repair()?;
+        self.sync_segment(self.synced_at)?;
+        self.segment = Segment::create(&*self.fs, &self.dir, self.segment.number + 1)?;
+        self.bytes += self.segment.bytes;
+        Ok(self.segment.number)
+    }
+
+    /// Notes that a checkpoint of `bytes` stands for everything before the segment that began when `before` bytes
+    /// had been written since the last one.
+    pub(crate) fn checkpointed(&mut self, checkpoint_bytes: u64, before: u64) {
+        self.bytes_since_checkpoint = self.bytes_since_checkpoint.saturating_sub(before);
+        self.bytes = checkpoint_bytes + self.bytes_since_checkpoint;
+    }
+}
+
+fn segment_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:08}.{SEGMENT_EXTENSION}"))
+}
+
+fn checkpoint_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:08}.{CHECKPOINT_EXTENSION}"))
+}
+
+/// Writes a checkpoint: sections in frames, under a temporary name until it is whole.
+pub(crate) struct CheckpointWriter<'a> {
+    fs: &'a dyn FileSystem,
+    dir: &'a Path,
+    number: u64,
+    temporary: PathBuf,
+    file: Box<dyn File>,
+    bytes: u64,
+    frame: Vec<u8>,
+}
+
+impl<'a> CheckpointWriter<'a> {
+    /// Begins the checkpoint that stands for all segments below `number`.
+    pub(crate) fn create(fs: &'a dyn FileSystem, dir: &'a Path, number: u64) -> Result<Self> {
+        let temporary = checkpoint_path(dir, number).with_extension(TEMPORARY_EXTENSION);
+        let file = fs.append(&temporary).at("create checkpoint", &temporary)?;
+        let mut writer = Self { fs, dir, number, temporary, file, bytes: 0, frame: Vec::new() };
+        // An earlier attempt may have left something under this name.
+        writer.fs.truncate(&writer.temporary, 0).at("empty checkpoint", &writer.temporary)?;
+        writer.write(&file_header())?;
+        Ok(writer)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).at("write checkpoint", &self.temporary)?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Adds whole sections.
+    pub(crate) fn sections(&mut self, put: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        put(&mut self.frame);
+        if self.frame.len() >= CHECKPOINT_FRAME_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.frame.is_empty() {
+            return Ok(());
+        }
+        let mut frame = Vec::with_capacity(self.frame.len() + FRAME_HEADER_BYTES);
+        put_frame(&mut frame, [&self.frame, &[]])?;
+        self.frame.clear();
+        self.write(&frame)
+    }
+
+    /// Makes the checkpoint durable, removes the log files that it stands for, and sets aside those that
+    /// `corrupt` names. Returns its size.
+    pub(crate) fn finish(mut self, corrupt: &[PathBuf]) -> Result<u64> {
+        self.flush()?;
+        self.file.sync().at("sync checkpoint", &self.temporary)?;
+        let path = checkpoint_path(self.dir, self.number);
+        self.fs.rename(&self.temporary, &path).at("name checkpoint", &path)?;
+        self.fs.sync_dir(self.dir).at("sync directory", self.dir)?;
+        for file in replay::LogFiles::list(self.fs, self.dir)?.below(self.number) {
+            if corrupt.contains(&file) {
+                let mut aside = file.clone().into_os_string();
+                aside.push(".corrupt");
+                self.fs.rename(&file, Path::new(&aside)).at("set aside corrupt", &file)?;
+            } else {
+                self.fs.remove(&file).at("remove log", &file)?;
+            }
+        }
+        Ok(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Reading the log back.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+
+use super::record::{self, Section};
+use super::{
+    CHECKPOINT_EXTENSION, FORMAT_VERSION, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MARKER, HEADER_BYTES,
+    MAGIC, OLDEST_READABLE, SEGMENT_EXTENSION, TEMPORARY_EXTENSION, checkpoint_path, frame_crc, segment_path,
+};
+use crate::codec::Reader;
+use crate::error::{Error, IoContext, Result};
+use crate::fs::FileSystem;
+
+/// The files of a log directory, by number.
+#[derive(Debug, Default)]
+pub(crate) struct LogFiles {
+    dir: PathBuf,
+    segments: Vec<u64>,
+    checkpoints: Vec<u64>,
+    temporary: Vec<PathBuf>,
+}
+
+impl LogFiles {
+    pub(crate) fn list(fs: &dyn FileSystem, dir: &Path) -> Result<Self> {
+        let mut files = Self { dir: dir.to_owned(), ..Self::default() };
+        for name in fs.list(dir).at("list", dir)? {
+            let Some((stem, extension)) = name.split_once('.') else { continue };
+            let Ok(number) = stem.parse() else { continue };
+            match extension {
+                SEGMENT_EXTENSION => files.segments.push(number),
+                CHECKPOINT_EXTENSION => files.checkpoints.push(number),
+                TEMPORARY_EXTENSION => files.temporary.push(dir.join(name)),
+                _ => {}
+            }
+        }
+        files.segments.sort_unstable();
+        files.checkpoints.sort_unstable();
+        Ok(files)
+    }
+
+    /// What a checkpoint of that number stands for.
+    pub(crate) fn below(&self, number: u64) -> Vec<PathBuf> {
+        let segments = self.segments.iter().filter(|n| **n < number).map(|n| segment_path(&self.dir, *n));
+        let checkpoints =
+            self.checkpoints.iter().filter(|n| **n < number).map(|n| checkpoint_path(&self.dir, *n));
+        segments.chain(checkpoints).collect()
+    }
+}
+
+/// What a replay found besides records.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    /// The number after the highest one in use.
+    pub(crate) next_number: u64,
+    /// The size of what was read.
+    pub(crate) bytes: u64,
+    /// Bytes cut off the end.
+    pub(crate) torn_bytes: u64,
+    /// One per stretch that could not be read; always [`Error::Corrupt`].
+    pub(crate) corruptions: Vec<Error>,
+    /// The files that those are in.
+    pub(crate) corrupt_files: Vec<PathBuf>,
+}
+
+/// Hands over every section of the log in order, cuts a torn tail off, and removes what no longer counts.
+pub(crate) fn replay(fs: &dyn FileSystem, dir: &Path, mut each: impl FnMut(Section)) -> Result<Replayed> {
+    let files = LogFiles::list(fs, dir)?;
+    let checkpoint = files.checkpoints.last().copied();
+    // Leftovers of a checkpoint that was interrupted before or after it got its name.
+    for leftover in files.temporary.iter().chain(&files.below(checkpoint.unwrap_or(0))) {
+        fs.remove(leftover).at("remove log", leftover)?;
+    }
+    let live: Vec<u64> = files.segments.iter().copied().filter(|n| *n >= checkpoint.unwrap_or(0)).collect();
+    let highest = checkpoint.into_iter().chain(live.last().copied()).max().unwrap_or(0);
+    let mut replayed = Replayed { next_number: highest + 1, ..Replayed::default() };
+    if let Some(number) = checkpoint {
+        replay_file(fs, &checkpoint_path(dir, number), false, &mut replayed, &mut each)?;
+    }
+    for number in &live {
+        let last = live.last() == Some(number);
+        replay_file(fs, &segment_path(dir, *number), last, &mut replayed, &mut each)?;
+    }
+    Ok(replayed)
+}
+
+fn replay_file(
+    fs: &dyn FileSystem,
+    path: &Path,
+    last: bool,
+    replayed: &mut Replayed,
+    each: &mut impl FnMut(Section),
+) -> Result<()> {
+    let good = {
+        let bytes = fs.map(path).at("read log", path)?;
+        let corruptions = replayed.corruptions.len();
+        let good = read_frames(path, &bytes, last, &mut replayed.corruptions, each)?;
+        if replayed.corruptions.len() > corruptions {
+            replayed.corrupt_files.push(path.to_owned());
+        }
+        replayed.bytes += bytes.len() as u64;
+        (good < bytes.len()).then_some((good, bytes.len() - good))
+    };
+    match good {
+        // Only the last segment has a torn tail that is no corruption; a corrupt file is kept as it is.
+        Some((good, torn)) if last && !replayed.corrupt_files.iter().any(|file| file == path) => {
+            replayed.torn_bytes += torn as u64;
+            if good <= HEADER_BYTES {
+                fs.remove(path).at("remove empty log", path)
+            } else {
+                fs.truncate(path, good as u64).at("cut torn log", path)
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the frames of a file; returns where the last good one ends.
+fn read_frames(
+    path: &Path,
+    bytes: &[u8],
+    last: bool,
+    corruptions: &mut Vec<Error>,
+    each: &mut impl FnMut(Section),
+) -> Result<usize> {
+    let mut at = HEADER_BYTES;
+    let mut good = 0;
+    match header_version(bytes) {
+        Some(version) if (OLDEST_READABLE..=FORMAT_VERSION).contains(&version) => good = HEADER_BYTES,
+        Some(version) => {
+            return Err(Error::UnsupportedVersion {
+                path: path.to_owned(),
+                version,
+                oldest: OLDEST_READABLE,
+                newest: FORMAT_VERSION,
+            });
+        }
+        // Without frames nothing is lost: the file was being created when the process ended.
+        None if next_frame(bytes, 0).is_none() => {
+            if !last && bytes.len() > HEADER_BYTES {
+                corruptions.push(Error::corrupt(path, 0, "no header and no frame"));
+            }
+            return Ok(0);
+        }
+        None => {
+            corruptions.push(Error::corrupt(path, 0, "header is damaged"));
+            at = at.min(bytes.len());
+        }
+    }
+    while at < bytes.len() {
+        let Some((start, end)) = next_frame(bytes, at) else {
+            if !last {
+                corruptions.push(Error::corrupt(path, at as u64, "no good frame up to the end"));
+            }
+            break;
+        };
+        if start > at {
+            corruptions.push(Error::corrupt(path, at as u64, format!("no good frame before byte {start}")));
+        }
+        let payload = bytes.get(start + FRAME_HEADER_BYTES..end).unwrap_or_default();
+        match record::decode(payload) {
+            Ok(sections) => sections.into_iter().for_each(&mut *each),
+            Err(malformed) => {
+                let offset = start + FRAME_HEADER_BYTES + malformed.at;
+                corruptions.push(Error::corrupt(path, offset as u64, malformed.what));
+            }
+        }
+        at = end;
+        good = end;
+    }
+    Ok(good)
+}
+
+fn header_version(bytes: &[u8]) -> Option<u32> {
+    let header = bytes.get(..HEADER_BYTES)?;
+    let mut reader = Reader::new(header);
+    let magic = reader.take(MAGIC.len()).ok()?;
+    let version = reader.u32().ok()?;
+    let crc = reader.u32().ok()?;
+    (magic == MAGIC && crc32fast::hash(header.get(..HEADER_BYTES - 4)?) == crc).then_some(version)
+}
+
+/// The first good frame that begins at `from` or later, as the range of its bytes.
+fn next_frame(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+    let mut start = from;
+    loop {
+        if let Some(end) = frame_at(bytes, start) {
+            return Some((start, end));
+        }
+        let rest = bytes.get(start + 1..)?;
+        start += 1 + rest.windows(FRAME_MARKER.len()).position(|window| window == FRAME_MARKER)?;
+    }
+}
+
+/// Where the frame that begins at `start` ends, if it is a good one.
+fn frame_at(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut reader = Reader::new(bytes.get(start..)?);
+    if reader.take(FRAME_MARKER.len()).ok()? != FRAME_MARKER {
+        return None;
+    }
+    let length = reader.u32().ok()?;
+    let crc = reader.u32().ok()?;
+    if length == 0 || u64::from(length) > FRAME_BYTES_MAX {
+        return None;
+    }
+    let payload = reader.take(length as usize).ok()?;
+    (frame_crc(length.to_le_bytes(), [payload, &[]]) == crc)
+        .then_some(start + FRAME_HEADER_BYTES + payload.len())
+}
