@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod attributes;
+mod count;
 mod json;
 pub mod metrics;
 mod proto;
@@ -48,10 +49,33 @@ impl Encoding {
     }
 }
 
-fn decode<T>(encoding: Encoding, bytes: &[u8]) -> Result<T, DecodeError>
+/// How much one request may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages in all: resources, scopes, metrics, points, spans, events, links, exemplars, attributes and
+    /// their values. Each may take some hundred bytes in memory for two on the wire, so that the limit on the
+    /// body's size alone would not bound memory well. A typical span is about thirty messages, a typical data
+    /// point about ten.
+    pub messages_max: usize,
+}
+
+fn decode<T>(
+    encoding: Encoding,
+    bytes: &[u8],
+    limits: &Limits,
+    shape: &'static count::Shape,
+) -> Result<T, DecodeError>
 where
     T: prost::Message + serde::de::DeserializeOwned + Default,
 {
+    let max = limits.messages_max;
+    let fits = match encoding {
+        Encoding::Protobuf => count::protobuf_fits(bytes, shape, max),
+        Encoding::Json => count::json_fits(bytes, max),
+    };
+    if !fits {
+        return Err(DecodeError::TooLarge { max, unit: "messages within the request" });
+    }
     match encoding {
         Encoding::Json => json::decode(bytes),
         Encoding::Protobuf => T::decode(bytes)

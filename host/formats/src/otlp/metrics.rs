@@ -25,7 +25,7 @@ use std::collections::HashSet;
 
 use model::{Metadata, MetricKind};
 
-use super::{Encoding, proto};
+use super::{Encoding, Limits, count, proto};
 use crate::{DecodeError, Rejected, WriteRequest};
 use labels::Source;
 use names::Suffix;
@@ -47,12 +47,19 @@ pub struct TranslateOptions {
     pub promote_scope_metadata: bool,
 }
 
+impl TranslateOptions {
+    /// What Prometheus does where its configuration says nothing: neither.
+    pub const fn prometheus() -> Self {
+        Self { promote_resource_attributes: Vec::new(), promote_scope_metadata: false }
+    }
+}
+
 /// Reads a request in either encoding.
 ///
 /// # Errors
-/// [`DecodeError::Malformed`] where it is none.
-pub fn decode(encoding: Encoding, bytes: &[u8]) -> Result<MetricsRequest, DecodeError> {
-    super::decode(encoding, bytes).map(MetricsRequest)
+/// [`DecodeError::Malformed`] where it is none, [`DecodeError::TooLarge`] where it is over the limit.
+pub fn decode(encoding: Encoding, bytes: &[u8], limits: &Limits) -> Result<MetricsRequest, DecodeError> {
+    super::decode(encoding, bytes, limits, &count::METRICS).map(MetricsRequest)
 }
 
 /// Turns metrics into series. What is rejected is counted in data points.

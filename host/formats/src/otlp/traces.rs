@@ -13,18 +13,22 @@ use std::sync::Arc;
 
 use model::span::{Resource, Scope, Span, SpanEvent, SpanId, SpanKind, SpanLink, StatusCode, TraceId};
 
-use super::{Encoding, attributes, proto};
+use super::{Encoding, Limits, attributes, count, proto};
 use crate::{DecodeError, Rejected};
 
-pub use encode::{IdEncoding, encode_json, encode_protobuf};
+pub use encode::{IdEncoding, encode_json, encode_protobuf, encode_trace_by_id_response};
 
 /// Reads a request in either encoding. Spans without a valid id are left out and counted; links without one
 /// are dropped, as they point nowhere.
 ///
 /// # Errors
-/// [`DecodeError::Malformed`] where it is none.
-pub fn decode(encoding: Encoding, bytes: &[u8]) -> Result<(Vec<Span>, Rejected), DecodeError> {
-    let request: proto::ExportTraceServiceRequest = super::decode(encoding, bytes)?;
+/// [`DecodeError::Malformed`] where it is none, [`DecodeError::TooLarge`] where it is over the limit.
+pub fn decode(
+    encoding: Encoding,
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<(Vec<Span>, Rejected), DecodeError> {
+    let request: proto::ExportTraceServiceRequest = super::decode(encoding, bytes, limits, &count::TRACES)?;
     let count = request.resource_spans.iter().flat_map(|r| &r.scope_spans).map(|s| s.spans.len()).sum();
     let mut spans = Vec::with_capacity(count);
     let mut rejected = Rejected::default();

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const PLAIN: TranslateOptions =
-    TranslateOptions { promote_resource_attributes: Vec::new(), promote_scope_metadata: false };
+const LIMITS: Limits = Limits { messages_max: 10_000 };
+
+const PLAIN: TranslateOptions = TranslateOptions::prometheus();
 
 fn render(write: &WriteRequest, rejected: &Rejected) -> String {
     let mut out = String::new();
@@ -50,11 +51,11 @@ fn render(write: &WriteRequest, rejected: &Rejected) -> String {
 /// Translates `request` from JSON, and again from protobuf with the same result.
 #[expect(clippy::needless_pass_by_value, reason = "expectations and requests are written in place")]
 fn check(options: &TranslateOptions, request: Value, expected: Expect) {
-    let from_json = decode(Encoding::Json, request.to_string().as_bytes()).unwrap();
+    let from_json = decode(Encoding::Json, request.to_string().as_bytes(), &LIMITS).unwrap();
     let (write, rejected) = translate(&from_json, options);
     let text = render(&write, &rejected);
     expected.assert_eq(&text);
-    let from_protobuf = decode(Encoding::Protobuf, &from_json.0.encode_to_vec()).unwrap();
+    let from_protobuf = decode(Encoding::Protobuf, &from_json.0.encode_to_vec(), &LIMITS).unwrap();
     // By text, since a stale marker is not equal to itself.
     let (write, rejected) = translate(&from_protobuf, options);
     assert_eq!(render(&write, &rejected), text);
@@ -284,7 +285,7 @@ fn what_does_not_fit_is_counted_and_explained() {
 
 #[test]
 fn malformed_requests_are_named() {
-    let error = |encoding, bytes: &[u8]| decode(encoding, bytes).unwrap_err().to_string();
+    let error = |encoding, bytes: &[u8]| decode(encoding, bytes, &LIMITS).unwrap_err().to_string();
     expect!["decode OTLP JSON: EOF while parsing an object at line 1 column 1"]
         .assert_eq(&error(Encoding::Json, b"{"));
     expect!["decode OTLP JSON: invalid type: integer `1`, expected a sequence"]
@@ -293,15 +294,20 @@ fn malformed_requests_are_named() {
     expect![[r#"decode OTLP JSON: expected an unsigned 64-bit integer, got "soon""#]]
         .assert_eq(&error(Encoding::Json, text.as_bytes()));
     expect!["decode OTLP protobuf: failed to decode Protobuf message: ExportMetricsServiceRequest.resource_metrics: buffer underflow"].assert_eq(&error(Encoding::Protobuf, b"\x0a\x05abc"));
-    assert!(decode(Encoding::Protobuf, b"").is_ok(), "an empty request is a success");
-    assert!(decode(Encoding::Json, br#"{"unknown": [1], "resourceMetrics": null}"#).is_ok());
+    let small = Limits { messages_max: 2 };
+    expect!["request is too large: more than 2 messages within the request; send smaller batches"].assert_eq(&decode(Encoding::Json, b"[[[", &small).unwrap_err().to_string());
+    expect!["request is too large: more than 2 messages within the request; send smaller batches"].assert_eq(
+        &decode(Encoding::Protobuf, &[0x0a, 0, 0x0a, 0, 0x0a, 0], &small).unwrap_err().to_string(),
+    );
+    assert!(decode(Encoding::Protobuf, b"", &LIMITS).is_ok(), "an empty request is a success");
+    assert!(decode(Encoding::Json, br#"{"unknown": [1], "resourceMetrics": null}"#, &LIMITS).is_ok());
 }
 
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         for encoding in [Encoding::Json, Encoding::Protobuf] {
-            if let Ok(request) = decode(encoding, &bytes) {
+            if let Ok(request) = decode(encoding, &bytes, &LIMITS) {
                 let _ = translate(&request, &PLAIN);
             }
         }
@@ -321,7 +327,7 @@ proptest! {
                 "count": count, "bucketCounts": [count, count], "explicitBounds": ["NaN"],
             }]}},
         ]);
-        let request = decode(Encoding::Json, request(metrics).to_string().as_bytes()).unwrap();
+        let request = decode(Encoding::Json, request(metrics).to_string().as_bytes(), &LIMITS).unwrap();
         for series in translate(&request, &PLAIN).0.series {
             for (_, histogram) in series.histograms {
                 prop_assert_eq!(histogram.validate(), Ok(()));
@@ -330,7 +336,7 @@ proptest! {
         let mut bytes = request.0.encode_to_vec();
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        if let Ok(request) = decode(Encoding::Protobuf, &bytes) {
+        if let Ok(request) = decode(Encoding::Protobuf, &bytes, &LIMITS) {
             let _ = translate(&request, &PLAIN);
         }
     }

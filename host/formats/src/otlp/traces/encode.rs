@@ -9,6 +9,7 @@ use prost::Message as _;
 use serde_json::{Map, Value, json};
 
 use crate::otlp::{attributes, proto};
+use crate::wire::MessageWriter;
 
 /// How JSON writes the ids of traces and spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,6 +107,13 @@ pub fn encode_protobuf(spans: &[Span]) -> Vec<u8> {
         })
         .collect();
     proto::ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+}
+
+/// Spans as Tempo's `TraceByIDResponse`, in which its second API version wraps a trace.
+pub fn encode_trace_by_id_response(spans: &[Span]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    MessageWriter(&mut bytes).bytes(1, &encode_protobuf(spans));
+    bytes
 }
 
 fn span_to_proto(span: &Span) -> proto::Span {

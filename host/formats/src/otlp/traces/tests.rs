@@ -7,6 +7,8 @@ use serde_json::json;
 
 use super::*;
 
+const LIMITS: Limits = Limits { messages_max: 10_000 };
+
 #[test]
 fn spans_are_read_from_json_as_sdks_write_it() {
     let request = json!({"resourceSpans": [{
@@ -35,7 +37,7 @@ fn spans_are_read_from_json_as_sdks_write_it() {
             }],
         }],
     }]});
-    let (spans, rejected) = decode(Encoding::Json, request.to_string().as_bytes()).unwrap();
+    let (spans, rejected) = decode(Encoding::Json, request.to_string().as_bytes(), &LIMITS).unwrap();
     assert!(rejected.is_empty());
     assert_eq!(spans[0].resource.service_name(), "my.service");
     expect![[r#"
@@ -218,13 +220,13 @@ fn spans_without_valid_ids_are_rejected_and_the_rest_kept() {
         span("01", "0000000000000001"),
         span("00000000000000000000000000000001", ""),
     ]}]}]});
-    let (spans, rejected) = decode(Encoding::Json, request.to_string().as_bytes()).unwrap();
+    let (spans, rejected) = decode(Encoding::Json, request.to_string().as_bytes(), &LIMITS).unwrap();
     assert_eq!(spans.len(), 1);
     assert_eq!(rejected.count, 3);
     expect![[r#"span "s": trace id must be 16 bytes and not all zero; span "s": span id must be 8 bytes and not all zero"#]].assert_eq(&rejected.summary());
     let odd = json!({"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "xyz"}]}]}]}).to_string();
     expect![[r#"decode OTLP JSON: not hexadecimal: "xyz""#]]
-        .assert_eq(&decode(Encoding::Json, odd.as_bytes()).unwrap_err().to_string());
+        .assert_eq(&decode(Encoding::Json, odd.as_bytes(), &LIMITS).unwrap_err().to_string());
 }
 
 #[test]
@@ -247,6 +249,11 @@ fn spans_are_grouped_by_what_they_come_from() {
         spans.iter().map(|s| s["spanId"].as_str().unwrap()[..2].to_owned()).collect()
     };
     assert_eq!(json["resourceSpans"].as_array().unwrap().len(), 2);
+    let response = encode_trace_by_id_response(&spans);
+    let mut message = crate::wire::Message(&response);
+    let trace = encode_protobuf(&spans);
+    assert_eq!(message.next(), Ok(Some((1, crate::wire::Field::Bytes(&trace)))));
+    assert_eq!(message.next(), Ok(None));
     assert_eq!(
         (ids(0, 0), ids(0, 1), ids(1, 0)),
         (vec!["01".to_owned(), "04".to_owned()], vec!["03".to_owned()], vec!["02".to_owned()])
@@ -330,18 +337,18 @@ proptest! {
     #[test]
     fn spans_round_trip(spans in prop::collection::vec(any_span(), 0..5)) {
         let expected = sorted(spans.clone());
-        let (read, rejected) = decode(Encoding::Protobuf, &encode_protobuf(&spans)).unwrap();
+        let (read, rejected) = decode(Encoding::Protobuf, &encode_protobuf(&spans), &LIMITS).unwrap();
         prop_assert_eq!(&sorted(read), &expected);
         prop_assert!(rejected.is_empty());
         let json = encode_json(&spans, IdEncoding::Hex).to_string();
-        let (read, _) = decode(Encoding::Json, json.as_bytes()).unwrap();
+        let (read, _) = decode(Encoding::Json, json.as_bytes(), &LIMITS).unwrap();
         prop_assert_eq!(&sorted(read), &expected);
     }
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = decode(Encoding::Json, &bytes);
-        let _ = decode(Encoding::Protobuf, &bytes);
+        let _ = decode(Encoding::Json, &bytes, &LIMITS);
+        let _ = decode(Encoding::Protobuf, &bytes, &LIMITS);
     }
 
     #[test]
@@ -351,6 +358,6 @@ proptest! {
         let mut bytes = encode_protobuf(&[span]);
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let _ = decode(Encoding::Protobuf, &bytes);
+        let _ = decode(Encoding::Protobuf, &bytes, &LIMITS);
     }
 }
