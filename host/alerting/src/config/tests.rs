@@ -1,0 +1,126 @@
+//! Configurations as people write them, and what is said of wrong ones.
+
+use expect_test::{Expect, expect};
+
+use super::*;
+
+fn config(text: &str) -> Result<Config, String> {
+    serde_saphyr::from_str(text).map_err(|e| e.to_string())
+}
+
+#[test]
+fn routes_inherit() {
+    let config = config(
+        r#"
+global: {resolve_timeout: 2m}
+route:
+  receiver: hook
+  group_by: [alertname]
+  group_wait: 10s
+  routes:
+    - matchers: ['severity="page"', 'team=~"a|b"']
+      group_by: ['...']
+      continue: true
+      routes: [{match: {job: api}, match_re: {dc: "x.*"}, receiver: other}]
+receivers:
+  - name: hook
+    plugin_configs: [{plugin: webhook}]
+  - name: other
+    plugin_configs: [{plugin: mail, send_resolved: false, max_alerts: 3}]
+inhibit_rules:
+  - {source_matchers: [severity=critical], target_matchers: [severity=warning], equal: [instance]}
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.resolve_timeout, Duration::from_secs(120));
+    let page = &config.route.routes[0];
+    assert_eq!((page.receiver.as_str(), page.group_wait), ("hook", Duration::from_secs(10)));
+    assert_eq!(page.group_by, GroupBy::All);
+    assert_eq!(matchers_text(&page.matchers), r#"{severity="page",team=~"a|b"}"#);
+    let api = &page.routes[0];
+    assert_eq!(matchers_text(&api.matchers), r#"{dc=~"^(?:x.*)$",job="api"}"#);
+    assert_eq!(
+        (api.group_by.clone(), api.continues, api.repeat_interval),
+        (GroupBy::All, false, REPEAT_INTERVAL)
+    );
+    assert_eq!(
+        config.receivers["other"],
+        [PluginConfig { plugin: "mail".into(), send_resolved: false, max_alerts: 3 }]
+    );
+    assert_eq!(config.inhibit_rules[0].equal, ["instance"]);
+}
+
+fn refused(text: &str, expected: &Expect) {
+    let error = config(text).unwrap_err();
+    expected.assert_eq(error.lines().next().unwrap_or_default());
+}
+
+#[test]
+fn wrong_configurations_say_why() {
+    refused("receivers: [{name: a}]", &expect!["no routes provided"]);
+    refused(
+        "{route: {group_wait: 1s}, receivers: [{name: a}]}",
+        &expect!["root route must specify a default receiver"],
+    );
+    refused(
+        "{route: {receiver: b}, receivers: [{name: a}]}",
+        &expect![[r#"undefined receiver "b" used in route"#]],
+    );
+    refused(
+        "{route: {receiver: a, matchers: [a=b]}, receivers: [{name: a}]}",
+        &expect!["root route must not have any matchers"],
+    );
+    refused(
+        "{route: {receiver: a}, receivers: [{name: a}, {name: a}]}",
+        &expect![[r#"notification config name "a" is not unique"#]],
+    );
+    refused(
+        "{route: {receiver: a, group_by: [x, x]}, receivers: [{name: a}]}",
+        &expect![[r#"duplicated label "x" in group_by"#]],
+    );
+    refused(
+        "{route: {receiver: a, group_by: [x, '...']}, receivers: [{name: a}]}",
+        &expect!["cannot have wildcard group_by (`...`) and other labels at the same time"],
+    );
+    refused(
+        "{route: {receiver: a}, receivers: [{name: a, slack_configs: []}]}",
+        &expect!["slack_configs is not supported yet: remove it"],
+    );
+    refused(
+        "{route: {receiver: a}, receivers: [{name: a}], templates: []}",
+        &expect!["templates is not supported yet: remove it"],
+    );
+    refused(
+        "{route: {receiver: a}, receivers: [{name: a}], rout: 1}",
+        &expect![
+            "error: line 1 column 48: unknown field `rout`, expected one of global, route, receivers, inhibit_rules, templates, time_intervals, mute_time_intervals, event_recorder, tracing"
+        ],
+    );
+    refused(
+        "{route: {receiver: a, group_interval: 0s}, receivers: [{name: a}]}",
+        &expect!["group_interval cannot be zero"],
+    );
+    refused(
+        "{route: {receiver: a, routes: [{matchers: ['a=~\"(\"']}]}, receivers: [{name: a}]}",
+        &expect![[
+            r#"bad matcher format: a=~"(": invalid regular expression "(": regex parse error:\n    ^(?s:()$\n     ^\nerror: unclosed group"#
+        ]],
+    );
+}
+
+#[test]
+fn matchers_are_read_in_both_syntaxes() {
+    let check = |text: &str, expected: &str| {
+        assert_eq!(matchers_text(&parse_matchers(text).unwrap()), expected, "{text}");
+    };
+    check("a=b", r#"{a="b"}"#);
+    check(r#"{a="b", c!~"d|e" , "f g"='h'}"#.replace('\'', "\"").as_str(), r#"{a="b",c!~"d|e","f g"="h"}"#);
+    check(r#" a != "x\"y" "#, r#"{a!="x\"y"}"#);
+    check("a=b c", r#"{a="b c"}"#);
+    check("a=", r#"{a=""}"#);
+    check("{}", "{}");
+    check("a=~(x|y)", r#"{a=~"(x|y)"}"#);
+    for wrong in ["", "a", "=b", "a=\"b", "{a=b", "a=~\"(\"", "1a=b c"] {
+        assert!(parse_matchers(wrong).is_err(), "{wrong:?} was accepted");
+    }
+}

@@ -1,0 +1,73 @@
+//! What rules need of the query engine and of storage.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use model::{Labels, Matcher, Sample, Timestamp};
+use promql::read::{Columns, ReadError, Select, Storage};
+
+/// What an expression yields at one time: series and values. A scalar is one value without labels.
+pub type RuleVector = Vec<(Labels, f64)>;
+
+/// Evaluates expressions for rules.
+#[async_trait]
+pub trait Query: Send + Sync {
+    /// The value of `expr` at `at`.
+    ///
+    /// # Errors
+    /// [`QueryFailure`] where the expression is wrong, yields neither a vector nor a scalar, or storage fails.
+    async fn instant(&self, expr: &str, at: Timestamp) -> Result<RuleVector, QueryFailure>;
+
+    /// The last sample in `[from, to]`, stale markers included, of each series that passes all matchers.
+    /// [`latest_samples`] does it over the engine's own storage.
+    ///
+    /// # Errors
+    /// [`QueryFailure`] where storage fails.
+    async fn latest(
+        &self,
+        matchers: &[Matcher],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(Labels, Sample)>, QueryFailure>;
+}
+
+/// Why an expression has no value. The text is shown to users as the rule's last error.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct QueryFailure(pub Arc<str>);
+
+impl QueryFailure {
+    /// A failure of that text.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<ReadError> for QueryFailure {
+    fn from(error: ReadError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// [`Query::latest`] over a storage; decodes the selected range and blocks while it does.
+///
+/// # Errors
+/// [`ReadError`] where storage fails.
+pub fn latest_samples(
+    storage: &dyn Storage,
+    matchers: &[Matcher],
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<(Labels, Sample)>, ReadError> {
+    let select = Select { matchers, start: from, end: to, step_ms: None };
+    let mut columns = Columns::default();
+    let mut found = Vec::new();
+    for series in storage.select(&select)? {
+        columns.clear();
+        series.read(from, to, &mut columns)?;
+        if let (Some(&timestamp), Some(&value)) = (columns.timestamps.last(), columns.values.last()) {
+            found.push((series.labels().clone(), Sample { timestamp, value }));
+        }
+    }
+    Ok(found)
+}

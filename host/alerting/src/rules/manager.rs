@@ -1,0 +1,265 @@
+//! Runs the groups: one task each, started, kept, replaced and stopped as the configuration says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use model::{Append, Labels};
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::alerting::AlertContext;
+use super::file::RuleFile;
+use super::group::{Group, GroupKey, Spec};
+use super::snapshot::{AlertDiscovery, RuleDiscovery, RuleSnapshot};
+use crate::alert::AlertSink;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::metrics::RuleMetrics;
+use crate::query::Query;
+
+/// What applies to all rules.
+#[derive(Debug, Clone)]
+pub struct RuleManagerOptions {
+    /// How long a firing alert waits before it is sent again; Prometheus' default is one minute.
+    pub resend_delay: Duration,
+    /// How long an outage may last for `for` to go on counting; Prometheus' default is one hour.
+    pub for_outage_tolerance: Duration,
+    /// What remains at least of `for` after an outage; Prometheus' default is ten minutes.
+    pub for_grace_period: Duration,
+    /// Where this server is reached, without a slash at the end.
+    pub external_url: String,
+    /// Labels set on every alert that lacks them.
+    pub external_labels: Labels,
+}
+
+impl RuleManagerOptions {
+    /// Prometheus' defaults.
+    pub fn new(external_url: impl Into<String>, external_labels: Labels) -> Self {
+        Self {
+            resend_delay: Duration::from_secs(60),
+            for_outage_tolerance: Duration::from_secs(3600),
+            for_grace_period: Duration::from_secs(600),
+            external_url: external_url.into(),
+            external_labels,
+        }
+    }
+}
+
+/// What all groups use.
+pub(super) struct Shared {
+    pub(super) options: RuleManagerOptions,
+    pub(super) context: AlertContext,
+    pub(super) query: Arc<dyn Query>,
+    pub(super) storage: Arc<dyn Append>,
+    pub(super) sink: Arc<dyn AlertSink>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: RuleMetrics,
+    pub(super) stopping: CancellationToken,
+}
+
+/// Evaluates rules.
+pub struct RuleManager {
+    shared: Arc<Shared>,
+    groups: Mutex<BTreeMap<GroupKey, Running>>,
+    /// Held while groups are replaced, so that two reloads do not mix.
+    applying: tokio::sync::Mutex<()>,
+    /// Only the first configuration takes over what an earlier process knew.
+    started: AtomicBool,
+}
+
+struct Running {
+    group: Arc<Group>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl RuleManager {
+    /// A manager without groups; [`RuleManager::apply`] brings them.
+    ///
+    /// # Errors
+    /// [`Error::Metrics`] where the registry has metrics of these names.
+    pub fn new(
+        options: RuleManagerOptions,
+        query: Arc<dyn Query>,
+        storage: Arc<dyn Append>,
+        sink: Arc<dyn AlertSink>,
+        clock: Arc<dyn Clock>,
+        registry: &prometheus::Registry,
+    ) -> Result<Self, Error> {
+        let metrics = RuleMetrics::register(registry)?;
+        let context = AlertContext {
+            external_labels: options.external_labels.clone(),
+            external_url: options.external_url.clone(),
+        };
+        let stopping = CancellationToken::new();
+        let shared = Arc::new(Shared { options, context, query, storage, sink, clock, metrics, stopping });
+        Ok(Self {
+            shared,
+            groups: Mutex::new(BTreeMap::new()),
+            applying: tokio::sync::Mutex::new(()),
+            started: AtomicBool::new(false),
+        })
+    }
+
+    /// Runs exactly the groups of these files, given with their names. Groups that have not changed go on
+    /// undisturbed; changed ones keep what is known of the rules that they still have. Waits for evaluations
+    /// of changed groups to end.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateGroup`] where a file is given twice; nothing has changed then.
+    pub async fn apply(
+        &self,
+        files: Vec<(String, RuleFile)>,
+        interval: Duration,
+        query_offset: Duration,
+    ) -> Result<(), Error> {
+        let mut wanted: BTreeMap<GroupKey, Spec> = BTreeMap::new();
+        for (file, rules) in files {
+            for group in rules.groups {
+                let key = (file.clone(), group.name.clone());
+                // Prometheus refuses an interval of zero when it reads the configuration; a timer cannot take it.
+                let interval = group.interval.unwrap_or(interval).max(Duration::from_millis(1));
+                let query_offset = group.query_offset.unwrap_or(query_offset);
+                let spec = Spec { file: file.clone(), group, interval, query_offset };
+                if wanted.insert(key.clone(), spec).is_some() {
+                    return Err(Error::DuplicateGroup { file: key.0, group: key.1 });
+                }
+            }
+        }
+        let _one_at_a_time = self.applying.lock().await;
+        if self.shared.stopping.is_cancelled() {
+            return Ok(());
+        }
+        let restore = !self.started.swap(true, Ordering::Relaxed);
+        let replaced: Vec<_> = {
+            let groups = self.groups.lock();
+            let changed =
+                groups.iter().filter(|(key, running)| wanted.get(*key) != Some(&running.group.spec));
+            changed.map(|(key, running)| (key.clone(), running.stop.clone())).collect()
+        };
+        let mut old = BTreeMap::new();
+        for (_, stop) in &replaced {
+            stop.cancel();
+        }
+        for (key, _) in replaced {
+            let running = self.groups.lock().remove(&key);
+            if let Some(running) = running {
+                finish(running.task).await;
+                old.insert(key, running.group);
+            }
+        }
+        for (key, spec) in wanted {
+            if self.groups.lock().contains_key(&key) {
+                continue;
+            }
+            let previous = old.remove(&key);
+            let grace = self.shared.options.for_grace_period;
+            let group = Arc::new(Group::new(spec, previous.as_deref(), restore, grace));
+            let stop = self.shared.stopping.child_token();
+            let task = tokio::spawn(run(Arc::clone(&group), Arc::clone(&self.shared), stop.clone()));
+            self.groups.lock().insert(key, Running { group, stop, task });
+        }
+        for group in old.into_values() {
+            self.shared.metrics.forget(&group.metric_name());
+            tokio::spawn(bury(group, Arc::clone(&self.shared)));
+        }
+        Ok(())
+    }
+
+    /// The `data` of `/api/v1/rules`.
+    pub fn rules(&self) -> RuleDiscovery {
+        let groups: Vec<_> = self.groups.lock().values().map(|running| Arc::clone(&running.group)).collect();
+        RuleDiscovery { groups: groups.iter().map(|group| group.snapshot()).collect() }
+    }
+
+    /// The `data` of `/api/v1/alerts`.
+    pub fn alerts(&self) -> AlertDiscovery {
+        let rules = self.rules().groups.into_iter().flat_map(|group| group.rules);
+        let alerts = rules.flat_map(|rule| match rule {
+            RuleSnapshot::Alerting(rule) => rule.alerts,
+            RuleSnapshot::Recording(_) => Vec::new(),
+        });
+        AlertDiscovery { alerts: alerts.collect() }
+    }
+
+    /// Stops all groups and waits for rules that are being evaluated. No stale markers are written, so that a
+    /// restart leaves no gap.
+    pub async fn stop(&self) {
+        self.shared.stopping.cancel();
+        let _one_at_a_time = self.applying.lock().await;
+        let groups = std::mem::take(&mut *self.groups.lock());
+        for running in groups.into_values() {
+            finish(running.task).await;
+        }
+    }
+}
+
+/// Waits for a group's task; a panic in it must not take the others down.
+async fn finish(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "rule group ended unexpectedly");
+    }
+}
+
+/// Evaluates a group at its interval until `stop`.
+async fn run(group: Arc<Group>, shared: Arc<Shared>, stop: CancellationToken) {
+    let interval = group.spec.interval;
+    let mut restore = group.needs_restore();
+    let mut at = group.first_evaluation(shared.clock.now());
+    'align: loop {
+        // Within an alignment only the monotonic clock counts, so that small steps of the wall clock neither
+        // repeat an evaluation nor leave one out.
+        let first = at;
+        let wait = Duration::from_millis(u64::try_from(first.since(shared.clock.now())).unwrap_or(0));
+        let mut ticker = tokio::time::interval_at(Instant::now() + wait, interval);
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut previous: Option<(Instant, u32)> = None;
+        loop {
+            let tick = tokio::select! {
+                () = stop.cancelled() => return,
+                tick = ticker.tick() => tick,
+            };
+            let start = previous.map_or(tick, |(start, _)| start);
+            let count = u32::try_from((tick - start).as_nanos() / interval.as_nanos()).unwrap_or(u32::MAX);
+            if let Some((_, last)) = previous {
+                let missed = u64::from(count.saturating_sub(last + 1));
+                if missed > 0 {
+                    shared
+                        .metrics
+                        .missed_iterations
+                        .with_label_values(&[&group.metric_name()])
+                        .inc_by(missed);
+                }
+            }
+            let behind = previous.is_some();
+            previous = Some((start, count));
+            at = first + interval * count;
+            // A suspended machine or a clock that was set: find the place in the interval anew.
+            let off = shared.clock.now().since(at).unsigned_abs();
+            if behind && u128::from(off) > 2 * interval.as_millis() + 1000 {
+                at = group.first_evaluation(shared.clock.now());
+                continue 'align;
+            }
+            group.evaluate(&shared, at).await;
+            if restore && behind {
+                // The second evaluation has seen what recording rules and scrapes have brought back.
+                group.restore(&shared, at).await;
+                restore = false;
+            }
+        }
+    }
+}
+
+/// Ends the series of a group that is gone, after two intervals: a group that was only renamed has taken them
+/// over by then.
+async fn bury(group: Arc<Group>, shared: Arc<Shared>) {
+    let at = shared.clock.now();
+    tokio::select! {
+        () = shared.stopping.cancelled() => {}
+        () = tokio::time::sleep(2 * group.spec.interval) => group.end_all(&shared, at).await,
+    }
+}
