@@ -1,8 +1,7 @@
 //! OTLP traces: decoded to spans, and written again for trace queries.
 //!
-//! The spans of a batch share their resource and scope, and are grouped by them again when written. Queries
-//! speak two dialects of the same messages: OTLP's own, and Tempo's, whose JSON calls the list `batches` and
-//! writes ids in base64, as protobuf's own JSON does with bytes.
+//! The spans of a batch share their resource and scope, and are grouped by them again when written. The
+//! protobuf is the same for OTLP and for Tempo; their JSON differs, see [`JsonDialect`].
 
 mod encode;
 
@@ -16,7 +15,7 @@ use model::span::{Resource, Scope, Span, SpanEvent, SpanId, SpanKind, SpanLink, 
 use super::{Encoding, Limits, attributes, count, proto};
 use crate::{DecodeError, Rejected};
 
-pub use encode::{IdEncoding, encode_json, encode_protobuf, encode_trace_by_id_response};
+pub use encode::{JsonDialect, encode_json, encode_protobuf, encode_trace_by_id_response};
 
 /// Reads a request in either encoding. Spans without a valid id are left out and counted; links without one
 /// are dropped, as they point nowhere.

@@ -295,7 +295,8 @@ fn malformed_requests_are_named() {
         .assert_eq(&error(Encoding::Json, text.as_bytes()));
     expect!["decode OTLP protobuf: failed to decode Protobuf message: ExportMetricsServiceRequest.resource_metrics: buffer underflow"].assert_eq(&error(Encoding::Protobuf, b"\x0a\x05abc"));
     let small = Limits { messages_max: 2 };
-    expect!["request is too large: more than 2 messages within the request; send smaller batches"].assert_eq(&decode(Encoding::Json, b"[[[", &small).unwrap_err().to_string());
+    expect!["request is too large: more than 2 messages within the request; send smaller batches"]
+        .assert_eq(&decode(Encoding::Json, b"[[[", &small).unwrap_err().to_string());
     expect!["request is too large: more than 2 messages within the request; send smaller batches"].assert_eq(
         &decode(Encoding::Protobuf, &[0x0a, 0, 0x0a, 0, 0x0a, 0], &small).unwrap_err().to_string(),
     );

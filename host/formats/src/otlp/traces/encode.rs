@@ -11,73 +11,70 @@ use serde_json::{Map, Value, json};
 use crate::otlp::{attributes, proto};
 use crate::wire::MessageWriter;
 
-/// How JSON writes the ids of traces and spans.
+/// Who reads the JSON of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum IdEncoding {
-    /// Hexadecimal: OTLP's own JSON.
-    Hex,
-    /// Base64: Tempo's, which is protobuf's standard JSON.
-    Base64,
+pub enum JsonDialect {
+    /// OTLP: ids in hexadecimal, enums as numbers.
+    Otlp,
+    /// Tempo's `/api/traces`: protobuf's own JSON, with ids in base64 and enums by name, and the list of batches
+    /// under its old name `batches`.
+    TempoV1,
+    /// The trace within the answer of Tempo's `/api/v2/traces`: as the first version, with `resourceSpans`.
+    TempoV2,
 }
 
-impl IdEncoding {
+impl JsonDialect {
     fn id(self, bytes: &[u8]) -> String {
         match self {
-            Self::Hex => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-            Self::Base64 => BASE64.encode(bytes),
+            Self::Otlp => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Self::TempoV1 | Self::TempoV2 => BASE64.encode(bytes),
         }
     }
 
-    /// What the list of a trace's batches is called where ids are written like this.
     const fn batches(self) -> &'static str {
         match self {
-            Self::Hex => "resourceSpans",
-            Self::Base64 => "batches",
+            Self::Otlp | Self::TempoV2 => "resourceSpans",
+            Self::TempoV1 => "batches",
         }
     }
 
-    /// Enums are numbers in OTLP's JSON and names in protobuf's.
     fn enumeration(self, number: i32, name: &str) -> Value {
         match self {
-            Self::Hex => number.into(),
-            Self::Base64 => name.into(),
+            Self::Otlp => number.into(),
+            Self::TempoV1 | Self::TempoV2 => name.into(),
         }
     }
 }
 
-/// Spans of one resource, in groups of one scope each.
-struct Batch<'a> {
-    scopes: Vec<Vec<&'a Span>>,
-}
+/// Spans of one scope; never empty.
+type Group<'a> = Vec<&'a Span>;
 
-/// Groups spans by resource and scope; groups and spans stay in the order in which they first came.
-fn batches(spans: &[Span]) -> Vec<Batch<'_>> {
-    let mut batches: Vec<Batch<'_>> = Vec::new();
+/// Groups spans by resource, and each of those by scope; groups and spans stay in the order in which they
+/// first came.
+fn batches(spans: &[Span]) -> Vec<Vec<Group<'_>>> {
+    let mut batches: Vec<Vec<Group<'_>>> = Vec::new();
     for span in spans {
-        let same_resource =
-            |batch: &&mut Batch<'_>| first(&batch.scopes).is_some_and(|s| same(&s.resource, &span.resource));
         // Spans of one batch come together, so that the newest group is the likeliest.
-        let scopes = match batches.iter_mut().rev().find(same_resource) {
-            Some(batch) => &mut batch.scopes,
-            None => {
-                batches.push(Batch { scopes: Vec::new() });
-                match batches.last_mut() {
-                    Some(batch) => &mut batch.scopes,
-                    None => continue,
-                }
-            }
+        let batch = batches
+            .iter_mut()
+            .rev()
+            .find(|batch| first(batch).is_some_and(|s| same(&s.resource, &span.resource)));
+        let Some(batch) = batch else {
+            batches.push(vec![vec![span]]);
+            continue;
         };
-        let same_scope = |group: &&mut Vec<&Span>| group.first().is_some_and(|s| same(&s.scope, &span.scope));
-        match scopes.iter_mut().rev().find(same_scope) {
+        let group =
+            batch.iter_mut().rev().find(|group| group.first().is_some_and(|s| same(&s.scope, &span.scope)));
+        match group {
             Some(group) => group.push(span),
-            None => scopes.push(vec![span]),
+            None => batch.push(vec![span]),
         }
     }
     batches
 }
 
-fn first<'a>(scopes: &[Vec<&'a Span>]) -> Option<&'a Span> {
-    scopes.first().and_then(|group| group.first()).copied()
+fn first<'a>(batch: &[Group<'a>]) -> Option<&'a Span> {
+    batch.first().and_then(|group| group.first()).copied()
 }
 
 /// Spans that came together share by pointer; those that came in several requests may still be equal.
@@ -90,10 +87,9 @@ pub fn encode_protobuf(spans: &[Span]) -> Vec<u8> {
     let resource_spans = batches(spans)
         .iter()
         .map(|batch| proto::ResourceSpans {
-            resource: first(&batch.scopes)
+            resource: first(batch)
                 .map(|s| proto::Resource { attributes: attributes::to_proto(&s.resource.attributes) }),
             scope_spans: batch
-                .scopes
                 .iter()
                 .map(|group| proto::ScopeSpans {
                     scope: group.first().map(|s| proto::InstrumentationScope {
@@ -158,53 +154,52 @@ fn parent(id: SpanId) -> Vec<u8> {
     if id.is_zero() { Vec::new() } else { id.0.to_vec() }
 }
 
-/// Spans as JSON: OTLP's `TracesData` with [`IdEncoding::Hex`], Tempo's `Trace` with [`IdEncoding::Base64`].
-/// Fields that would be empty are left out.
-pub fn encode_json(spans: &[Span], ids: IdEncoding) -> Value {
+/// Spans as JSON, in the shape of a `TracesData` message. Fields that would be empty are left out.
+pub fn encode_json(spans: &[Span], dialect: JsonDialect) -> Value {
     let batches: Vec<Value> = batches(spans)
         .iter()
         .map(|batch| {
-            let resource = first(&batch.scopes).map_or(&[][..], |s| &s.resource.attributes);
-            let scope_spans: Vec<Value> = batch.scopes.iter().map(|group| scope_json(group, ids)).collect();
+            let resource = first(batch).map_or(&[][..], |s| &s.resource.attributes);
+            let scope_spans: Vec<Value> = batch.iter().map(|group| scope_json(group, dialect)).collect();
             json!({"resource": {"attributes": attributes_json(resource)}, "scopeSpans": scope_spans})
         })
         .collect();
-    json!({ ids.batches(): batches })
+    json!({ dialect.batches(): batches })
 }
 
-fn scope_json(group: &[&Span], ids: IdEncoding) -> Value {
+fn scope_json(group: &[&Span], dialect: JsonDialect) -> Value {
     let mut scope = Fields::default();
     if let Some(span) = group.first() {
         scope.text("name", &span.scope.name);
         scope.text("version", &span.scope.version);
         scope.attributes(&span.scope.attributes);
     }
-    let spans: Vec<Value> = group.iter().map(|span| span_json(span, ids)).collect();
+    let spans: Vec<Value> = group.iter().map(|span| span_json(span, dialect)).collect();
     json!({"scope": scope.0, "spans": spans})
 }
 
-fn span_json(span: &Span, ids: IdEncoding) -> Value {
+fn span_json(span: &Span, dialect: JsonDialect) -> Value {
     let mut fields = Fields::default();
-    fields.set("traceId", ids.id(&span.trace_id.0));
-    fields.set("spanId", ids.id(&span.span_id.0));
+    fields.set("traceId", dialect.id(&span.trace_id.0));
+    fields.set("spanId", dialect.id(&span.span_id.0));
     fields.text("traceState", &span.trace_state);
     if !span.parent_span_id.is_zero() {
-        fields.set("parentSpanId", ids.id(&span.parent_span_id.0));
+        fields.set("parentSpanId", dialect.id(&span.parent_span_id.0));
     }
     if span.flags != 0 {
         fields.set("flags", span.flags);
     }
     fields.set("name", span.name.as_str());
-    fields.set("kind", ids.enumeration(span.kind.number(), span.kind.as_str()));
+    fields.set("kind", dialect.enumeration(span.kind.number(), span.kind.as_str()));
     fields.set("startTimeUnixNano", span.start_unix_nanos.to_string());
     fields.set("endTimeUnixNano", span.end_unix_nanos.to_string());
     fields.attributes(&span.attributes);
     fields.list("events", span.events.iter().map(event_json));
-    fields.list("links", span.links.iter().map(|link| link_json(link, ids)));
+    fields.list("links", span.links.iter().map(|link| link_json(link, dialect)));
     let mut status = Fields::default();
     status.text("message", &span.status_message);
     if span.status != StatusCode::Unset {
-        status.set("code", ids.enumeration(span.status.number(), span.status.as_str()));
+        status.set("code", dialect.enumeration(span.status.number(), span.status.as_str()));
     }
     fields.set("status", status.0);
     Value::Object(fields.0)
@@ -218,10 +213,10 @@ fn event_json(event: &SpanEvent) -> Value {
     Value::Object(fields.0)
 }
 
-fn link_json(link: &SpanLink, ids: IdEncoding) -> Value {
+fn link_json(link: &SpanLink, dialect: JsonDialect) -> Value {
     let mut fields = Fields::default();
-    fields.set("traceId", ids.id(&link.trace_id.0));
-    fields.set("spanId", ids.id(&link.span_id.0));
+    fields.set("traceId", dialect.id(&link.trace_id.0));
+    fields.set("spanId", dialect.id(&link.span_id.0));
     fields.text("traceState", &link.trace_state);
     fields.attributes(&link.attributes);
     Value::Object(fields.0)

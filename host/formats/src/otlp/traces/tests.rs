@@ -208,7 +208,7 @@ fn spans_are_read_from_json_as_sdks_write_it() {
             }
           ]
         }"#]]
-    .assert_eq(&serde_json::to_string_pretty(&encode_json(&spans, IdEncoding::Base64)).unwrap());
+    .assert_eq(&serde_json::to_string_pretty(&encode_json(&spans, JsonDialect::TempoV1)).unwrap());
 }
 
 #[test]
@@ -243,12 +243,14 @@ fn spans_are_grouped_by_what_they_come_from() {
         ..Span::default()
     };
     let spans = [span(1, "a", "x"), span(2, "b", "x"), span(3, "a", "y"), span(4, "a", "x")];
-    let json = encode_json(&spans, IdEncoding::Hex);
+    let json = encode_json(&spans, JsonDialect::Otlp);
     let ids = |batch: usize, scope: usize| -> Vec<String> {
         let spans = json["resourceSpans"][batch]["scopeSpans"][scope]["spans"].as_array().unwrap();
         spans.iter().map(|s| s["spanId"].as_str().unwrap()[..2].to_owned()).collect()
     };
     assert_eq!(json["resourceSpans"].as_array().unwrap().len(), 2);
+    let tempo = encode_json(&spans, JsonDialect::TempoV2);
+    assert_eq!(tempo["resourceSpans"][1]["scopeSpans"][0]["spans"][0]["spanId"], "AgICAgICAgI=");
     let response = encode_trace_by_id_response(&spans);
     let mut message = crate::wire::Message(&response);
     let trace = encode_protobuf(&spans);
@@ -340,7 +342,7 @@ proptest! {
         let (read, rejected) = decode(Encoding::Protobuf, &encode_protobuf(&spans), &LIMITS).unwrap();
         prop_assert_eq!(&sorted(read), &expected);
         prop_assert!(rejected.is_empty());
-        let json = encode_json(&spans, IdEncoding::Hex).to_string();
+        let json = encode_json(&spans, JsonDialect::Otlp).to_string();
         let (read, _) = decode(Encoding::Json, json.as_bytes(), &LIMITS).unwrap();
         prop_assert_eq!(&sorted(read), &expected);
     }
