@@ -193,7 +193,8 @@ impl LineReader {
         }
         let text = cursor.rest();
         Ok(Some(match directive {
-            "HELP" => Entry::Help { family, text: series::unescape(text) },
+            "HELP" if open_metrics => Entry::Help { family, text: series::unescape(text) },
+            "HELP" => Entry::Help { family, text: series::unescape_help(text) },
             "UNIT" => Entry::Unit { family, unit: text.trim() },
             _ => {
                 let name = text.trim();

@@ -109,6 +109,15 @@ fn scan_braces<'a>(cursor: &mut Cursor<'a>, each: &mut impl FnMut(Part<'a>)) -> 
 
 /// Undoes `\\`, `\"` and `\n`; other escapes stay as they are.
 pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
+    unescape_with(raw, true)
+}
+
+/// As [`unescape`], but `\"` stays as it is: Prometheus' format does not escape quotes in help texts.
+pub(super) fn unescape_help(raw: &str) -> Cow<'_, str> {
+    unescape_with(raw, false)
+}
+
+fn unescape_with(raw: &str, quotes: bool) -> Cow<'_, str> {
     if memchr::memchr(b'\\', raw.as_bytes()).is_none() {
         return Cow::Borrowed(raw);
     }
@@ -121,7 +130,8 @@ pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
         }
         match chars.next() {
             Some('n') => text.push('\n'),
-            Some(c @ ('\\' | '"')) => text.push(c),
+            Some('\\') => text.push('\\'),
+            Some('"') if quotes => text.push('"'),
             Some(c) => text.extend(['\\', c]),
             None => text.push('\\'),
         }

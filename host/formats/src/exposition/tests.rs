@@ -41,7 +41,7 @@ fn check(format: Format, body: &str, expected: Expect) {
 fn prometheus_text_is_read_as_targets_write_it() {
     check(
         Format::PrometheusText,
-        r#"# HELP http_requests_total Requests: a \\ and a\nnew line.
+        r#"# HELP http_requests_total Requests: a \\ and a\nnew line, \"so\".
 # TYPE http_requests_total counter
 http_requests_total{method="post",code="200"} 1027 1395066363000
 http_requests_total {method = "post" , code="400",} 3 -5
@@ -63,7 +63,7 @@ other{le="5"} 1
 # HELP nothing
 last:line 1"#,
         expect![[r#"
-            help http_requests_total: "Requests: a \\ and a\nnew line."
+            help http_requests_total: "Requests: a \\ and a\nnew line, \\\"so\\\"."
             kind http_requests_total: counter
             http_requests_total{code="200", method="post"} = 1027 @1395066363000ms
             http_requests_total{code="400", method="post"} = 3 @-5ms

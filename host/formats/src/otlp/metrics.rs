@@ -41,8 +41,8 @@ pub struct MetricsRequest(proto::ExportMetricsServiceRequest);
 pub struct TranslateOptions {
     /// Resource attributes that become labels of every series, besides being on `target_info`.
     pub promote_resource_attributes: Vec<String>,
-    /// Whether every series is labelled with the name, version and attributes of its instrumentation scope
-    /// (`otel_scope_name`, `otel_scope_version`, `otel_scope_…`). Without it, the same metric from two scopes
+    /// Whether every series is labelled with the name, version, schema URL and attributes of its
+    /// instrumentation scope (`otel_scope_name`, `otel_scope_version`, …). Without it, the same metric from two scopes
     /// of a process is one series.
     pub promote_scope_metadata: bool,
 }
@@ -90,8 +90,7 @@ impl Translator<'_> {
         let mut source = Source::new(attributes, &self.options.promote_resource_attributes);
         let mut latest_nanos = 0;
         for scope in &metrics.scope_metrics {
-            let promoted = scope.scope.as_ref().filter(|_| self.options.promote_scope_metadata);
-            source.set_scope(promoted);
+            source.set_scope(self.options.promote_scope_metadata.then_some(scope));
             for metric in &scope.metrics {
                 latest_nanos = latest_nanos.max(self.metric(&source, metric));
             }

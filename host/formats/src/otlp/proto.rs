@@ -101,6 +101,8 @@ messages! {
         scope: Option<InstrumentationScope>,
         #[prost(message, repeated, tag = "2")]
         metrics: Vec<Metric>,
+        #[prost(string, tag = "3")]
+        schema_url: String,
     }
 
     Metric {

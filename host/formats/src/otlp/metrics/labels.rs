@@ -49,16 +49,25 @@ impl Source {
         Self { identity, promoted, scope: Vec::new() }
     }
 
-    pub(super) fn set_scope(&mut self, scope: Option<&proto::InstrumentationScope>) {
+    /// Says which scope the next points come from; `None` where scopes are not promoted.
+    pub(super) fn set_scope(&mut self, from: Option<&proto::ScopeMetrics>) {
         self.scope.clear();
-        let Some(scope) = scope else { return };
-        self.scope.push(("otel_scope_name".to_owned(), scope.name.clone()));
-        self.scope.push(("otel_scope_version".to_owned(), scope.version.clone()));
+        let Some(from) = from else { return };
+        let nameless = proto::InstrumentationScope::default();
+        let scope = from.scope.as_ref().unwrap_or(&nameless);
         for attribute in &scope.attributes {
             if let Some(name) = label_name(&format!("otel_scope_{}", attribute.key)) {
                 let value = attribute.value.as_ref().map(text).unwrap_or_default();
                 self.scope.push((name, value.into_owned()));
             }
+        }
+        // After the attributes, so that none of them can stand in for these.
+        for (name, value) in [
+            ("otel_scope_name", &scope.name),
+            ("otel_scope_version", &scope.version),
+            ("otel_scope_schema_url", &from.schema_url),
+        ] {
+            self.scope.push((name.to_owned(), value.clone()));
         }
     }
 

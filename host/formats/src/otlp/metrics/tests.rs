@@ -76,8 +76,9 @@ fn request(metrics: Value) -> Value {
             attribute("k8s.pod.name", "checkout-0"),
         ]},
         "scopeMetrics": [{
-            "scope": {"name": "lib", "version": "1.2", "attributes": [attribute("a.b", "c")]},
+            "scope": {"name": "lib", "version": "1.2", "attributes": [attribute("a.b", "c"), attribute("name", "not this")]},
             "metrics": metrics,
+            "schemaUrl": "https://opentelemetry.io/schemas/1.40.0",
         }],
     }]})
 }
@@ -140,11 +141,11 @@ fn resource_and_scope_can_be_promoted() {
         &options,
         request(metrics),
         expect![[r#"
-        up{instance="i-1", job="shop/checkout", k8s_pod_name="checkout-0", otel_scope_a_b="c", otel_scope_name="lib", otel_scope_version="1.2"} 1 @1ms
-        target_info{instance="i-1", job="shop/checkout", k8s_pod_name="checkout-0"} 1 @1ms
-        up: gauge "" []
-        target_info: gauge "Target metadata" []
-    "#]],
+            up{instance="i-1", job="shop/checkout", k8s_pod_name="checkout-0", otel_scope_a_b="c", otel_scope_name="lib", otel_scope_schema_url="https://opentelemetry.io/schemas/1.40.0", otel_scope_version="1.2"} 1 @1ms
+            target_info{instance="i-1", job="shop/checkout", k8s_pod_name="checkout-0"} 1 @1ms
+            up: gauge "" []
+            target_info: gauge "Target metadata" []
+        "#]],
     );
 }
 
