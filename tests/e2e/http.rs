@@ -1,0 +1,175 @@
+//! Both ends of HTTP: a client for the server's API, and small servers for it to scrape and to notify.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// An answer.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+/// Talks to one server.
+#[derive(Clone)]
+pub(super) struct Client {
+    base: String,
+    agent: ureq::Agent,
+}
+
+impl Client {
+    pub(super) fn new(base: &str) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(20)))
+            .build()
+            .into();
+        Self { base: base.to_owned(), agent }
+    }
+
+    /// `None` where nobody answers.
+    pub(super) fn try_get(&self, path: &str) -> Option<Answer> {
+        self.agent.get(format!("{}{path}", self.base)).call().ok().map(read)
+    }
+
+    pub(super) fn get(&self, path: &str) -> Answer {
+        self.try_get(path).unwrap_or_else(|| panic!("no answer to {path}"))
+    }
+
+    pub(super) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        read(request.send(body).unwrap_or_else(|error| panic!("{path}: {error}")))
+    }
+
+    /// The data of a successful answer of the API.
+    pub(super) fn data(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        for (name, value) in parameters {
+            request = request.query(*name, *value);
+        }
+        let answer = read(request.call().unwrap_or_else(|error| panic!("{path}: {error}")));
+        let json = answer.json();
+        assert_eq!(json["status"], "success", "{path} {parameters:?}: {}", answer.body);
+        json["data"].clone()
+    }
+
+    /// The values of an instant query, with their labels.
+    pub(super) fn query(&self, query: &str) -> Vec<(Value, f64)> {
+        let data = self.data("/api/v1/query", &[("query", query)]);
+        let result = data["result"].as_array().unwrap_or_else(|| panic!("{query} yields no vector: {data}"));
+        result
+            .iter()
+            .map(|series| {
+                let value = series["value"][1].as_str().unwrap_or_else(|| panic!("no value in {series}"));
+                (series["metric"].clone(), value.parse().unwrap())
+            })
+            .collect()
+    }
+
+    /// The value of an instant query that yields one series; `None` where it yields none.
+    pub(super) fn value(&self, query: &str) -> Option<f64> {
+        let values = self.query(query);
+        assert!(values.len() <= 1, "{query} yields {values:?}");
+        values.first().map(|(_, value)| *value)
+    }
+}
+
+fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
+    let status = response.status().as_u16();
+    Answer { status, body: response.body_mut().read_to_string().unwrap() }
+}
+
+/// A request that a listener got.
+pub(super) struct Request {
+    pub(super) body: String,
+}
+
+/// What a listener answers: content type and body.
+type Respond = Box<dyn FnMut(Request) -> (&'static str, String) + Send>;
+
+/// A small HTTP server that can go away.
+pub(super) struct Listener {
+    pub(super) address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    pub(super) fn start(respond: impl FnMut(Request) -> (&'static str, String) + Send + 'static) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), respond)
+    }
+
+    pub(super) fn start_at(
+        address: SocketAddr,
+        respond: impl FnMut(Request) -> (&'static str, String) + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let respond: Arc<Mutex<Respond>> = Arc::new(Mutex::new(Box::new(respond)));
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                // A connection that breaks off is the other side's business.
+                let _ = stream.and_then(|stream| answer(stream, &mut *respond.lock().unwrap()));
+            }
+        });
+        Self { address, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        // Wakes the thread out of its wait for a connection.
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn answer(stream: TcpStream, respond: &mut Respond) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header)?;
+        let header = header.trim_end();
+        if header.is_empty() {
+            break;
+        }
+        if let Some((name, value)) = header.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let (content_type, text) = respond(Request { body: String::from_utf8_lossy(&body).into_owned() });
+    let mut stream = reader.into_inner();
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        text.len()
+    )
+}
