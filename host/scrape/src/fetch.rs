@@ -6,12 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use formats::exposition::Format;
 
-use crate::columns::Columns;
 use crate::Error;
+use crate::columns::Columns;
 
 /// One answer.
 #[derive(Debug)]
-pub enum Fetched {
+pub(crate) enum Fetched {
     /// An exposition as text.
     Text {
         /// How to read it.

@@ -94,7 +94,8 @@ impl HttpFetch {
 #[async_trait]
 impl Fetch for HttpFetch {
     async fn fetch(&self, timeout: Duration) -> Result<Fetched, Error> {
-        let failed = |e: reqwest::Error| Error::Fetch(format!("Get {:?}: {}", self.url, chain(&e.without_url())));
+        let failed =
+            |e: reqwest::Error| Error::Fetch(format!("Get {:?}: {}", self.url, chain(&e.without_url())));
         let mut request = self
             .client
             .get(&self.url)

@@ -130,10 +130,12 @@ impl Ingest {
         fetched: Result<Fetched, Error>,
         duration: Duration,
     ) -> Outcome {
+        self.cache.begin();
         let mut tally = Tally::default();
         let mut appender = storage.appender();
         let stored = fetched.and_then(|fetched| {
-            let batch = Batch::new(&mut self.cache, &self.target, &self.rules, &mut *appender, at, &mut tally);
+            let batch =
+                Batch::new(&mut self.cache, &self.target, &self.rules, &mut *appender, at, &mut tally);
             batch.append(fetched)
         });
         if stored.is_ok() {
@@ -145,13 +147,8 @@ impl Ingest {
         }
         self.cache.mark_stale(&mut *appender, at);
         let up = if stored.is_ok() { 1.0 } else { 0.0 };
-        let values = [
-            up,
-            duration.as_secs_f64(),
-            tally.scraped as f64,
-            tally.kept as f64,
-            tally.series_added as f64,
-        ];
+        let values =
+            [up, duration.as_secs_f64(), tally.scraped as f64, tally.kept as f64, tally.series_added as f64];
         self.append_report(&mut *appender, at, values, &mut tally);
         match appender.commit() {
             Ok(()) => {
@@ -171,6 +168,7 @@ impl Ingest {
     /// [`Error::Commit`]; the series then end with the lookback of queries.
     pub(crate) fn end(&mut self, storage: &dyn Append, at: Timestamp) -> Result<(), Error> {
         let mut appender = storage.appender();
+        self.cache.begin();
         self.cache.take_all();
         self.cache.mark_stale(&mut *appender, at);
         self.append_report(&mut *appender, at, [STALE_NAN; 5], &mut Tally::default());
@@ -200,9 +198,7 @@ fn append_stale(appender: &mut dyn Appender, series: &cache::Ended, at: Timestam
     // A marker that storage refuses is one that is not needed: the series has a newer sample already.
     let _ = match series.histogram {
         true => appender.append_histogram(series.series, &series.labels, at, &Histogram::stale()),
-        false => {
-            appender.append(series.series, &series.labels, Sample { timestamp: at, value: STALE_NAN })
-        }
+        false => appender.append(series.series, &series.labels, Sample { timestamp: at, value: STALE_NAN }),
     };
 }
 

@@ -43,7 +43,9 @@ fn what_does_not_fit_is_refused() {
     check(&|c| c.sample_ends = vec![2]);
     check(&|c| c.sample_ends = vec![1, 3]);
     check(&|c| c.timestamps_ms = vec![1]);
-    check(&|c| c.exemplars.push(ColumnExemplar { series: 2, labels: vec![], value: 0.0, timestamp_ms: None }));
+    check(&|c| {
+        c.exemplars.push(ColumnExemplar { series: 2, labels: vec![], value: 0.0, timestamp_ms: None })
+    });
 }
 
 proptest! {

@@ -74,6 +74,13 @@ pub struct HttpConfig {
     pub proxy_url: Option<String>,
 }
 
+impl TlsConfig {
+    /// Whether something is read from files.
+    pub(crate) const fn has_files(&self) -> bool {
+        self.ca_file.is_some() || self.cert_file.is_some()
+    }
+}
+
 impl<'de> Deserialize<'de> for BasicAuth {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let auth = Self::deserialize(deserializer)?;

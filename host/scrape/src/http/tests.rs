@@ -1,0 +1,122 @@
+//! Requests against a listener of our own: what is asked, and what becomes of each answer.
+
+use std::io::Write as _;
+
+use expect_test::{Expect, expect};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+/// Answers one connection after the other with `answers`, and gives back the requests.
+async fn serve(answers: Vec<Vec<u8>>) -> (String, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let served = tokio::spawn(async move {
+        let mut requests = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "request ended early");
+            }
+            requests.push(String::from_utf8(request).unwrap());
+            stream.write_all(&answer).await.unwrap();
+        }
+        requests
+    });
+    (address, served)
+}
+
+fn answer(head: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    bytes = bytes.replace("\\n", "\r\n");
+    [bytes.as_bytes(), body].concat()
+}
+
+async fn fetch(job: &str, answers: Vec<Vec<u8>>) -> (Result<String, String>, Vec<String>) {
+    let job: ScrapeConfig = serde_saphyr::from_str(&format!("job_name: j\n{job}")).unwrap();
+    let (address, served) = serve(answers).await;
+    let client = client(&job.http()).unwrap();
+    let fetch = HttpFetch::new(client, &job, format!("http://{address}/metrics?x=1"));
+    let result = match fetch.fetch(Duration::from_millis(2500)).await {
+        Ok(Fetched::Text { format, body }) => Ok(format!("{format:?}: {}", String::from_utf8(body).unwrap())),
+        Ok(Fetched::Columns(_)) => Err("columns over HTTP".to_owned()),
+        Err(error) => Err(error.to_string().replace(&address, "ADDRESS")),
+    };
+    let requests = served.await.unwrap().into_iter().map(|r| r.replace(&address, "ADDRESS")).collect();
+    (result, requests)
+}
+
+async fn check(job: &str, answers: Vec<Vec<u8>>, expected: Expect) {
+    let (result, _) = fetch(job, answers).await;
+    expected.assert_eq(&result.unwrap_or_else(|error| format!("error: {error}")));
+}
+
+#[tokio::test]
+async fn requests_say_what_prometheus_says() {
+    let plain = answer("200 OK\\nContent-Type: text/plain; version=0.0.4", b"a 1\n");
+    let (result, requests) = fetch("", vec![plain.clone()]).await;
+    assert_eq!(result.unwrap(), "PrometheusText: a 1\n");
+    let version = env!("CARGO_PKG_VERSION");
+    expect![[""]].assert_eq(&requests[0].replace(version, "VERSION").replace('\r', ""));
+    let (_, requests) = fetch(
+        "enable_compression: false\nbasic_auth: {username: u, password: p}\nscrape_protocols: [PrometheusText0.0.4]",
+        vec![plain.clone()],
+    )
+    .await;
+    expect![[""]].assert_eq(&requests[0].replace(version, "VERSION").replace('\r', ""));
+    let (_, requests) = fetch("authorization: {credentials: token}", vec![plain]).await;
+    assert!(requests[0].contains("authorization: Bearer token\r\n"));
+}
+
+#[tokio::test]
+async fn compressed_answers_are_bounded_by_what_they_unpack_to() {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(&b"a 1\n".repeat(1000)).unwrap();
+    let body = encoder.finish().unwrap();
+    let zipped = answer("200 OK\\nContent-Type: text/plain\\nContent-Encoding: gzip", &body);
+    let (result, _) = fetch("body_size_limit: 4000B", vec![zipped.clone()]).await;
+    assert_eq!(result.unwrap().len(), "PrometheusText: ".len() + 4000);
+    check("body_size_limit: 3999B", vec![zipped], expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn answers_that_are_no_exposition_are_failures() {
+    check("", vec![answer("404 Not Found", b"")], expect![[""]]).await;
+    check("", vec![answer("200 OK\\nContent-Type: text/html", b"")], expect![[""]]).await;
+    check("", vec![answer("200 OK", b"a 1\n")], expect![[""]]).await;
+    check("fallback_scrape_protocol: PrometheusText0.0.4", vec![answer("200 OK", b"a 1\n")], expect![[""]])
+        .await;
+    check("", vec![answer("200 OK\\nContent-Type: application/openmetrics-text", b"# EOF\n")], expect![[""]])
+        .await;
+}
+
+#[tokio::test]
+async fn redirects_are_followed_unless_switched_off() {
+    let moved = answer("302 Found\\nLocation: /elsewhere", b"");
+    let there = answer("200 OK\\nContent-Type: text/plain", b"b 2\n");
+    check("", vec![moved.clone(), there], expect![[""]]).await;
+    check("follow_redirects: false", vec![moved], expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_there_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let job = ScrapeConfig::new("j");
+    let fetch = HttpFetch::new(client(&job.http()).unwrap(), &job, format!("http://{address}/metrics"));
+    let error = fetch.fetch(Duration::from_secs(1)).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("Get \"http://{address}/metrics\": ")), "{error}");
+    assert!(error.contains("refused"), "{error}");
+}
+
+#[test]
+fn missing_certificates_are_named() {
+    let job: ScrapeConfig =
+        serde_saphyr::from_str("{job_name: j, tls_config: {ca_file: missing.pem}}").unwrap();
+    let error = client(&job.http()).unwrap_err().to_string();
+    assert!(error.starts_with("read missing.pem: "), "{error}");
+}

@@ -1,5 +1,6 @@
 //! One answer on its way into one batch.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use formats::exposition::{self, Entry as Line};
@@ -46,7 +47,6 @@ impl<'a> Batch<'a> {
         at: Timestamp,
         tally: &'a mut Tally,
     ) -> Self {
-        cache.begin();
         Self { cache, target, rules, appender, at, tally }
     }
 
@@ -293,8 +293,8 @@ fn write_key(key: &mut String, columns: &Columns, series: usize) {
     key.clear();
     for (name, value) in columns.labels(series) {
         for text in [name, value] {
-            key.push('\0');
-            key.push_str(text);
+            // Lengths, since a text may hold any character.
+            let _ = write!(key, "\0{}\0{text}", text.len());
         }
     }
 }

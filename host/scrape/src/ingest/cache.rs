@@ -60,7 +60,7 @@ impl Cache {
         }
     }
 
-    /// Begins an answer.
+    /// Begins an answer, or what stands for one that never came.
     pub(super) fn begin(&mut self) {
         self.generation += 1;
         self.entries_seen = 0;
