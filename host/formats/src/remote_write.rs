@@ -42,7 +42,7 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<(WriteRequest, Rejected), 
     decode::decode_message(&bytes, limits)
 }
 
-/// Writes the body of a request, as [`decode`] reads it. Histograms are written with absolute float counts.
+/// Writes the body of a request, as [`decode()`] reads it. Histograms are written with absolute float counts.
 pub fn encode(request: &WriteRequest) -> Vec<u8> {
     let bytes = encode::encode_message(request);
     // Snappy refuses only inputs of 4 GiB and more, which no request can be.
