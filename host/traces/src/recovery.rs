@@ -5,7 +5,7 @@
 //! check out is damage: the file is set aside under `.corrupt`, and every record that is still whole goes on in a
 //! new file of the old name.
 
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 use std::fs;
 use std::io::Write as _;
@@ -19,8 +19,8 @@ use crate::error::TraceError;
 use crate::index::SegmentIndex;
 use crate::limits::weigh;
 use crate::segment::{
-    FORMAT_VERSION, HEADER_BYTES, MAGIC, OLDEST_READABLE, RecordKind, RecordView, Segment, header_bytes, open_file,
-    segment_path, sync_dir,
+    FORMAT_VERSION, HEADER_BYTES, MAGIC, OLDEST_READABLE, RecordKind, RecordView, Segment, header_bytes,
+    open_file, segment_path, sync_dir,
 };
 
 /// A segment as it was found.
@@ -75,7 +75,8 @@ pub(crate) fn open_segment(dir: &Path, seq: u64, recovery: &mut Recovery) -> Res
         fs::remove_file(&path).map_err(TraceError::io(&path))?;
         return Ok(Found::Nothing);
     }
-    if let Some(index) = checked_version(&path)?.then(|| Segment::read_footer(&path, &file, length)).transpose()?.flatten()
+    if let Some(index) =
+        checked_version(&path)?.then(|| Segment::read_footer(&path, &file, length)).transpose()?.flatten()
     {
         return Ok(Found::Sealed(Segment { seq, path, file, index: RwLock::new(index) }));
     }
@@ -108,7 +109,9 @@ fn checked_version(path: &Path) -> Result<bool, TraceError> {
     use std::io::Read as _;
     let mut header = [0; HEADER_BYTES as usize];
     fs::File::open(path).and_then(|mut f| f.read_exact(&mut header)).map_err(TraceError::io(path))?;
-    let Some(([magic @ .., v0, v1, v2, v3], crc)) = header.split_first_chunk::<12>() else { return Ok(false) };
+    let Some(([magic @ .., v0, v1, v2, v3], crc)) = header.split_first_chunk::<12>() else {
+        return Ok(false);
+    };
     let version = u32::from_le_bytes([*v0, *v1, *v2, *v3]);
     let mut covered = magic.to_vec();
     covered.extend_from_slice(&version.to_le_bytes());
@@ -201,7 +204,9 @@ pub(crate) fn list_segments(dir: &Path) -> Result<Vec<u64>, TraceError> {
     for entry in fs::read_dir(dir).map_err(TraceError::io(dir))? {
         let path = entry.map_err(TraceError::io(dir))?.path();
         match path.extension().and_then(|e| e.to_str()) {
-            Some("spans") => found.extend(path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<u64>().ok())),
+            Some("spans") => {
+                found.extend(path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<u64>().ok()));
+            }
             Some("tmp") => fs::remove_file(&path).map_err(TraceError::io(&path))?,
             _ => {}
         }
@@ -209,4 +214,3 @@ pub(crate) fn list_segments(dir: &Path) -> Result<Vec<u64>, TraceError> {
     found.sort_unstable();
     Ok(found)
 }
-

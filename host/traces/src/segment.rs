@@ -17,7 +17,7 @@
 //!
 //! Version history: 1, the first.
 
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -91,7 +91,11 @@ impl<'a> RecordView<'a> {
     fn raw(&self) -> Result<Vec<u8>, Malformed> {
         let raw = lz4_flex::block::decompress(self.payload, self.raw_length as usize)
             .map_err(|_| Malformed("record does not decompress"))?;
-        if raw.len() == self.raw_length as usize { Ok(raw) } else { Err(Malformed("record has another length")) }
+        if raw.len() == self.raw_length as usize {
+            Ok(raw)
+        } else {
+            Err(Malformed("record has another length"))
+        }
     }
 
     pub(crate) fn spans(&self) -> Result<Vec<Span>, Malformed> {
@@ -171,7 +175,11 @@ impl Segment {
     }
 
     /// The index of a sealed segment; `None` where it is not sealed or its footer is not to be trusted.
-    pub(crate) fn read_footer(path: &Path, file: &File, length: u64) -> Result<Option<SegmentIndex>, TraceError> {
+    pub(crate) fn read_footer(
+        path: &Path,
+        file: &File,
+        length: u64,
+    ) -> Result<Option<SegmentIndex>, TraceError> {
         let Some(trailer_offset) = length.checked_sub(TRAILER_BYTES).filter(|at| *at >= HEADER_BYTES) else {
             return Ok(None);
         };
@@ -179,7 +187,8 @@ impl Segment {
         file.read_exact_at(&mut trailer, trailer_offset).map_err(TraceError::io(path))?;
         let Some((offset, _)) = trailer.split_first_chunk::<8>() else { return Ok(None) };
         let footer_offset = u64::from_le_bytes(*offset);
-        if trailer_bytes(footer_offset) != trailer || !(HEADER_BYTES..trailer_offset).contains(&footer_offset) {
+        if trailer_bytes(footer_offset) != trailer || !(HEADER_BYTES..trailer_offset).contains(&footer_offset)
+        {
             return Ok(None);
         }
         let mut footer = vec![0; (trailer_offset - footer_offset) as usize];

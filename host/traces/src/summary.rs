@@ -105,7 +105,8 @@ impl TraceSummary {
         spans_per_span_set: usize,
     ) -> Option<Self> {
         let trace_id = matched.first()?.trace_id.to_string();
-        let spans = matched.iter().take(spans_per_span_set).map(|span| MatchedSpan::new(span, fields)).collect();
+        let spans =
+            matched.iter().take(spans_per_span_set).map(|span| MatchedSpan::new(span, fields)).collect();
         let set = SpanSet { spans, matched: u32::try_from(matched.len()).unwrap_or(u32::MAX) };
         Some(Self {
             trace_id,

@@ -19,7 +19,9 @@ pub(crate) fn value() -> impl Strategy<Value = AttributeValue> {
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(AttributeValue::Array),
             vec(("[a-c]{1,2}", inner), 0..4).prop_map(|entries| {
-                AttributeValue::Map(entries.into_iter().map(|(key, value)| Attribute { key, value }).collect())
+                AttributeValue::Map(
+                    entries.into_iter().map(|(key, value)| Attribute { key, value }).collect(),
+                )
             }),
         ]
     })
@@ -111,7 +113,8 @@ fn resources_stay_shared_and_nan_keeps_its_bits() {
 
 #[test]
 fn nesting_is_bounded() {
-    let nested = |levels: usize| (0..levels).fold(AttributeValue::Empty, |v, _| AttributeValue::Array(vec![v]));
+    let nested =
+        |levels: usize| (0..levels).fold(AttributeValue::Empty, |v, _| AttributeValue::Array(vec![v]));
     let span = |levels| Span {
         attributes: vec![Attribute { key: "deep".into(), value: nested(levels) }],
         ..Span::default()

@@ -118,7 +118,14 @@ fn tags_durations_times_and_limits_find_their_traces() {
     ] {
         assert_eq!(found(&store, params), expected, "{params:?}");
     }
-    for params in [("limit", "0"), ("limit", "x"), ("start", "-1"), ("minDuration", "5"), ("tags", "x"), ("tags", "a=\"b")] {
+    for params in [
+        ("limit", "0"),
+        ("limit", "x"),
+        ("start", "-1"),
+        ("minDuration", "5"),
+        ("tags", "x"),
+        ("tags", "a=\"b"),
+    ] {
         assert!(SearchRequest::from_params([params]).is_err(), "{params:?}");
     }
     assert!(SearchRequest::from_params([("start", "9"), ("end", "8")]).is_err());
@@ -130,7 +137,109 @@ fn answers_are_tempos_json() {
     let query = "{ (status = error || .http.status_code = 500) && .ratio != 3 || .http.status_code = 500 }";
     let request = SearchRequest::from_params([("q", query), ("spss", "2")]).unwrap();
     let found = store.search(&request).unwrap();
-    expect![[r#""#]].assert_eq(&serde_json::to_string_pretty(&found).unwrap());
+    expect![[r#"
+        [
+          {
+            "traceID": "01010101010101010101010101010101",
+            "rootServiceName": "shop",
+            "rootTraceName": "POST /checkout",
+            "startTimeUnixNano": "10000000000",
+            "durationMs": 900,
+            "spanSet": {
+              "spans": [
+                {
+                  "spanID": "0101010101010101",
+                  "name": "POST /checkout",
+                  "startTimeUnixNano": "10000000000",
+                  "durationNanos": "900000000",
+                  "attributes": [
+                    {
+                      "key": "status",
+                      "value": {
+                        "stringValue": "unset"
+                      }
+                    },
+                    {
+                      "key": "http.status_code",
+                      "value": {
+                        "intValue": "500"
+                      }
+                    }
+                  ]
+                },
+                {
+                  "spanID": "0202020202020202",
+                  "name": "SELECT",
+                  "startTimeUnixNano": "10100000000",
+                  "durationNanos": "700000000",
+                  "attributes": [
+                    {
+                      "key": "status",
+                      "value": {
+                        "stringValue": "error"
+                      }
+                    },
+                    {
+                      "key": "ratio",
+                      "value": {
+                        "doubleValue": 0.25
+                      }
+                    }
+                  ]
+                }
+              ],
+              "matched": 2
+            },
+            "spanSets": [
+              {
+                "spans": [
+                  {
+                    "spanID": "0101010101010101",
+                    "name": "POST /checkout",
+                    "startTimeUnixNano": "10000000000",
+                    "durationNanos": "900000000",
+                    "attributes": [
+                      {
+                        "key": "status",
+                        "value": {
+                          "stringValue": "unset"
+                        }
+                      },
+                      {
+                        "key": "http.status_code",
+                        "value": {
+                          "intValue": "500"
+                        }
+                      }
+                    ]
+                  },
+                  {
+                    "spanID": "0202020202020202",
+                    "name": "SELECT",
+                    "startTimeUnixNano": "10100000000",
+                    "durationNanos": "700000000",
+                    "attributes": [
+                      {
+                        "key": "status",
+                        "value": {
+                          "stringValue": "error"
+                        }
+                      },
+                      {
+                        "key": "ratio",
+                        "value": {
+                          "doubleValue": 0.25
+                        }
+                      }
+                    ]
+                  }
+                ],
+                "matched": 2
+              }
+            ]
+          }
+        ]"#]]
+    .assert_eq(&serde_json::to_string_pretty(&found).unwrap());
 }
 
 #[test]
@@ -141,10 +250,11 @@ fn tags_and_their_values_are_listed() {
     assert_eq!(names, ["cached", "db.system", "http.status_code", "ratio"]);
     assert_eq!(store.tag_names(TagScope::Resource).into_iter().collect::<Vec<_>>(), ["service.name"]);
     assert!(store.tag_names(TagScope::Intrinsic).contains("rootServiceName"));
-    expect![[r#""#]].assert_eq(&list(store.tag_values("resource.service.name")));
-    expect![[r#""#]].assert_eq(&list(store.tag_values(".http.status_code")));
-    expect![[r#""#]].assert_eq(&list(store.tag_values("cached")));
-    expect![[r#""#]].assert_eq(&list(store.tag_values("status")));
+    expect![[r#"[{"type":"string","value":"db"},{"type":"string","value":"mail"},{"type":"string","value":"shop"}]"#]].assert_eq(&list(store.tag_values("resource.service.name")));
+    expect![[r#"[{"type":"int","value":"200"},{"type":"int","value":"500"}]"#]]
+        .assert_eq(&list(store.tag_values(".http.status_code")));
+    expect![[r#"[{"type":"bool","value":"false"}]"#]].assert_eq(&list(store.tag_values("cached")));
+    expect![[r#"[{"type":"keyword","value":"error"},{"type":"keyword","value":"ok"},{"type":"keyword","value":"unset"}]"#]].assert_eq(&list(store.tag_values("status")));
     assert_eq!(store.tag_values("span.service.name").len(), 0);
     assert_eq!(store.tag_values("name").len(), 5);
     assert_eq!(store.operations(Some("shop")).len(), 3);

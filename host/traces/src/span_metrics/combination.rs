@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use model::span::{Span, SpanId, SpanKind, StatusCode, TraceId};
 use model::staleness::STALE_NAN;
-use model::{AppendError, Appender, Exemplar, Labels, LabelsBuilder, METRIC_NAME, Sample, SeriesRef, Timestamp};
+use model::{
+    AppendError, Appender, Exemplar, Labels, LabelsBuilder, METRIC_NAME, Sample, SeriesRef, Timestamp,
+};
 
 use super::{CALLS, Flushed, LATENCY, SpanMetricsOptions};
 

@@ -29,7 +29,12 @@ impl Append for Recorder {
 }
 
 impl Appender for Batch<'_> {
-    fn append(&mut self, _: Option<SeriesRef>, labels: &Labels, sample: Sample) -> Result<SeriesRef, AppendError> {
+    fn append(
+        &mut self,
+        _: Option<SeriesRef>,
+        labels: &Labels,
+        sample: Sample,
+    ) -> Result<SeriesRef, AppendError> {
         let value = if is_stale(sample.value) { "stale".to_owned() } else { sample.value.to_string() };
         self.lines.push(format!("{labels} {value} @{}", sample.timestamp.millis()));
         let mut series = self.recorder.series.lock();
@@ -77,8 +82,12 @@ impl Recorder {
 }
 
 fn metrics(combinations_max: usize) -> SpanMetrics {
-    SpanMetrics::new(SpanMetricsOptions { buckets: vec![0.1, 1.0], combinations_max, ..SpanMetricsOptions::tempo() })
-        .unwrap()
+    SpanMetrics::new(SpanMetricsOptions {
+        buckets: vec![0.1, 1.0],
+        combinations_max,
+        ..SpanMetricsOptions::tempo()
+    })
+    .unwrap()
 }
 
 /// A server span of service `api` that took `millis` and ended at `end_ms`; its trace is named after its end.
@@ -104,7 +113,8 @@ fn at(ms: i64) -> Timestamp {
 
 /// Leaves the labels out that every series here has.
 fn check(lines: &[String], expected: &Expect) {
-    let common = r#"service="api", span_kind="SPAN_KIND_SERVER", span_name="GET", status_code="STATUS_CODE_UNSET""#;
+    let common =
+        r#"service="api", span_kind="SPAN_KIND_SERVER", span_name="GET", status_code="STATUS_CODE_UNSET""#;
     let text: Vec<String> = lines.iter().map(|line| line.replace(common, "…")).collect();
     expected.assert_eq(&text.join("\n"));
 }
@@ -117,11 +127,36 @@ fn counters_start_at_zero_and_buckets_carry_exemplars() {
     assert_eq!(flushed, Flushed { samples: 12, exemplars: 2, refused: 0, dropped: 0 });
     check(
         &storage.take(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            traces_spanmetrics_calls_total is a counter
+            traces_spanmetrics_latency is a histogram
+            traces_spanmetrics_latency_bucket{le="0.1", …} 0 @9999
+            traces_spanmetrics_latency_bucket{le="0.1", …} 2 @10000
+            traces_spanmetrics_latency_bucket{le="1", …} 0 @9999
+            traces_spanmetrics_latency_bucket{le="1", …} 3 @10000
+            traces_spanmetrics_latency_bucket{le="+Inf", …} 0 @9999
+            traces_spanmetrics_latency_bucket{le="+Inf", …} 3 @10000
+            traces_spanmetrics_calls_total{…} 0 @9999
+            traces_spanmetrics_calls_total{…} 3 @10000
+            traces_spanmetrics_latency_count{…} 0 @9999
+            traces_spanmetrics_latency_count{…} 3 @10000
+            traces_spanmetrics_latency_sum{…} 0 @9999
+            traces_spanmetrics_latency_sum{…} 0.65 @10000
+            traces_spanmetrics_latency_bucket{le="0.1", …} # {span_id="0707070707070707", trace_id="29292929292929292929292929292929"} 0.1 @9001
+            traces_spanmetrics_latency_bucket{le="1", …} # {span_id="0707070707070707", trace_id="2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a"} 0.5 @9002"#]],
     );
     // Cumulative, written again without new spans, and without the old exemplars.
     metrics.flush(at(25_000), &storage).unwrap();
-    check(&storage.take(), &expect![[r#""#]]);
+    check(
+        &storage.take(),
+        &expect![[r#"
+        traces_spanmetrics_latency_bucket{le="0.1", …} 2 @25000
+        traces_spanmetrics_latency_bucket{le="1", …} 3 @25000
+        traces_spanmetrics_latency_bucket{le="+Inf", …} 3 @25000
+        traces_spanmetrics_calls_total{…} 3 @25000
+        traces_spanmetrics_latency_count{…} 3 @25000
+        traces_spanmetrics_latency_sum{…} 0.65 @25000"#]],
+    );
 }
 
 #[test]
@@ -177,7 +212,8 @@ fn combinations_over_the_limit_overflow() {
         lines.iter().filter(|l| l.starts_with(CALLS) && l.contains(part) && l.ends_with("@1000")).count()
     };
     assert_eq!((line("op-0"), line("op-1"), line("op-2")), (1, 1, 0));
-    let overflow = lines.iter().find(|l| l.starts_with(CALLS) && l.contains("overflow") && l.ends_with("@1000"));
+    let overflow =
+        lines.iter().find(|l| l.starts_with(CALLS) && l.contains("overflow") && l.ends_with("@1000"));
     assert_eq!(
         overflow.unwrap(),
         "traces_spanmetrics_calls_total{service=\"overflow\", span_kind=\"SPAN_KIND_SERVER\", \

@@ -44,7 +44,11 @@ fn spans_of(store: &TraceStore, trace: u8) -> Vec<u64> {
 }
 
 fn segment_files(dir: &TempDir) -> Vec<PathBuf> {
-    list_segments(dir.path()).unwrap().iter().map(|seq| crate::segment::segment_path(dir.path(), *seq)).collect()
+    list_segments(dir.path())
+        .unwrap()
+        .iter()
+        .map(|seq| crate::segment::segment_path(dir.path(), *seq))
+        .collect()
 }
 
 #[test]
@@ -259,7 +263,11 @@ fn readers_and_writers_work_side_by_side() {
     std::thread::scope(|scope| {
         for writer in 1..=3u8 {
             let store = &store;
-            scope.spawn(move || (1..=50).for_each(|n| { store.append(&[span(writer, n)]).unwrap(); }));
+            scope.spawn(move || {
+                (1..=50).for_each(|n| {
+                    store.append(&[span(writer, n)]).unwrap();
+                });
+            });
         }
         let mut seen = 0;
         for _ in 0..200 {

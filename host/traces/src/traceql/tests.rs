@@ -49,7 +49,10 @@ fn mistakes_are_named_with_their_position() {
         ("", "parse query at byte 0: expected {"),
         ("{", "parse query at byte 1: expected a condition, such as span.http.route = \"/\""),
         ("{ name }", "parse query at byte 7: expected a comparison, such as = or >="),
-        ("{ name = }", "parse query at byte 9: expected a value: text in quotes, a number, a duration, a status or a kind"),
+        (
+            "{ name = }",
+            "parse query at byte 9: expected a value: text in quotes, a number, a duration, a status or a kind",
+        ),
         ("{ name = 5 }", "parse query at byte 9: name = cannot be followed by this value"),
         ("{ status > error }", "parse query at byte 11: status > cannot be followed by this value"),
         ("{ foo = 1 }", "parse query at byte 2: \"foo\" is no intrinsic; write .foo for an attribute"),
@@ -66,9 +69,13 @@ fn mistakes_are_named_with_their_position() {
 
 #[test]
 fn durations_are_go_durations() {
-    for (text, nanos) in
-        [("100ms", 100_000_000), ("1.5s", 1_500_000_000), ("1h30m", 5_400_000_000_000), ("10us", 10_000), ("3ns", 3)]
-    {
+    for (text, nanos) in [
+        ("100ms", 100_000_000),
+        ("1.5s", 1_500_000_000),
+        ("1h30m", 5_400_000_000_000),
+        ("10us", 10_000),
+        ("3ns", 3),
+    ] {
         assert_eq!(parse_duration_nanos(text), Some(nanos), "{text}");
     }
     for text in ["", "5", "s", "1.2.3s", "5x", "99999999999999h"] {
