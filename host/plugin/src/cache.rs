@@ -9,7 +9,10 @@
 //! the server's user, or it is not used at all), what is in it is only ever derived from a component, and plugins are
 //! never loaded from it. The checksum is against torn writes and rot, not against attackers: who can write to the
 //! folder is the server's user already.
-#![allow(unsafe_code, reason = "wasmtime cannot prove that native code is what it compiled; `load` argues it")]
+#![allow(
+    unsafe_code,
+    reason = "wasmtime cannot prove that native code is what it compiled; `load` argues it"
+)]
 
 use std::hash::{Hash, Hasher};
 use std::io::Write as _;
@@ -68,7 +71,9 @@ impl Cache {
         // gives, and `store` writes nothing but what `serialize` returned. The checksum shows that it is whole.
         // An artifact of another engine or version has another name, and wasmtime checks that again.
         let component = unsafe { Component::deserialize(engine, artifact) };
-        component.inspect_err(|error| tracing::warn!(digest, "a compiled plugin cannot be used: {error:#}")).ok()
+        component
+            .inspect_err(|error| tracing::warn!(digest, "a compiled plugin cannot be used: {error:#}"))
+            .ok()
     }
 
     /// Keeps the compiled form of a component. Failing to is no reason not to run it.
@@ -83,8 +88,12 @@ impl Cache {
         let path = self.path(digest);
         // Its own name while it is written, in case another server shares the folder.
         let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)?;
         file.write_all(&Sha256::digest(&artifact))?;
         file.write_all(&artifact)?;
         std::fs::rename(&unfinished, &path)

@@ -61,7 +61,11 @@ pub(crate) struct Failure {
 }
 
 /// Calls the guest, for at most `time`.
-pub(crate) async fn call<C: Call>(store: &mut Store<State>, time: Duration, call: C) -> Result<C::Answer, Failure> {
+pub(crate) async fn call<C: Call>(
+    store: &mut Store<State>,
+    time: Duration,
+    call: C,
+) -> Result<C::Answer, Failure> {
     let started = Instant::now();
     let deadline = started + time;
     let payload_bytes_max = store.data().tenant.limits.payload.bytes();
@@ -90,9 +94,10 @@ pub(crate) async fn call<C: Call>(store: &mut Store<State>, time: Duration, call
             (FailureKind::Deadline, _) => {
                 (FailureKind::Deadline, format!("took longer than {}", model::format_duration(time)))
             }
-            (FailureKind::Plugin { .. } | FailureKind::Trap, Some(denied)) => {
-                (FailureKind::Denied, if message.contains(denied) { message } else { format!("{message} ({denied})") })
-            }
+            (FailureKind::Plugin { .. } | FailureKind::Trap, Some(denied)) => (
+                FailureKind::Denied,
+                if message.contains(denied) { message } else { format!("{message} ({denied})") },
+            ),
             (kind, _) => {
                 message.truncate(message.floor_char_boundary(LOG_LINE_BYTES_MAX));
                 (kind, message)
@@ -120,7 +125,10 @@ fn classify(error: &wasmtime::Error, state: &State) -> Refusal {
             Trap::Interrupt => refusal(FailureKind::Deadline, String::new()),
             _ if state.memory.refused => refusal(
                 FailureKind::Memory,
-                format!("needs more than {} of memory ({trap}); raise limits.memory to allow more", state.tenant.limits.memory),
+                format!(
+                    "needs more than {} of memory ({trap}); raise limits.memory to allow more",
+                    state.tenant.limits.memory
+                ),
             ),
             Trap::StringOutOfBounds
             | Trap::ListOutOfBounds
@@ -145,7 +153,10 @@ fn classify(error: &wasmtime::Error, state: &State) -> Refusal {
     // wasmtime keeps the type of this error to itself.
     if text.contains("fuel allocated for hostcalls has been exhausted") {
         let limit = state.tenant.limits.payload;
-        return refusal(FailureKind::Output, format!("more than {limit} at once; raise limits.payload to allow more"));
+        return refusal(
+            FailureKind::Output,
+            format!("more than {limit} at once; raise limits.payload to allow more"),
+        );
     }
     // What is left comes from reading the guest's answer: lengths that lie, text that is no UTF-8.
     refusal(FailureKind::Abi, text)

@@ -68,7 +68,8 @@ impl Loader {
     /// Compiles the file's bytes, or takes the compiled form from the cache. Uses a core for seconds.
     pub(crate) fn load(&self, plugin: &str, bytes: &[u8], digest: String) -> Result<Loaded, PluginError> {
         let invalid = |message: String| PluginError::Invalid { plugin: plugin.to_owned(), message };
-        let form = Form::of(bytes).ok_or_else(|| invalid("the file does not begin as WebAssembly does".to_owned()))?;
+        let form = Form::of(bytes)
+            .ok_or_else(|| invalid("the file does not begin as WebAssembly does".to_owned()))?;
         let component = match self.cache.as_ref().and_then(|cache| cache.load(&self.engine, &digest)) {
             Some(component) => component,
             None => {
@@ -91,7 +92,10 @@ impl Loader {
         let names = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect::<Vec<_>>();
         // Interfaces of types alone give no capability.
         let imports = names(
-            &mut component_type.imports(&self.engine).map(|(name, _)| name).filter(|name| !is_types_only(name)),
+            &mut component_type
+                .imports(&self.engine)
+                .map(|(name, _)| name)
+                .filter(|name| !is_types_only(name)),
         );
         let exports = names(&mut component_type.exports(&self.engine).map(|(name, _)| name));
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {
@@ -157,7 +161,9 @@ fn interfaces(
     let not_a_plugin = |missing| PluginError::NotAPlugin { plugin: plugin.to_owned(), missing };
     if !has("meta") {
         return Err(not_a_plugin(match form {
-            Form::CoreModule => "stormglass:plugin/meta@0.1 (a core module must carry component type information)",
+            Form::CoreModule => {
+                "stormglass:plugin/meta@0.1 (a core module must carry component type information)"
+            }
             Form::Component => "stormglass:plugin/meta@0.1",
         }));
     }
@@ -172,13 +178,27 @@ fn interfaces(
     let interfaces = Interfaces {
         meta: exports::meta::GuestIndices::new(pre).map_err(abi)?,
         lifecycle: exports::lifecycle::GuestIndices::new(pre).map_err(abi)?,
-        collector: has("collector").then(|| exports::collector::GuestIndices::new(pre)).transpose().map_err(abi)?,
-        discoverer: has("discoverer").then(|| exports::discoverer::GuestIndices::new(pre)).transpose().map_err(abi)?,
-        receiver: has("receiver").then(|| exports::receiver::GuestIndices::new(pre)).transpose().map_err(abi)?,
-        detector: has("detector").then(|| exports::detector::GuestIndices::new(pre)).transpose().map_err(abi)?,
+        collector: has("collector")
+            .then(|| exports::collector::GuestIndices::new(pre))
+            .transpose()
+            .map_err(abi)?,
+        discoverer: has("discoverer")
+            .then(|| exports::discoverer::GuestIndices::new(pre))
+            .transpose()
+            .map_err(abi)?,
+        receiver: has("receiver")
+            .then(|| exports::receiver::GuestIndices::new(pre))
+            .transpose()
+            .map_err(abi)?,
+        detector: has("detector")
+            .then(|| exports::detector::GuestIndices::new(pre))
+            .transpose()
+            .map_err(abi)?,
     };
     if interfaces.kinds().is_empty() {
-        return Err(not_a_plugin("any kind: collector, discoverer, receiver or detector of stormglass:plugin@0.1"));
+        return Err(not_a_plugin(
+            "any kind: collector, discoverer, receiver or detector of stormglass:plugin@0.1",
+        ));
     }
     Ok(interfaces)
 }
@@ -191,8 +211,10 @@ fn is_ours(name: &str, package: &str, interface: &str) -> bool {
 
 /// Whether the linker has the interface; for telling which import is at fault.
 fn is_offered(name: &str) -> bool {
-    const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
-    let ours = ["log", "clock", "http", "files"].iter().any(|interface| is_ours(name, "stormglass:host", interface));
+    const WASI: [&str; 6] =
+        ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+    let ours =
+        ["log", "clock", "http", "files"].iter().any(|interface| is_ours(name, "stormglass:host", interface));
     ours || (WASI.iter().any(|prefix| name.starts_with(prefix)) && name.contains("@0.2."))
 }
 

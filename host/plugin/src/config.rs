@@ -85,7 +85,8 @@ fn standard_limits() -> Limits {
 
 impl<'de> Deserialize<'de> for PluginConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Written { name, plugin, interval, config, grants, limits, detect } = Written::deserialize(deserializer)?;
+        let Written { name, plugin, interval, config, grants, limits, detect } =
+            Written::deserialize(deserializer)?;
         let config = Self { name, plugin, interval, config, grants, limits, detect };
         config.check().map_err(de::Error::custom)?;
         Ok(config)

@@ -89,7 +89,11 @@ pub enum PluginError {
 }
 
 fn listed(names: &[String]) -> String {
-    if names.is_empty() { "there are no plugins".to_owned() } else { format!("there are {}", names.join(", ")) }
+    if names.is_empty() {
+        "there are no plugins".to_owned()
+    } else {
+        format!("there are {}", names.join(", "))
+    }
 }
 
 /// What the host calls in a guest.

@@ -81,8 +81,9 @@ impl std::str::FromStr for HttpGrant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let invalid =
-            |why: &str| format!("not a server: {text:?} {why}; write https://host, https://host:port or host:port");
+        let invalid = |why: &str| {
+            format!("not a server: {text:?} {why}; write https://host, https://host:port or host:port")
+        };
         let (scheme, url) = if text.starts_with("http://") {
             (Some(Scheme::Http), text.to_owned())
         } else if text.starts_with("https://") {
@@ -247,8 +248,10 @@ pub(crate) fn check_address(address: IpAddr) -> Result<(), Denied> {
 const METADATA_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192), Ipv4Addr::new(168, 63, 129, 16)];
 /// Metadata services of IPv6: Amazon, Google.
-const METADATA_V6: [Ipv6Addr; 2] =
-    [Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254), Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254)];
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254),
+    Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254),
+];
 
 fn forbidden_v4(address: Ipv4Addr) -> Option<&'static str> {
     if METADATA_V4.contains(&address) {

@@ -126,7 +126,11 @@ impl Host {
     ///
     /// # Errors
     /// The same.
-    pub async fn start_bytes(&self, config: PluginConfig, bytes: Vec<u8>) -> Result<Arc<Instance>, PluginError> {
+    pub async fn start_bytes(
+        &self,
+        config: PluginConfig,
+        bytes: Vec<u8>,
+    ) -> Result<Arc<Instance>, PluginError> {
         let loaded = self.load(&config.name, bytes).await?;
         let tenant = self.tenant(&config.name, config.grants.clone(), config.limits.clone());
         let info = described(&loaded, &tenant).await?;
@@ -236,7 +240,11 @@ fn check_config(config: &PluginConfig, info: &Info) -> Result<(), PluginError> {
         .iter_errors(&config.config)
         .map(|error| format!("config{}: {error}", dotted(error.instance_path().as_str())))
         .collect();
-    if problems.is_empty() { Ok(()) } else { Err(PluginError::Config { plugin: config.name.clone(), problems }) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(PluginError::Config { plugin: config.name.clone(), problems })
+    }
 }
 
 /// A JSON pointer as people write a path of keys: `/a/0/b` becomes `.a[0].b`.

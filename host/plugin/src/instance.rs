@@ -78,7 +78,13 @@ fn new_store(loaded: &Loaded, tenant: &Tenant) -> Store<State> {
 
 /// The error for the shape of a component that changed between compiling and looking; never seen.
 fn abi(operation: Operation, error: &wasmtime::Error) -> Failure {
-    Failure { operation, kind: FailureKind::Abi, message: format!("{error:#}"), stderr: String::new(), lost_guest: true }
+    Failure {
+        operation,
+        kind: FailureKind::Abi,
+        message: format!("{error:#}"),
+        stderr: String::new(),
+        lost_guest: true,
+    }
 }
 
 /// Asks a plugin who it is, in an instance of its own that is granted nothing.
@@ -86,8 +92,11 @@ pub(crate) async fn describe(loaded: &Loaded, tenant: &Tenant) -> Result<Info, F
     let tenant = Tenant { grants: Arc::default(), ..tenant.clone() };
     let mut store = new_store(loaded, &tenant);
     let instance = call(&mut store, DESCRIBE_DEADLINE, Instantiate(&loaded.pre)).await?;
-    let meta =
-        loaded.interfaces.meta.load(&mut store, &instance).map_err(|error| abi(Operation::Describe, &error))?;
+    let meta = loaded
+        .interfaces
+        .meta
+        .load(&mut store, &instance)
+        .map_err(|error| abi(Operation::Describe, &error))?;
     call(&mut store, DESCRIBE_DEADLINE, Describe(meta)).await
 }
 
@@ -101,15 +110,30 @@ impl Guest {
         let load = |error: wasmtime::Error| abi(Operation::Init, &error);
         let lifecycle = interfaces.lifecycle.load(&mut store, &instance).map_err(load)?;
         let guest = Self {
-            collector: interfaces.collector.as_ref().map(|i| i.load(&mut store, &instance)).transpose().map_err(load)?,
+            collector: interfaces
+                .collector
+                .as_ref()
+                .map(|i| i.load(&mut store, &instance))
+                .transpose()
+                .map_err(load)?,
             discoverer: interfaces
                 .discoverer
                 .as_ref()
                 .map(|i| i.load(&mut store, &instance))
                 .transpose()
                 .map_err(load)?,
-            receiver: interfaces.receiver.as_ref().map(|i| i.load(&mut store, &instance)).transpose().map_err(load)?,
-            detector: interfaces.detector.as_ref().map(|i| i.load(&mut store, &instance)).transpose().map_err(load)?,
+            receiver: interfaces
+                .receiver
+                .as_ref()
+                .map(|i| i.load(&mut store, &instance))
+                .transpose()
+                .map_err(load)?,
+            detector: interfaces
+                .detector
+                .as_ref()
+                .map(|i| i.load(&mut store, &instance))
+                .transpose()
+                .map_err(load)?,
             store,
         };
         let mut guest = guest;
@@ -222,7 +246,10 @@ impl Instance {
     }
 
     /// Calls the guest when its turn comes, with a new guest where there is none.
-    async fn call<C: Call>(&self, make: impl FnOnce(&Guest) -> Option<C> + Send) -> Result<C::Answer, CallError> {
+    async fn call<C: Call>(
+        &self,
+        make: impl FnOnce(&Guest) -> Option<C> + Send,
+    ) -> Result<C::Answer, CallError> {
         let mut slot = self.slot.lock().await;
         self.call_in(&mut slot, make).await.map_err(|failure| {
             let Failure { operation, kind, message, stderr, .. } = failure;
@@ -251,7 +278,13 @@ impl Instance {
             slot.guest = Some(guest);
             let message = format!("the plugin does not export what {} needs", C::OPERATION);
             let kind = FailureKind::Abi;
-            return Err(Failure { operation: C::OPERATION, kind, message, stderr: String::new(), lost_guest: false });
+            return Err(Failure {
+                operation: C::OPERATION,
+                kind,
+                message,
+                stderr: String::new(),
+                lost_guest: false,
+            });
         };
         let answer = call(&mut guest.store, self.config.limits.deadline.0, prepared).await;
         match &answer {

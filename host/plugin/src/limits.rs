@@ -148,8 +148,10 @@ impl std::str::FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, _, size) =
-            UNITS.iter().find(|(_, _, size)| self.0 >= *size && self.0.is_multiple_of(*size)).unwrap_or(&UNITS[4]);
+        let (unit, _, size) = UNITS
+            .iter()
+            .find(|(_, _, size)| self.0 >= *size && self.0.is_multiple_of(*size))
+            .unwrap_or(&UNITS[4]);
         write!(f, "{}{unit}", self.0 / size)
     }
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::error::{Operation, PluginError};
 
@@ -26,7 +24,8 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> Result<Self, PluginError> {
-        Self::try_register(registry).map_err(|error| PluginError::Host(format!("registering metrics: {error}")))
+        Self::try_register(registry)
+            .map_err(|error| PluginError::Host(format!("registering metrics: {error}")))
     }
 
     fn try_register(registry: &Registry) -> prometheus::Result<Self> {

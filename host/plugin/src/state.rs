@@ -13,8 +13,8 @@ use crate::grants::{Denied, Grants};
 use crate::imports::http::Client;
 use crate::imports::stderr::Stderr;
 use crate::limits::{
-    FILE_OPERATIONS_MAX, HANDLES_MAX, INSTANCES_MAX, Limits, MEMORIES_MAX, RANDOM_BYTES_MAX, TABLE_ELEMENTS_MAX,
-    TABLES_MAX,
+    FILE_OPERATIONS_MAX, HANDLES_MAX, INSTANCES_MAX, Limits, MEMORIES_MAX, RANDOM_BYTES_MAX,
+    TABLE_ELEMENTS_MAX, TABLES_MAX,
 };
 use crate::metrics::Metrics;
 
@@ -127,7 +127,12 @@ pub(crate) struct MemoryLimiter {
 }
 
 impl ResourceLimiter for MemoryLimiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current);
         let used = self.used.saturating_add(growth);
         if used > self.limit || maximum.is_some_and(|maximum| desired > maximum) {
@@ -138,7 +143,12 @@ impl ResourceLimiter for MemoryLimiter {
         Ok(true)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(desired <= TABLE_ELEMENTS_MAX && maximum.is_none_or(|maximum| desired <= maximum))
     }
 

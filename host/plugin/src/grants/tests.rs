@@ -5,7 +5,8 @@ fn http(grants: &[&str]) -> Grants {
 }
 
 fn files(grants: &[(&Path, FileMode)]) -> Grants {
-    let files = grants.iter().map(|(path, mode)| FileGrant { path: path.to_path_buf(), mode: *mode }).collect();
+    let files =
+        grants.iter().map(|(path, mode)| FileGrant { path: path.to_path_buf(), mode: *mode }).collect();
     Grants { files, http: vec![] }
 }
 
@@ -62,7 +63,17 @@ fn grants_of_servers_round_trip_and_say_what_is_wrong() {
         assert_eq!(grant.to_string(), shown);
         assert_eq!(shown.parse::<HttpGrant>().unwrap(), grant);
     }
-    for text in ["", "host", "ftp://host", "https://host/path", "https://u:p@host", "*:80", "host:99999", "[::1]", "https://"] {
+    for text in [
+        "",
+        "host",
+        "ftp://host",
+        "https://host/path",
+        "https://u:p@host",
+        "*:80",
+        "host:99999",
+        "[::1]",
+        "https://",
+    ] {
         assert!(text.parse::<HttpGrant>().is_err(), "{text:?} was accepted");
     }
 }
@@ -87,7 +98,16 @@ fn nobody_can_be_granted_metadata_services() {
     ] {
         assert!(check_address(address.parse().unwrap()).is_err(), "{address} was allowed");
     }
-    for address in ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "8.8.8.8", "fd12::1", "2606:4700::1111", "::ffff:127.0.0.1"] {
+    for address in [
+        "127.0.0.1",
+        "::1",
+        "10.1.2.3",
+        "192.168.0.1",
+        "8.8.8.8",
+        "fd12::1",
+        "2606:4700::1111",
+        "::ffff:127.0.0.1",
+    ] {
         assert!(check_address(address.parse().unwrap()).is_ok(), "{address} was denied");
     }
     let grants = http(&["169.254.169.254:80", "http://[fd00:ec2::254]"]);
@@ -141,7 +161,9 @@ fn paths_are_granted_by_directory_and_links_must_stay_inside() {
 fn proc_is_readable_except_for_the_secrets_of_processes() {
     let grants = files(&[(Path::new("/proc"), FileMode::Read)]);
     assert!(grants.check_path(Path::new("/proc/self/stat"), FileMode::Read).is_ok());
-    for path in ["/proc/self/environ", "/proc/self/mem", "/proc/thread-self/environ", "/proc/self/root/etc/passwd"] {
+    for path in
+        ["/proc/self/environ", "/proc/self/mem", "/proc/thread-self/environ", "/proc/self/root/etc/passwd"]
+    {
         let refused = grants.check_path(Path::new(path), FileMode::Read).unwrap_err();
         assert!(matches!(refused, PathRefused::Denied(_)), "{path} gave {refused:?}");
     }

@@ -35,7 +35,10 @@ impl Host for State {
             for entry in real.read_dir().map_err(|error| io_error(path, &error))? {
                 let entry = entry.map_err(|error| io_error(path, &error))?;
                 if entries.len() == DIRECTORY_ENTRIES_MAX {
-                    return Err(Error::Other(format!("{}: more than {DIRECTORY_ENTRIES_MAX} entries", path.display())));
+                    return Err(Error::Other(format!(
+                        "{}: more than {DIRECTORY_ENTRIES_MAX} entries",
+                        path.display()
+                    )));
                 }
                 let kind = entry.file_type().map_or(EntryKind::Other, entry_kind);
                 entries.push(Entry { name: entry.file_name().to_string_lossy().into_owned(), kind });

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
+use reqwest::header::{
+    AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION,
+};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
@@ -21,8 +23,16 @@ use crate::state::State;
 
 /// Headers that frame the message or name the server; a guest that could set them could smuggle a second request or
 /// reach a server behind the one it was granted.
-const HOST_OWNED: [&str; 8] =
-    ["host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer", "proxy-authorization"];
+const HOST_OWNED: [&str; 8] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "proxy-authorization",
+];
 
 /// The HTTP client that all plugins share. Cheap to clone.
 #[derive(Clone)]
@@ -92,7 +102,8 @@ impl Host for State {
         let timeout = timeout(request.timeout_ms, self.time_left());
         let Client(client) = self.tenant.client.clone();
         let limit = self.tenant.limits.response.0;
-        let fetched = tokio::time::timeout(timeout, fetch(&client, &self.tenant.grants, request, limit)).await;
+        let fetched =
+            tokio::time::timeout(timeout, fetch(&client, &self.tenant.grants, request, limit)).await;
         let (decision, answer) = match fetched {
             Ok(Ok(response)) => ("allowed", Ok(response)),
             Ok(Err(Refused::Denied(denied))) => ("denied", Err(Error::Denied(self.deny(denied)))),
@@ -120,8 +131,8 @@ async fn fetch(
     limit: u64,
 ) -> Result<Response, Refused> {
     let mut url = Url::parse(&request.url).map_err(|error| invalid(format!("url: {error}")))?;
-    let mut method =
-        Method::from_bytes(request.method.as_bytes()).map_err(|_| invalid(format!("method {:?}", request.method)))?;
+    let mut method = Method::from_bytes(request.method.as_bytes())
+        .map_err(|_| invalid(format!("method {:?}", request.method)))?;
     let mut headers = header_map(&request.headers)?;
     let mut body = bytes::Bytes::from(request.body);
 
@@ -165,7 +176,8 @@ fn header_map(headers: &[Header]) -> Result<HeaderMap, Refused> {
     }
     let mut map = HeaderMap::with_capacity(headers.len());
     for Header { name, value } in headers {
-        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid(format!("header name {name:?}")))?;
+        let parsed =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid(format!("header name {name:?}")))?;
         if HOST_OWNED.contains(&parsed.as_str()) {
             return Err(invalid(format!("header {parsed} is set by the host")));
         }

@@ -152,7 +152,9 @@ fn check_count(series: usize, limits: &Limits) -> Result<(), Refusal> {
         return Ok(());
     }
     let limit = limits.series;
-    Err(Refusal::output(format!("{series} series are over the limit of {limit}; raise limits.series to allow more")))
+    Err(Refusal::output(format!(
+        "{series} series are over the limit of {limit}; raise limits.series to allow more"
+    )))
 }
 
 fn batch_in(batch: types::Batch) -> Result<Batch, String> {
@@ -249,7 +251,8 @@ fn kind_in(kind: types::MetricKind) -> MetricKind {
 }
 
 fn histogram_in(sample: types::NativeHistogram) -> Result<Histogram, String> {
-    let schema = i8::try_from(sample.schema).map_err(|_| format!("histogram with unknown schema {}", sample.schema))?;
+    let schema = i8::try_from(sample.schema)
+        .map_err(|_| format!("histogram with unknown schema {}", sample.schema))?;
     let mut histogram = Histogram {
         schema,
         zero_threshold: sample.zero_threshold,

@@ -1,0 +1,460 @@
+//! Each guest of `fixtures/` as a plugin: what it yields, or of which kind its failure is.
+
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::error::FailureKind;
+use crate::grants::{FileGrant, FileMode};
+use crate::kinds::collector::Payload;
+use crate::limits::ByteSize;
+
+/// A collector made of a file in `fixtures/`.
+fn guest(body: &str) -> Vec<u8> {
+    guest_of("collector-plugin", body)
+}
+
+fn guest_of(world: &str, body: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| std::fs::read_to_string(folder.join("fixtures").join(file)).unwrap();
+    let body = read(&format!("{body}.wat"));
+    // Imports come before everything else, in WebAssembly as in its text.
+    let (imports, rest) = body.split_at(imports_end(&body));
+    let mut module = wat::parse_str(format!("(module\n{imports}{}{rest})", read("prelude.wat"))).unwrap();
+
+    let mut resolve = wit_parser::Resolve::default();
+    let (package, _) = resolve.push_dir(folder.join("../../wit/0.1.0")).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    wit_component::embed_component_metadata(
+        &mut module,
+        &resolve,
+        world,
+        wit_component::StringEncoding::UTF8,
+        false,
+    )
+    .unwrap();
+    module
+}
+
+/// Where the imports at the beginning of a fixture end.
+fn imports_end(body: &str) -> usize {
+    let Some(last) = body.rfind("(import ") else { return 0 };
+    let mut open = 0;
+    let length = body[last..].find(|c| {
+        open += i32::from(c == '(') - i32::from(c == ')');
+        open == 0
+    });
+    last + length.unwrap() + 1
+}
+
+struct Setup {
+    host: Arc<Host>,
+    registry: prometheus::Registry,
+}
+
+fn setup() -> Setup {
+    // Several tests of one process do this; the first wins and all are the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let registry = prometheus::Registry::new();
+    let host = Host::new(HostOptions { plugins_dir: "plugins".into(), cache_dir: None, registry: &registry })
+        .unwrap();
+    Setup { host, registry }
+}
+
+impl Setup {
+    async fn start(
+        &self,
+        body: &str,
+        change: impl FnOnce(&mut PluginConfig),
+    ) -> Result<Arc<Instance>, PluginError> {
+        let mut config = PluginConfig::of(body);
+        change(&mut config);
+        self.host.start_bytes(config, guest(body)).await
+    }
+
+    fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name).unwrap();
+        let has = |metric: &&prometheus::proto::Metric| {
+            labels.iter().all(|value| metric.get_label().iter().any(|label| label.value() == *value))
+        };
+        let metric = family.get_metric().iter().find(has).unwrap();
+        metric.get_counter().value() + metric.get_gauge().value()
+    }
+}
+
+fn quick(config: &mut PluginConfig) {
+    config.limits.deadline = model::ConfigDuration(Duration::from_millis(100));
+}
+
+fn text(payload: Payload) -> String {
+    match payload {
+        Payload::Text(text) => text,
+        other => panic!("expected text, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_healthy_collector_keeps_its_state() {
+    let setup = setup();
+    let instance = setup.start("healthy", |_| ()).await.unwrap();
+    assert_eq!(instance.kinds(), [Kind::Collector]);
+    assert_eq!(text(instance.collect().await.unwrap()), "fixture_up 1\nfixture_collections 1\n");
+    // Spawned, since servers do: calls can move between threads.
+    let again = Arc::clone(&instance);
+    let second = tokio::spawn(async move { again.collect().await }).await.unwrap();
+    assert_eq!(text(second.unwrap()), "fixture_up 1\nfixture_collections 2\n");
+    assert_eq!(setup.metric("stormglass_plugin_calls_total", &["collect", "ok"]), 2.0);
+    assert_eq!(setup.metric("stormglass_plugin_memory_bytes", &["healthy"]), 65536.0);
+    let error = instance.poll().await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Abi);
+    assert_eq!(
+        error.to_string(),
+        "plugin healthy 1.2.3: poll failed (abi): the plugin does not export what poll needs"
+    );
+}
+
+#[tokio::test]
+async fn columns_arrive_as_they_were_written() {
+    let instance = setup().start("batch", |_| ()).await.unwrap();
+    let Payload::Columns(batch) = instance.collect().await.unwrap() else { panic!("not columns") };
+    assert_eq!(batch.series_count(), 1);
+    assert_eq!(batch.labels(0).collect::<Vec<_>>(), [("__name__", "a"), ("b", "c")]);
+    assert_eq!(batch.samples(0).collect::<Vec<_>>(), [(None, 1.0)]);
+}
+
+#[tokio::test]
+async fn inspecting_shows_what_a_plugin_is_and_could_do() {
+    let bytes = guest("fetch");
+    let inspection = setup().host.inspect_bytes("fetch", bytes.clone()).await.unwrap();
+    assert!(inspection.is_core_module);
+    assert_eq!(inspection.size, bytes.len() as u64);
+    assert_eq!(inspection.digest, digest(&bytes));
+    assert_eq!(inspection.kinds, [Kind::Collector]);
+    assert_eq!(inspection.imports, ["stormglass:host/http@0.1.0"]);
+    assert_eq!(
+        inspection.exports,
+        [
+            "stormglass:plugin/meta@0.1.0",
+            "stormglass:plugin/lifecycle@0.1.0",
+            "stormglass:plugin/collector@0.1.0"
+        ]
+    );
+    assert_eq!((inspection.info.name.as_str(), inspection.info.version.as_str()), ("fixture", "1.2.3"));
+}
+
+/// Starts a guest that fails when it collects, and shows how; then that a healthy one beside it does not mind.
+async fn check(body: &str, change: impl FnOnce(&mut PluginConfig), expected: &Expect) {
+    let setup = setup();
+    let healthy = setup.start("healthy", |_| ()).await.unwrap();
+    let instance = setup.start(body, change).await.unwrap();
+    let error = instance.collect().await.unwrap_err();
+    expected.assert_eq(&format!("{error}\nstderr: {:?}", error.stderr));
+    healthy.collect().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_spinning_guest_meets_its_deadline() {
+    check("spin", quick, &expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn a_guest_that_keeps_the_host_busy_meets_its_limit() {
+    check("ask", |_| (), &expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn an_allocating_guest_is_refused_memory() {
+    check("allocate", |_| (), &expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn a_trap_carries_standard_error() {
+    check("trap", |_| (), &expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn endless_recursion_traps() {
+    check("recurse", |_| (), &expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn lies_about_lengths_are_found_out() {
+    check("long_text", |_| (), &expect![[""]]).await;
+    check("outside", |_| (), &expect![[""]]).await;
+    check("not_utf8", |_| (), &expect![[""]]).await;
+    check("discriminant", |_| (), &expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn answers_that_contradict_themselves_are_refused() {
+    check("bad_batch", |_| (), &expect![[""]]).await;
+    check("healthy", |config| config.limits.series = 1, &expect![[""]]).await;
+    check("healthy", |config| config.limits.payload = ByteSize(32), &expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_says_that_it_failed_lives_on() {
+    let setup = setup();
+    let instance = setup.start("fail", |_| ()).await.unwrap();
+    for _ in 0..3 {
+        let error = instance.collect().await.unwrap_err();
+        let retry_after = Some(Duration::from_millis(1500));
+        assert_eq!(error.kind, FailureKind::Plugin { retryable: true, retry_after });
+        assert_eq!(error.message, "the thermometer is gone");
+    }
+    assert_eq!(setup.metric("stormglass_plugin_calls_total", &["collect", "error"]), 3.0);
+}
+
+#[tokio::test]
+async fn plugins_that_cannot_start_say_why() {
+    async fn check(body: &str, change: impl FnOnce(&mut PluginConfig), expected: &Expect) {
+        let error = setup().start(body, change).await.err().unwrap();
+        expected.assert_eq(&error.to_string());
+    }
+    check("fail_in_init", |_| (), &expect![[""]]).await;
+    check("spin_in_init", quick, &expect![[""]]).await;
+    check("healthy", |config| config.config = json!({"colour": 1, "list": [1, "x"]}), &expect![[""]]).await;
+    check("healthy", |config| config.limits.memory = ByteSize(1000), &expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn files_that_are_no_plugins_say_why() {
+    async fn check(bytes: Vec<u8>, expected: &Expect) {
+        let error = setup().host.inspect_bytes("x", bytes).await.err().unwrap();
+        expected.assert_eq(&error.to_string());
+    }
+    check(b"#!/bin/sh".to_vec(), &expect![[""]]).await;
+    check(b"\0asm\x01\0\0\0\xff\xff".to_vec(), &expect![[""]]).await;
+    check(wat::parse_str("(module)").unwrap(), &expect![[""]]).await;
+    check(wat::parse_str("(component)").unwrap(), &expect![[""]]).await;
+    check(
+        wat::parse_str(
+            r#"(component
+                (import "wasi:http/types@0.2.0" (instance (export "f" (func))))
+                (import "stormglass:host/kv@0.1.0" (instance (export "f" (func))))
+                (import "stormglass:host/clock@0.1.0" (instance (export "now-ms" (func (result s64))))))"#,
+        )
+        .unwrap(),
+        &expect![[""]],
+    )
+    .await;
+    check(
+        wat::parse_str(
+            r#"(component (import "stormglass:host/clock@0.1.0" (instance (export "now-ms" (func)))))"#,
+        )
+        .unwrap(),
+        &expect![[""]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn plugins_are_found_by_name_and_by_path() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("thermometer.wasm"), guest("healthy")).unwrap();
+    let registry = prometheus::Registry::new();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cache_dir = Some(folder.path().join("compiled"));
+    let options = || HostOptions {
+        plugins_dir: folder.path().to_path_buf(),
+        cache_dir: cache_dir.clone(),
+        registry: &registry,
+    };
+    let host = Host::new(options()).unwrap();
+    host.start(PluginConfig::of("thermometer")).await.unwrap().collect().await.unwrap();
+    let path = folder.path().join("thermometer.wasm");
+    assert_eq!(host.inspect(path.to_str().unwrap()).await.unwrap().kinds, [Kind::Collector]);
+    assert_eq!(std::fs::read_dir(folder.path().join("compiled")).unwrap().count(), 1);
+
+    let error = host.inspect("barometer").await.unwrap_err();
+    assert!(error.to_string().ends_with(": there are thermometer"), "{error}");
+    let mut small = PluginConfig::of("thermometer");
+    small.limits.component = ByteSize(100);
+    assert!(matches!(host.start(small).await, Err(PluginError::TooLarge { .. })));
+
+    // A second host takes what the first compiled.
+    drop(host);
+    let registry = prometheus::Registry::new();
+    let host = Host::new(HostOptions { registry: &registry, ..options() }).unwrap();
+    host.start(PluginConfig::of("thermometer")).await.unwrap().collect().await.unwrap();
+    let families = registry.gather();
+    let compile =
+        families.iter().find(|family| family.name() == "stormglass_plugin_compile_seconds").unwrap();
+    assert_eq!(compile.get_metric()[0].get_histogram().get_sample_count(), 0);
+}
+
+#[tokio::test]
+async fn a_log_flood_is_cut_and_counted() {
+    let setup = setup();
+    let instance = setup.start("flood", |_| ()).await.unwrap();
+    instance.collect().await.unwrap();
+    assert_eq!(setup.metric("stormglass_plugin_log_lines_dropped_total", &["flood"]), 900.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_that_keeps_failing_is_left_alone_for_longer_and_longer() {
+    let setup = setup();
+    let instance = setup.start("trap", |_| ()).await.unwrap();
+    assert_eq!(instance.collect().await.unwrap_err().kind, FailureKind::Trap);
+    // The first loss may be an accident: a new instance at once.
+    assert_eq!(instance.collect().await.unwrap_err().kind, FailureKind::Trap);
+    for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let pause = Duration::from_secs(pause);
+        let error = instance.collect().await.unwrap_err();
+        assert_eq!(error.kind, FailureKind::Suspended { retry_after: pause }, "{error}");
+        tokio::time::advance(pause).await;
+        assert_eq!(instance.collect().await.unwrap_err().kind, FailureKind::Trap);
+    }
+    assert_eq!(setup.metric("stormglass_plugin_restarts_total", &["trap"]), 9.0);
+    assert_eq!(setup.metric("stormglass_plugin_calls_total", &["collect", "suspended"]), 8.0);
+}
+
+#[tokio::test]
+async fn an_abandoned_call_takes_its_instance_along_and_no_more() {
+    let setup = setup();
+    let instance = setup.start("spin", |_| ()).await.unwrap();
+    let abandoned = tokio::time::timeout(Duration::from_millis(30), instance.collect()).await;
+    assert!(abandoned.is_err());
+    let healthy = setup.start("healthy", |_| ()).await.unwrap();
+    healthy.collect().await.unwrap();
+}
+
+#[tokio::test]
+async fn files_need_a_grant() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap().join("file");
+    std::fs::write(&path, "temperature 21\n").unwrap();
+    let grant = |mode| FileGrant { path: path.parent().unwrap().to_path_buf(), mode };
+    let setup = setup();
+    let configure = |config: &mut PluginConfig| config.config = json!({"url": path.to_str().unwrap()});
+
+    let instance = setup.start("read", configure).await.unwrap();
+    let error = instance.collect().await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Denied);
+    let expected = format!("files: {} is not granted; add it to grants.files to allow it", path.display());
+    assert_eq!(error.message, expected);
+    // A denial is an answer: the instance lives on.
+    assert_eq!(instance.collect().await.unwrap_err().kind, FailureKind::Denied);
+
+    let stat = |config: &mut PluginConfig| {
+        configure(config);
+        config.grants.files = vec![grant(FileMode::Stat)];
+    };
+    assert_eq!(
+        setup.start("read", stat).await.unwrap().collect().await.unwrap_err().kind,
+        FailureKind::Denied
+    );
+
+    let read = |config: &mut PluginConfig| {
+        configure(config);
+        config.grants.files = vec![grant(FileMode::Read)];
+    };
+    let instance = setup.start("read", read).await.unwrap();
+    assert_eq!(text(instance.collect().await.unwrap()), "temperature 21\n");
+    std::fs::remove_file(&path).unwrap();
+    let error = instance.collect().await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Plugin { retryable: false, retry_after: None });
+}
+
+/// Answers each connection with what is next in `answers`, and then no more. Gives the address.
+async fn serve(answers: Vec<String>) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
+fn answer(status: &str, header: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{header}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+async fn fetch(
+    url: String,
+    grants: &[String],
+    change: impl FnOnce(&mut PluginConfig),
+) -> Result<Payload, CallError> {
+    let setup = setup();
+    let instance = setup
+        .start("fetch", |config| {
+            config.config = json!({"url": url});
+            config.grants.http = grants.iter().map(|grant| grant.parse().unwrap()).collect();
+            change(config);
+        })
+        .await
+        .unwrap();
+    instance.collect().await
+}
+
+#[tokio::test]
+async fn servers_need_a_grant_and_so_do_their_redirects() {
+    let target = serve(vec![answer("200 OK", "", "from the target")]).await;
+    let elsewhere = answer("302 Found", &format!("location: http://{target}/there\r\n"), "");
+    let here = answer("302 Found", "location: /here\r\n", "");
+    let redirecting = serve(vec![here, elsewhere.clone(), elsewhere]).await;
+    let url = format!("http://{redirecting}/");
+    let (redirecting, target) = (redirecting.to_string(), target.to_string());
+
+    let error = fetch(url.clone(), &[], |_| ()).await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Denied);
+    assert_eq!(
+        error.message,
+        format!("http: http://{redirecting} is not granted; add it to grants.http to allow it")
+    );
+    // Following its own redirect is fine; following the one to the other server is not, until it is granted too.
+    let error = fetch(url.clone(), &[format!("http://{redirecting}")], |_| ()).await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Denied);
+    assert_eq!(
+        error.message,
+        format!("http: http://{target} is not granted; add it to grants.http to allow it")
+    );
+    let payload = fetch(url, &[redirecting, target], |_| ()).await.unwrap();
+    assert_eq!(text(payload), "from the target");
+}
+
+#[tokio::test]
+async fn names_that_lead_to_loopback_are_reachable_where_granted() {
+    let address = serve(vec![answer("503 Service Unavailable", "", "any status is a response")]).await;
+    let grant = format!("localhost:{}", address.port());
+    let payload = fetch(format!("http://{grant}/"), std::slice::from_ref(&grant), |_| ()).await.unwrap();
+    assert_eq!(text(payload), "any status is a response");
+}
+
+#[tokio::test]
+async fn metadata_services_are_denied_even_where_granted() {
+    let error =
+        fetch("http://169.254.169.254/".into(), &["169.254.169.254:80".into()], |_| ()).await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Denied);
+    expect![[""]].assert_eq(&error.message);
+}
+
+#[tokio::test]
+async fn responses_have_a_limit_in_size_and_in_time() {
+    let address = serve(vec![answer("200 OK", "", &"x".repeat(1000))]).await.to_string();
+    let change = |config: &mut PluginConfig| config.limits.response = ByteSize(999);
+    let error =
+        fetch(format!("http://{address}/"), std::slice::from_ref(&address), change).await.unwrap_err();
+    assert_eq!(error.message, "too large");
+
+    let endless = serve(vec![answer("302 Found", "location: /again\r\n", ""); 9]).await.to_string();
+    let error =
+        fetch(format!("http://{endless}/"), std::slice::from_ref(&endless), |_| ()).await.unwrap_err();
+    assert_eq!(error.message, "more than 5 redirects");
+
+    // A server that accepts and says nothing: the guest still gets to say so before its own deadline.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let error = fetch(format!("http://{address}/"), std::slice::from_ref(&address), quick).await.unwrap_err();
+    assert_eq!(error.message, "timeout");
+}
