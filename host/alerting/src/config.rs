@@ -7,6 +7,7 @@
 mod matchers;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 use std::time::Duration;
 
 use model::{ConfigDuration, MatchOp, Matcher};
@@ -60,7 +61,8 @@ pub struct Route {
 }
 
 /// What makes alerts belong together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<String>")]
 pub enum GroupBy {
     /// The values of these labels.
     Labels(BTreeSet<String>),
@@ -83,7 +85,8 @@ pub struct PluginConfig {
 }
 
 /// Holds back alerts while others fire.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "RawInhibitRule")]
 pub struct InhibitRule {
     /// What must fire.
     pub source: Vec<Matcher>,
@@ -135,11 +138,11 @@ pub enum ConfigError {
 struct RawConfig {
     #[serde(default)]
     global: Global,
-    route: Option<RawRoute>,
+    route: Option<CheckedRoute>,
     #[serde(default)]
-    receivers: Vec<RawReceiver>,
+    receivers: Vec<NamedReceiver>,
     #[serde(default)]
-    inhibit_rules: Vec<RawInhibitRule>,
+    inhibit_rules: Vec<InhibitRule>,
     templates: Option<IgnoredAny>,
     time_intervals: Option<IgnoredAny>,
     mute_time_intervals: Option<IgnoredAny>,
@@ -149,8 +152,14 @@ struct RawConfig {
 
 /// Everything that applies to all receivers and routes.
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "RawGlobal")]
 struct Global {
+    resolve_timeout: Option<ConfigDuration>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGlobal {
     resolve_timeout: Option<ConfigDuration>,
     http_config: Option<IgnoredAny>,
     smtp_smarthost: Option<IgnoredAny>,
@@ -159,6 +168,14 @@ struct Global {
     pagerduty_url: Option<IgnoredAny>,
     opsgenie_api_key: Option<IgnoredAny>,
     opsgenie_api_url: Option<IgnoredAny>,
+}
+
+/// A receiver, checked by itself.
+#[derive(Deserialize)]
+#[serde(try_from = "RawReceiver")]
+struct NamedReceiver {
+    name: String,
+    plugins: Vec<PluginConfig>,
 }
 
 #[derive(Deserialize)]
@@ -188,21 +205,34 @@ struct RawReceiver {
     labels: Option<IgnoredAny>,
 }
 
+/// A route that is sound by itself; whether its receiver is there only the whole configuration knows.
+#[derive(Deserialize)]
+#[serde(try_from = "RawRoute")]
+struct CheckedRoute {
+    raw: RawRoute,
+    matchers: Vec<Matcher>,
+}
+
+/// Matchers, each text one or more of them.
+#[derive(Default, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+struct MatcherList(Vec<Matcher>);
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawRoute {
     receiver: Option<String>,
-    group_by: Option<Vec<String>>,
+    group_by: Option<GroupBy>,
     #[serde(rename = "continue")]
     continues: bool,
-    matchers: Vec<String>,
+    matchers: MatcherList,
     #[serde(rename = "match")]
     equal: BTreeMap<String, String>,
     match_re: BTreeMap<String, String>,
     group_wait: Option<ConfigDuration>,
     group_interval: Option<ConfigDuration>,
     repeat_interval: Option<ConfigDuration>,
-    routes: Vec<Self>,
+    routes: Vec<CheckedRoute>,
     mute_time_intervals: Option<IgnoredAny>,
     active_time_intervals: Option<IgnoredAny>,
     labels: Option<IgnoredAny>,
@@ -214,8 +244,8 @@ struct RawInhibitRule {
     /// Named rules exist since Alertmanager 0.34; the name is for people.
     #[serde(rename = "name")]
     _name: Option<String>,
-    source_matchers: Vec<String>,
-    target_matchers: Vec<String>,
+    source_matchers: MatcherList,
+    target_matchers: MatcherList,
     source_match: BTreeMap<String, String>,
     source_match_re: BTreeMap<String, String>,
     target_match: BTreeMap<String, String>,
@@ -241,32 +271,21 @@ impl TryFrom<RawConfig> for Config {
             ("mute_time_intervals", raw.mute_time_intervals.is_some()),
             ("event_recorder", raw.event_recorder.is_some()),
             ("tracing", raw.tracing.is_some()),
-            ("global.http_config", raw.global.http_config.is_some()),
-            ("global.smtp_smarthost", raw.global.smtp_smarthost.is_some()),
-            ("global.smtp_from", raw.global.smtp_from.is_some()),
-            ("global.slack_api_url", raw.global.slack_api_url.is_some()),
-            ("global.pagerduty_url", raw.global.pagerduty_url.is_some()),
-            ("global.opsgenie_api_key", raw.global.opsgenie_api_key.is_some()),
-            ("global.opsgenie_api_url", raw.global.opsgenie_api_url.is_some()),
         ])?;
         let mut receivers = BTreeMap::new();
-        for receiver in raw.receivers {
-            let name = receiver.name.clone();
-            if name.is_empty() {
-                return Err(ConfigError::UnnamedReceiver);
-            }
-            if receivers.insert(name.clone(), receiver.checked()?).is_some() {
+        for NamedReceiver { name, plugins } in raw.receivers {
+            if receivers.insert(name.clone(), plugins).is_some() {
                 return Err(ConfigError::DuplicateReceiver(name));
             }
         }
         let root = raw.route.ok_or(ConfigError::Root("no routes provided"))?;
-        if root.receiver.as_deref().is_none_or(str::is_empty) {
+        if root.raw.receiver.as_deref().is_none_or(str::is_empty) {
             return Err(ConfigError::Root("root route must specify a default receiver"));
         }
-        if !(root.equal.is_empty() && root.match_re.is_empty() && root.matchers.is_empty()) {
+        if !root.matchers.is_empty() {
             return Err(ConfigError::Root("root route must not have any matchers"));
         }
-        if root.continues {
+        if root.raw.continues {
             return Err(ConfigError::Root("cannot have continue in root route"));
         }
         let defaults = Route {
@@ -280,111 +299,153 @@ impl TryFrom<RawConfig> for Config {
             routes: Vec::new(),
         };
         let route = root.inherit(&defaults, &receivers)?;
-        let inhibit_rules =
-            raw.inhibit_rules.into_iter().map(RawInhibitRule::checked).collect::<Result<_, _>>()?;
         let resolve_timeout = raw.global.resolve_timeout.map_or(RESOLVE_TIMEOUT, |d| d.0);
-        Ok(Self { resolve_timeout, route, receivers, inhibit_rules })
+        Ok(Self { resolve_timeout, route, receivers, inhibit_rules: raw.inhibit_rules })
     }
 }
 
-impl RawReceiver {
-    fn checked(self) -> Result<Vec<PluginConfig>, ConfigError> {
+impl TryFrom<RawGlobal> for Global {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawGlobal) -> Result<Self, ConfigError> {
         refuse(&[
-            ("webhook_configs", self.webhook_configs.is_some()),
-            ("email_configs", self.email_configs.is_some()),
-            ("slack_configs", self.slack_configs.is_some()),
-            ("pagerduty_configs", self.pagerduty_configs.is_some()),
-            ("opsgenie_configs", self.opsgenie_configs.is_some()),
-            ("msteams_configs", self.msteams_configs.is_some()),
-            ("msteamsv2_configs", self.msteamsv2_configs.is_some()),
-            ("discord_configs", self.discord_configs.is_some()),
-            ("telegram_configs", self.telegram_configs.is_some()),
-            ("victorops_configs", self.victorops_configs.is_some()),
-            ("pushover_configs", self.pushover_configs.is_some()),
-            ("wechat_configs", self.wechat_configs.is_some()),
-            ("sns_configs", self.sns_configs.is_some()),
-            ("webex_configs", self.webex_configs.is_some()),
-            ("jira_configs", self.jira_configs.is_some()),
-            ("rocketchat_configs", self.rocketchat_configs.is_some()),
-            ("mattermost_configs", self.mattermost_configs.is_some()),
-            ("incidentio_configs", self.incidentio_configs.is_some()),
-            ("receiver labels", self.labels.is_some()),
+            ("http_config", raw.http_config.is_some()),
+            ("smtp_smarthost", raw.smtp_smarthost.is_some()),
+            ("smtp_from", raw.smtp_from.is_some()),
+            ("slack_api_url", raw.slack_api_url.is_some()),
+            ("pagerduty_url", raw.pagerduty_url.is_some()),
+            ("opsgenie_api_key", raw.opsgenie_api_key.is_some()),
+            ("opsgenie_api_url", raw.opsgenie_api_url.is_some()),
         ])?;
-        Ok(self.plugin_configs)
+        Ok(Self { resolve_timeout: raw.resolve_timeout })
     }
 }
 
-impl RawRoute {
-    /// Checks the route and fills in what it takes from `parent`.
+impl TryFrom<RawReceiver> for NamedReceiver {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawReceiver) -> Result<Self, ConfigError> {
+        if raw.name.is_empty() {
+            return Err(ConfigError::UnnamedReceiver);
+        }
+        refuse(&[
+            ("webhook_configs", raw.webhook_configs.is_some()),
+            ("email_configs", raw.email_configs.is_some()),
+            ("slack_configs", raw.slack_configs.is_some()),
+            ("pagerduty_configs", raw.pagerduty_configs.is_some()),
+            ("opsgenie_configs", raw.opsgenie_configs.is_some()),
+            ("msteams_configs", raw.msteams_configs.is_some()),
+            ("msteamsv2_configs", raw.msteamsv2_configs.is_some()),
+            ("discord_configs", raw.discord_configs.is_some()),
+            ("telegram_configs", raw.telegram_configs.is_some()),
+            ("victorops_configs", raw.victorops_configs.is_some()),
+            ("pushover_configs", raw.pushover_configs.is_some()),
+            ("wechat_configs", raw.wechat_configs.is_some()),
+            ("sns_configs", raw.sns_configs.is_some()),
+            ("webex_configs", raw.webex_configs.is_some()),
+            ("jira_configs", raw.jira_configs.is_some()),
+            ("rocketchat_configs", raw.rocketchat_configs.is_some()),
+            ("mattermost_configs", raw.mattermost_configs.is_some()),
+            ("incidentio_configs", raw.incidentio_configs.is_some()),
+            ("receiver labels", raw.labels.is_some()),
+        ])?;
+        Ok(Self { name: raw.name, plugins: raw.plugin_configs })
+    }
+}
+
+impl TryFrom<RawRoute> for CheckedRoute {
+    type Error = ConfigError;
+
+    fn try_from(mut raw: RawRoute) -> Result<Self, ConfigError> {
+        refuse(&[
+            ("mute_time_intervals", raw.mute_time_intervals.is_some()),
+            ("active_time_intervals", raw.active_time_intervals.is_some()),
+            ("route labels", raw.labels.is_some()),
+        ])?;
+        for (key, value) in [("group_interval", raw.group_interval), ("repeat_interval", raw.repeat_interval)]
+        {
+            if value.is_some_and(|d| d.0.is_zero()) {
+                return Err(ConfigError::ZeroInterval(key));
+            }
+        }
+        let (list, equal, regex) = (take(&mut raw.matchers), take(&mut raw.equal), take(&mut raw.match_re));
+        Ok(Self { matchers: all_matchers(list, equal, regex)?, raw })
+    }
+}
+
+impl CheckedRoute {
+    /// Fills in what the route takes from `parent`.
     fn inherit(
         self,
         parent: &Route,
         receivers: &BTreeMap<String, Vec<PluginConfig>>,
     ) -> Result<Route, ConfigError> {
-        refuse(&[
-            ("mute_time_intervals", self.mute_time_intervals.is_some()),
-            ("active_time_intervals", self.active_time_intervals.is_some()),
-            ("route labels", self.labels.is_some()),
-        ])?;
-        let receiver = self.receiver.filter(|r| !r.is_empty()).unwrap_or_else(|| parent.receiver.clone());
+        let Self { raw, matchers } = self;
+        let receiver = raw.receiver.filter(|r| !r.is_empty()).unwrap_or_else(|| parent.receiver.clone());
         if !receivers.contains_key(&receiver) {
             return Err(ConfigError::UnknownReceiver(receiver));
         }
-        let group_by = self.group_by.map(group_by).transpose()?.unwrap_or_else(|| parent.group_by.clone());
-        if self.group_interval.is_some_and(|d| d.0.is_zero()) {
-            return Err(ConfigError::ZeroInterval("group_interval"));
-        }
-        if self.repeat_interval.is_some_and(|d| d.0.is_zero()) {
-            return Err(ConfigError::ZeroInterval("repeat_interval"));
-        }
         let mut route = Route {
             receiver,
-            group_by,
-            continues: self.continues,
-            matchers: all_matchers(&self.matchers, self.equal, self.match_re)?,
-            group_wait: self.group_wait.map_or(parent.group_wait, |d| d.0),
-            group_interval: self.group_interval.map_or(parent.group_interval, |d| d.0),
-            repeat_interval: self.repeat_interval.map_or(parent.repeat_interval, |d| d.0),
+            group_by: raw.group_by.unwrap_or_else(|| parent.group_by.clone()),
+            continues: raw.continues,
+            matchers,
+            group_wait: raw.group_wait.map_or(parent.group_wait, |d| d.0),
+            group_interval: raw.group_interval.map_or(parent.group_interval, |d| d.0),
+            repeat_interval: raw.repeat_interval.map_or(parent.repeat_interval, |d| d.0),
             routes: Vec::new(),
         };
-        route.routes = self
-            .routes
-            .into_iter()
-            .map(|child| child.inherit(&route, receivers))
-            .collect::<Result<_, _>>()?;
+        route.routes =
+            raw.routes.into_iter().map(|child| child.inherit(&route, receivers)).collect::<Result<_, _>>()?;
         Ok(route)
     }
 }
 
-fn group_by(names: Vec<String>) -> Result<GroupBy, ConfigError> {
-    let wrong = |what: String| Err(ConfigError::GroupBy(what));
-    let mut labels = BTreeSet::new();
-    let mut all = false;
-    for name in names {
-        if name == "..." {
-            all = true;
-        } else if name.is_empty() {
-            return wrong("invalid label name \"\" in group_by list".to_owned());
-        } else if let Some(twice) = labels.replace(name) {
-            return wrong(format!("duplicated label {twice:?} in group_by"));
+impl TryFrom<Vec<String>> for GroupBy {
+    type Error = ConfigError;
+
+    fn try_from(names: Vec<String>) -> Result<Self, ConfigError> {
+        let wrong = |what: String| Err(ConfigError::GroupBy(what));
+        let mut labels = BTreeSet::new();
+        let mut all = false;
+        for name in names {
+            if name == "..." {
+                all = true;
+            } else if name.is_empty() {
+                return wrong("invalid label name \"\" in group_by list".to_owned());
+            } else if let Some(twice) = labels.replace(name) {
+                return wrong(format!("duplicated label {twice:?} in group_by"));
+            }
+        }
+        match (all, labels.is_empty()) {
+            (true, false) => {
+                wrong("cannot have wildcard group_by (`...`) and other labels at the same time".into())
+            }
+            (true, true) => Ok(Self::All),
+            (false, _) => Ok(Self::Labels(labels)),
         }
     }
-    match (all, labels.is_empty()) {
-        (true, false) => {
-            wrong("cannot have wildcard group_by (`...`) and other labels at the same time".into())
+}
+
+impl TryFrom<Vec<String>> for MatcherList {
+    type Error = MatchersError;
+
+    fn try_from(texts: Vec<String>) -> Result<Self, MatchersError> {
+        let mut matchers = Vec::new();
+        for text in &texts {
+            matchers.extend(parse_matchers(text)?);
         }
-        (true, true) => Ok(GroupBy::All),
-        (false, _) => Ok(GroupBy::Labels(labels)),
+        Ok(Self(matchers))
     }
 }
 
 /// Matchers in all three notations, sorted as Alertmanager sorts them: by name, value, operator.
 fn all_matchers(
-    texts: &[String],
+    list: MatcherList,
     equal: BTreeMap<String, String>,
     regex: BTreeMap<String, String>,
 ) -> Result<Vec<Matcher>, ConfigError> {
-    let mut matchers = Vec::new();
+    let mut matchers = list.0;
     for (name, value) in equal {
         matchers.push(Matcher::equal(name, value));
     }
@@ -393,23 +454,22 @@ fn all_matchers(
         let pattern = format!("^(?:{value})$");
         matchers.push(Matcher::new(MatchOp::Regex, name, pattern).map_err(MatchersError::from)?);
     }
-    for text in texts {
-        matchers.extend(parse_matchers(text)?);
-    }
     matchers.sort_by(|a, b| {
         (a.name(), a.value(), matchers::rank(a.op())).cmp(&(b.name(), b.value(), matchers::rank(b.op())))
     });
     Ok(matchers)
 }
 
-impl RawInhibitRule {
-    fn checked(self) -> Result<InhibitRule, ConfigError> {
-        let source = all_matchers(&self.source_matchers, self.source_match, self.source_match_re)?;
-        let target = all_matchers(&self.target_matchers, self.target_match, self.target_match_re)?;
-        if let Some(name) = self.equal.iter().find(|name| name.is_empty()) {
+impl TryFrom<RawInhibitRule> for InhibitRule {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawInhibitRule) -> Result<Self, ConfigError> {
+        let source = all_matchers(raw.source_matchers, raw.source_match, raw.source_match_re)?;
+        let target = all_matchers(raw.target_matchers, raw.target_match, raw.target_match_re)?;
+        if let Some(name) = raw.equal.iter().find(|name| name.is_empty()) {
             return Err(ConfigError::InhibitRule(format!("has the invalid label name {name:?} in equal")));
         }
-        Ok(InhibitRule { source, target, equal: self.equal })
+        Ok(Self { source, target, equal: raw.equal })
     }
 }
 

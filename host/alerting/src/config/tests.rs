@@ -76,15 +76,15 @@ fn wrong_configurations_say_why() {
     );
     refused(
         "{route: {receiver: a, group_by: [x, x]}, receivers: [{name: a}]}",
-        &expect![[r#"duplicated label "x" in group_by"#]],
+        &expect![[r#"error: line 1 column 33: duplicated label "x" in group_by"#]],
     );
     refused(
         "{route: {receiver: a, group_by: [x, '...']}, receivers: [{name: a}]}",
-        &expect!["cannot have wildcard group_by (`...`) and other labels at the same time"],
+        &expect!["error: line 1 column 33: cannot have wildcard group_by (`...`) and other labels at the same time"],
     );
     refused(
         "{route: {receiver: a}, receivers: [{name: a, slack_configs: []}]}",
-        &expect!["slack_configs is not supported yet: remove it"],
+        &expect!["error: line 1 column 36: slack_configs is not supported yet: remove it"],
     );
     refused(
         "{route: {receiver: a}, receivers: [{name: a}], templates: []}",
@@ -98,13 +98,11 @@ fn wrong_configurations_say_why() {
     );
     refused(
         "{route: {receiver: a, group_interval: 0s}, receivers: [{name: a}]}",
-        &expect!["group_interval cannot be zero"],
+        &expect!["error: line 1 column 9: group_interval cannot be zero"],
     );
     refused(
         "{route: {receiver: a, routes: [{matchers: ['a=~\"(\"']}]}, receivers: [{name: a}]}",
-        &expect![[
-            r#"bad matcher format: a=~"(": invalid regular expression "(": regex parse error:\n    ^(?s:()$\n     ^\nerror: unclosed group"#
-        ]],
+        &expect![[r#"error: line 1 column 43: bad matcher format: a=~"(": invalid regular expression "(": regex parse error:\n    ^(?s:()$\n     ^\nerror: unclosed group"#]],
     );
 }
 

@@ -106,9 +106,6 @@ pub enum RuleError {
     /// Two groups of one name.
     #[error("groupname: {0:?} is repeated in the same file")]
     RepeatedGroup(String),
-    /// An interval of zero.
-    #[error("group {0:?}: interval must be longer than zero")]
-    ZeroInterval(String),
     /// Both or neither of `record` and `alert`.
     #[error("{0}")]
     Kind(&'static str),
@@ -245,7 +242,9 @@ impl TryFrom<RawRule> for Rule {
         if raw.expr.trim().is_empty() {
             return Err(RuleError::NoExpression(name));
         }
-        check_expression(&raw.expr).map_err(|reason| RuleError::Expression { name: name.clone(), reason })?;
+        if let Err(error) = promql::parse(&raw.expr) {
+            return Err(RuleError::Expression { name, reason: error.to_string() });
+        }
         if records {
             let wrong = [
                 ("for", raw.hold.is_some_and(|d| !d.0.is_zero())),
@@ -301,8 +300,4 @@ fn text(
         return Ok(RuleText { template: Template::parse(""), source: value });
     }
     RuleText::parse(value).map_err(|source| RuleError::Template { name, what, label: label_name, source })
-}
-
-fn check_expression(_expr: &str) -> Result<(), String> {
-    Ok(())
 }

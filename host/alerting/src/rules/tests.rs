@@ -160,7 +160,7 @@ impl Bench {
         bench.apply(text).await;
         // The group's place in its minute depends on its name only: wait for it once, stop shortly after.
         let before = bench.clock.now();
-        while bench.manager.rules().groups.iter().all(|group| group.last_evaluation.is_none()) {
+        while bench.manager.rules().groups.iter().any(|group| group.last_evaluation.is_none()) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             assert!(bench.clock.now().since(before) < 2 * MINUTE, "no evaluation within two intervals");
         }
@@ -339,7 +339,12 @@ groups:
             });
         }
     }
-    expect![[""]].assert_eq(&errors.join("\n"));
+    expect![[r#"
+        exceeded limit of 1 with 2 alerts
+        exceeded limit of 1 with 2 series
+        out of bounds
+        vector contains metrics with the same labelset after applying alert labels
+        vector contains metrics with the same labelset after applying rule labels"#]].assert_eq(&errors.join("\n"));
     bench.manager.stop().await;
 }
 
@@ -405,6 +410,7 @@ fn wrong_rule_files_say_why() {
             "error: line 1 column 49: unknown field `fro`, expected one of record, alert, expr, for, keep_firing_for, labels, annotations"
         ],
     );
+    refused("groups: [{name: a, rules: [{alert: a, expr: 'sum(up'}]}]", &expect![[r#"error: line 1 column 28: rule "a": could not parse expression: 1:7: parse error: unclosed left parenthesis"#]]);
     refused(
         "groups: [{name: a, interval: soon}]",
         &expect![[r#"error: line 1 column 30: not a valid duration string: "soon""#]],
