@@ -1,2 +1,39 @@
-//! Being written.
+//! PromQL: the query language of Prometheus 3.14, over any storage.
+//!
+//! * A query is read by [`parse`] into an [`Expr`], a checked tree that knows where each part stands; its
+//!   `Display` is canonical PromQL.
+//! * The [`Engine`] turns the tree into a typed plan for given times and runs it. An instant query has one step,
+//!   a range query many; every operator works on all steps of a series at once.
+//! * Samples come from a [`Storage`](read::Storage), a trait that this crate defines and storages implement.
+//! * What a query may take is limited by [`EngineOptions`] and [`QueryControl`]; what its author should know
+//!   although there is an answer comes back as warnings and infos. Errors and annotations have Prometheus' own
+//!   texts and positions, since people and tools read them.
+//! * [`script`] runs test scripts in the promqltest language.
+//!
+//! Nothing here does I/O, and nothing panics on any query text or any data.
+
+mod annotations;
+mod engine;
+mod error;
+mod exec;
+mod functions;
+mod kahan;
+mod lexer;
+mod native;
+mod number;
+mod parser;
+mod plan;
 pub mod read;
+pub mod script;
+
+pub use engine::{
+    Engine, EngineOptions, MatrixSeries, QueryControl, QueryResult, QueryStats, QueryValue, VectorSample,
+};
+pub use error::QueryError;
+pub use functions::Signature;
+pub use number::format_float;
+pub use parser::{
+    Aggregate, AggregateOp, At, Binary, BinaryOp, Call, DurationExpr, Expr, ExprKind, Extension, Group,
+    Matching, MatrixSelector, ParseError, Span, Subquery, TimeShift, ValueType, VectorSelector, parse,
+    parse_selector, selectors,
+};

@@ -1,0 +1,83 @@
+//! Running a plan.
+//!
+//! Series flow one at a time, each with all its steps in one [`Column`], from the operators below into a sink
+//! given by the operator above. An aggregation thus holds its groups and one input series, never its whole
+//! input; an operator that must see everything (a join, a ranking) collects it and counts it against the
+//! query's budget while it does.
+
+mod absent;
+mod aggregate;
+pub(crate) mod arithmetic;
+mod buckets;
+mod column;
+mod context;
+mod info;
+mod join;
+mod labels;
+mod map;
+mod range;
+mod rank;
+mod scalar;
+mod select;
+mod set;
+mod sort;
+pub(crate) mod window;
+
+pub(crate) use aggregate::HistogramSum;
+pub(crate) use column::{Column, Series, is_metric_label};
+pub(crate) use context::{Context, Grid, same_labelset};
+pub(crate) use range::raw as raw_range;
+pub(crate) use scalar::run as scalar;
+
+use crate::error::QueryError;
+use crate::plan::VectorNode;
+
+/// Takes the series of an operator, one by one.
+pub(crate) type Sink<'s> = dyn FnMut(Series) -> Result<(), QueryError> + 's;
+
+/// Runs a vector operator: every series it answers goes to `sink`.
+pub(crate) fn vector(
+    node: &VectorNode,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    match node {
+        VectorNode::Select(select) => select::run(select, cx, grid, select::What::Values, sink),
+        VectorNode::SampleTimes(select) => select::run(select, cx, grid, select::What::Times, sink),
+        VectorNode::OfScalar(scalar) => scalar::as_vector(scalar, cx, grid, sink),
+        VectorNode::Invariant(inner) => vector(inner, cx, grid.first_step(), &mut |series| {
+            sink(Series { column: series.column.repeated(grid.count), ..series })
+        }),
+        VectorNode::Negate(input) => map::negate(input, cx, grid, sink),
+        VectorNode::Map(map) => map::run(map, cx, grid, sink),
+        VectorNode::Window(window) => range::run(window, cx, grid, sink),
+        VectorNode::AbsentOverTime { input, labels } => absent::over_time(input, labels, cx, grid, sink),
+        VectorNode::Absent { input, labels } => absent::run(input, labels, cx, grid, sink),
+        VectorNode::Aggregate(aggregate) => aggregate::run(aggregate, cx, grid, sink),
+        VectorNode::WithScalar(node) => map::with_scalar(node, cx, grid, sink),
+        VectorNode::Join(node) => join::run(node, cx, grid, sink),
+        VectorNode::Set(node) => set::run(node, cx, grid, sink),
+        VectorNode::LabelReplace(node) => labels::replace(node, cx, grid, sink),
+        VectorNode::LabelJoin(node) => labels::join(node, cx, grid, sink),
+        VectorNode::Sort { input, order } => sort::run(input, order, cx, grid, sink),
+        VectorNode::Buckets(node) => buckets::run(node, cx, grid, sink),
+        VectorNode::Info(node) => info::run(node, cx, grid, sink),
+    }
+}
+
+/// Runs a vector operator and keeps what it answers.
+pub(crate) fn collect(node: &VectorNode, cx: &Context<'_>, grid: Grid) -> Result<Vec<Series>, QueryError> {
+    let mut all = Vec::new();
+    vector(node, cx, grid, &mut |series| {
+        cx.hold(series.column.sample_count())?;
+        all.push(series);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Gives back what [`collect`] counted against the budget.
+pub(crate) fn release(cx: &Context<'_>, all: &[Series]) {
+    cx.release(all.iter().map(|series| series.column.sample_count()).sum());
+}

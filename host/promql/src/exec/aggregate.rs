@@ -1,0 +1,436 @@
+//! Aggregations that fold series into groups, all steps at a time.
+
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use model::{Histogram, Labels, LabelsBuilder, METRIC_NAME, ResetHint, Value};
+
+use super::{Column, Context, Grid, Series, Sink, rank};
+use crate::error::QueryError;
+use crate::functions::quantile;
+use crate::kahan::{Kahan, Mean};
+use crate::native;
+use crate::parser::{AggregateOp, Span};
+use crate::plan::{Aggregate, AggregateParam, Grouping};
+
+pub(crate) fn run(
+    node: &Aggregate,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    match (node.op, &node.param) {
+        (AggregateOp::CountValues, AggregateParam::Label(label)) => {
+            count_values(node, &String::from_utf8_lossy(label), cx, grid, sink)
+        }
+        (AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio, _) => {
+            rank::run(node, cx, grid, sink)
+        }
+        (AggregateOp::Quantile, AggregateParam::Number(q)) => {
+            let q = super::scalar(q, cx, grid)?;
+            fold(node, cx, grid, sink, &mut || Quantiles::new(q.clone(), grid.count))
+        }
+        (AggregateOp::Sum, _) => fold(node, cx, grid, sink, &mut || Sums::new(grid.count, false)),
+        (AggregateOp::Avg, _) => fold(node, cx, grid, sink, &mut || Sums::new(grid.count, true)),
+        (AggregateOp::Count, _) => fold(node, cx, grid, sink, &mut || Counts::new(grid.count, false)),
+        (AggregateOp::Group, _) => fold(node, cx, grid, sink, &mut || Counts::new(grid.count, true)),
+        (AggregateOp::Min, _) => fold(node, cx, grid, sink, &mut || Extremes::new(grid.count, false)),
+        (AggregateOp::Max, _) => fold(node, cx, grid, sink, &mut || Extremes::new(grid.count, true)),
+        (AggregateOp::Stddev, _) => fold(node, cx, grid, sink, &mut || Variances::new(grid.count, true)),
+        _ => fold(node, cx, grid, sink, &mut || Variances::new(grid.count, false)),
+    }
+}
+
+/// The labels of the group that a series belongs to.
+pub(crate) fn group_labels(labels: &Labels, grouping: &Grouping) -> Labels {
+    let named = |name: &str| grouping.labels.iter().any(|l| l == name);
+    if grouping.without {
+        labels.without(|name| super::column::is_metric_label(name) || named(name))
+    } else if grouping.labels.is_empty() {
+        Labels::empty()
+    } else {
+        labels.filtered(named)
+    }
+}
+
+/// What a group keeps while series are folded into it.
+trait Fold {
+    fn add(&mut self, column: &Column, scope: Scope<'_, '_>);
+    fn finish(self, scope: Scope<'_, '_>) -> Column;
+}
+
+#[derive(Clone, Copy)]
+struct Scope<'c, 'q> {
+    cx: &'c Context<'q>,
+    op: AggregateOp,
+    span: Span,
+}
+
+impl Scope<'_, '_> {
+    fn info_ignored_histogram(self) {
+        info_ignored_histogram(self.cx, self.op, self.span);
+    }
+}
+
+pub(crate) fn info_ignored_histogram(cx: &Context<'_>, op: AggregateOp, span: Span) {
+    cx.notes.info(span, format!("ignored histogram in {} aggregation", op.as_str()));
+}
+
+struct Group<F> {
+    labels: Labels,
+    drop_name: bool,
+    fold: F,
+}
+
+fn fold<F: Fold>(
+    node: &Aggregate,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut Sink<'_>,
+    new: &mut dyn FnMut() -> F,
+) -> Result<(), QueryError> {
+    let scope = Scope { cx, op: node.op, span: node.span };
+    if node.op == AggregateOp::Quantile {
+        if let AggregateParam::Number(q) = &node.param {
+            for q in super::scalar(q, cx, grid)? {
+                quantile::check(q, &cx.notes, node.param_span);
+            }
+        }
+    }
+    let mut known: AHashMap<Labels, usize> = AHashMap::new();
+    let mut groups: Vec<Group<F>> = Vec::new();
+    super::vector(&node.input, cx, grid, &mut |series| {
+        let labels = group_labels(&series.labels, &node.grouping);
+        let at = match known.get(&labels) {
+            Some(at) => *at,
+            None => {
+                cx.hold(grid.count)?;
+                known.insert(labels.clone(), groups.len());
+                groups.push(Group { labels, drop_name: false, fold: new() });
+                groups.len() - 1
+            }
+        };
+        groups[at].drop_name |= series.drop_name;
+        groups[at].fold.add(&series.column, scope);
+        Ok(())
+    })?;
+    cx.release(groups.len() * grid.count);
+    for group in groups {
+        let column = group.fold.finish(scope);
+        if !column.is_empty() {
+            sink(Series { labels: group.labels, drop_name: group.drop_name, column })?;
+        }
+    }
+    Ok(())
+}
+
+/// `sum` and `avg`.
+struct Sums {
+    mean: bool,
+    floats: Vec<Mean>,
+    sums: Vec<Kahan>,
+    counts: Vec<f64>,
+    /// Empty until the first histogram.
+    histograms: Vec<Option<HistogramSum>>,
+    /// Steps with floats and histograms, or with histograms that do not go together.
+    mixed: Vec<bool>,
+}
+
+impl Sums {
+    fn new(count: usize, mean: bool) -> Self {
+        Self {
+            mean,
+            floats: if mean { vec![Mean::EMPTY; count] } else { Vec::new() },
+            sums: if mean { Vec::new() } else { vec![Kahan::ZERO; count] },
+            counts: vec![0.0; count],
+            histograms: Vec::new(),
+            mixed: vec![false; count],
+        }
+    }
+}
+
+/// A sum of histograms, and what came up on the way.
+pub(crate) struct HistogramSum {
+    sum: Histogram,
+    /// What rounding has lost so far, as a histogram of its own.
+    count: f64,
+    hints: (bool, bool),
+    bounds_reconciled: bool,
+}
+
+impl HistogramSum {
+    pub(crate) fn new(first: &Histogram) -> Self {
+        let mut sum =
+            Self { sum: first.clone(), count: 1.0, hints: (false, false), bounds_reconciled: false };
+        sum.note_hint(first);
+        sum
+    }
+
+    fn note_hint(&mut self, h: &Histogram) {
+        self.hints.0 |= h.reset_hint == ResetHint::Reset;
+        self.hints.1 |= h.reset_hint == ResetHint::NotReset;
+    }
+
+    pub(crate) fn add(&mut self, h: &Histogram) -> Result<(), native::Incompatible> {
+        let outcome = native::add(&self.sum, h)?;
+        self.bounds_reconciled |= outcome.bounds_reconciled;
+        self.sum = outcome.histogram;
+        self.count += 1.0;
+        self.note_hint(h);
+        Ok(())
+    }
+
+    /// The sum or the mean; says what was conflicting.
+    pub(crate) fn finish(self, mean: bool, cx: &Context<'_>, span: Span) -> Histogram {
+        if self.hints == (true, true) {
+            cx.notes.warn(span, "conflicting counter resets during histogram aggregation".to_owned());
+        }
+        if self.bounds_reconciled {
+            cx.notes.info(span, "mismatched custom buckets were reconciled during aggregation".to_owned());
+        }
+        let sum = if mean { native::divided(&self.sum, self.count) } else { self.sum };
+        native::compact(&sum)
+    }
+}
+
+impl Fold for Sums {
+    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) {
+        for (step, value) in column.floats.iter().enumerate() {
+            if model::staleness::is_stale(*value) {
+                continue;
+            }
+            self.counts[step] += 1.0;
+            if self.mean {
+                self.floats[step].add(*value);
+            } else {
+                self.sums[step].add(*value);
+            }
+        }
+        for (step, histogram) in column.histograms.iter().enumerate() {
+            let Some(histogram) = histogram else { continue };
+            if self.histograms.is_empty() {
+                self.histograms.resize_with(self.counts.len(), || None);
+            }
+            match &mut self.histograms[step] {
+                slot @ None => *slot = Some(HistogramSum::new(histogram)),
+                Some(sum) => {
+                    if sum.add(histogram).is_err() && !self.mixed[step] {
+                        self.mixed[step] = true;
+                        scope.cx.notes.warn(
+                            scope.span,
+                            "vector contains a mix of histograms with exponential and custom buckets schemas for metric name \"\"".to_owned(),
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(self, scope: Scope<'_, '_>) -> Column {
+        let mut column = Column::empty(self.counts.len());
+        for step in 0..self.counts.len() {
+            if self.counts[step] > 0.0 {
+                let value = if self.mean { self.floats[step].total() } else { self.sums[step].total() };
+                column.floats[step] = value;
+            }
+        }
+        for (step, sum) in self.histograms.into_iter().enumerate() {
+            let Some(sum) = sum else { continue };
+            if self.counts[step] > 0.0 {
+                let text = "encountered a mix of histograms and floats for aggregation";
+                scope.cx.notes.warn(scope.span, text.to_owned());
+                column.remove(step);
+            } else if !self.mixed[step] {
+                let histogram = sum.finish(self.mean, scope.cx, scope.span);
+                column.set(step, Value::Histogram(Arc::new(histogram)));
+            }
+        }
+        column
+    }
+}
+
+/// `count` and `group`.
+struct Counts {
+    group: bool,
+    counts: Vec<f64>,
+}
+
+impl Counts {
+    fn new(count: usize, group: bool) -> Self {
+        Self { group, counts: vec![0.0; count] }
+    }
+}
+
+impl Fold for Counts {
+    fn add(&mut self, column: &Column, _: Scope<'_, '_>) {
+        for (step, count) in self.counts.iter_mut().enumerate() {
+            *count += f64::from(u8::from(column.has(step)));
+        }
+    }
+
+    fn finish(mut self, _: Scope<'_, '_>) -> Column {
+        for count in &mut self.counts {
+            if *count == 0.0 {
+                *count = model::staleness::STALE_NAN;
+            } else if self.group {
+                *count = 1.0;
+            }
+        }
+        Column::of_floats(self.counts)
+    }
+}
+
+/// `min` and `max`: what is not a number counts only where nothing else is.
+struct Extremes {
+    max: bool,
+    column: Column,
+}
+
+impl Extremes {
+    fn new(count: usize, max: bool) -> Self {
+        Self { max, column: Column::empty(count) }
+    }
+}
+
+impl Fold for Extremes {
+    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) {
+        if column.histograms.iter().any(Option::is_some) {
+            scope.info_ignored_histogram();
+        }
+        for (step, value) in column.floats.iter().enumerate() {
+            if model::staleness::is_stale(*value) {
+                continue;
+            }
+            let best = &mut self.column.floats[step];
+            if best.is_nan() || (self.max && *value > *best) || (!self.max && *value < *best) {
+                *best = *value;
+            }
+        }
+    }
+
+    fn finish(self, _: Scope<'_, '_>) -> Column {
+        self.column
+    }
+}
+
+/// `stddev` and `stdvar`, after Welford.
+struct Variances {
+    root: bool,
+    counts: Vec<f64>,
+    means: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Variances {
+    fn new(count: usize, root: bool) -> Self {
+        Self { root, counts: vec![0.0; count], means: vec![0.0; count], squares: vec![0.0; count] }
+    }
+}
+
+impl Fold for Variances {
+    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) {
+        if column.histograms.iter().any(Option::is_some) {
+            scope.info_ignored_histogram();
+        }
+        for (step, value) in column.floats.iter().enumerate() {
+            if model::staleness::is_stale(*value) {
+                continue;
+            }
+            self.counts[step] += 1.0;
+            let delta = value - self.means[step];
+            self.means[step] += delta / self.counts[step];
+            self.squares[step] += delta * (value - self.means[step]);
+        }
+    }
+
+    fn finish(self, _: Scope<'_, '_>) -> Column {
+        let mut column = Column::empty(self.counts.len());
+        for step in 0..self.counts.len() {
+            if self.counts[step] > 0.0 {
+                let variance = self.squares[step] / self.counts[step];
+                column.floats[step] = if self.root { variance.sqrt() } else { variance };
+            }
+        }
+        column
+    }
+}
+
+/// `quantile`
+struct Quantiles {
+    q: Vec<f64>,
+    values: Vec<Vec<f64>>,
+}
+
+impl Quantiles {
+    fn new(q: Vec<f64>, count: usize) -> Self {
+        Self { q, values: vec![Vec::new(); count] }
+    }
+}
+
+impl Fold for Quantiles {
+    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) {
+        if column.histograms.iter().any(Option::is_some) {
+            scope.info_ignored_histogram();
+        }
+        for (step, values) in self.values.iter_mut().enumerate() {
+            values.extend(column.float(step));
+        }
+    }
+
+    fn finish(mut self, _: Scope<'_, '_>) -> Column {
+        let mut column = Column::empty(self.values.len());
+        for (step, values) in self.values.iter_mut().enumerate() {
+            if !values.is_empty() {
+                column.floats[step] = quantile::of_values(self.q[step], values);
+            }
+        }
+        column
+    }
+}
+
+/// `count_values`: every value becomes a label.
+fn count_values(
+    node: &Aggregate,
+    label: &str,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    let mut known: AHashMap<Labels, usize> = AHashMap::new();
+    let mut counts: Vec<Series> = Vec::new();
+    let mut grouping = node.grouping.clone();
+    if !grouping.without {
+        // The label is set anew, whatever it was.
+        grouping.labels.retain(|name| name != label);
+    }
+    super::vector(&node.input, cx, grid, &mut |series| {
+        let group = group_labels(&series.labels, &grouping);
+        for step in 0..grid.count {
+            let text = match series.column.get(step) {
+                None => continue,
+                Some(Value::Float(value)) => crate::number::format_float(value),
+                Some(Value::Histogram(histogram)) => native::text(&histogram),
+            };
+            let mut builder: LabelsBuilder = group.to_builder();
+            if node.grouping.without {
+                builder.remove(METRIC_NAME);
+            }
+            builder.set(label, &text);
+            let labels = builder.build();
+            let at = match known.get(&labels) {
+                Some(at) => *at,
+                None => {
+                    cx.hold(grid.count)?;
+                    known.insert(labels.clone(), counts.len());
+                    counts.push(Series { labels, drop_name: false, column: Column::empty(grid.count) });
+                    counts.len() - 1
+                }
+            };
+            let count = counts[at].column.float(step).unwrap_or(0.0);
+            counts[at].column.floats[step] = count + 1.0;
+        }
+        Ok(())
+    })?;
+    cx.release(counts.len() * grid.count);
+    counts.into_iter().try_for_each(sink)
+}

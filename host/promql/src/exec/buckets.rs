@@ -1,0 +1,203 @@
+//! `histogram_quantile` and its like: classic buckets gathered by their labels without `le`, native histograms
+//! as they come.
+
+use ahash::AHashMap;
+use model::staleness::is_stale;
+use model::{Histogram, Labels};
+
+use super::context::Distinct;
+use super::window::Scope;
+use super::{Column, Context, Grid, Series, Sink};
+use crate::error::QueryError;
+use crate::functions::quantile::{self, Bucket};
+use crate::lexer::quote;
+use crate::native;
+use crate::parser::Span;
+use crate::plan::{BucketFunction, Buckets};
+
+/// One classic histogram over all steps.
+struct Classic {
+    /// A bucket's labels, of which the name is for annotations only.
+    labels: Labels,
+    drop_name: bool,
+    buckets: Vec<(f64, Column)>,
+}
+
+struct Inputs {
+    classic: Vec<Classic>,
+    native: Vec<Series>,
+}
+
+pub(crate) fn run(
+    node: &Buckets,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    let inputs = gather(node, cx, grid)?;
+    match &node.function {
+        BucketFunction::Quantile { q, span } => {
+            let q = super::scalar(q, cx, grid)?;
+            q.iter().for_each(|q| quantile::check(*q, &cx.notes, *span));
+            evaluate(&inputs, node.span, cx, grid, None, &Statistic::Quantile(&q), sink)
+        }
+        BucketFunction::Quantiles { label, quantiles } => {
+            for (q, span) in quantiles {
+                let q = super::scalar(q, cx, grid)?;
+                q.iter().for_each(|q| quantile::check(*q, &cx.notes, *span));
+                let text = crate::number::format_float(q.first().copied().unwrap_or(f64::NAN));
+                let label = Some((label.as_str(), text.as_str()));
+                evaluate(&inputs, node.span, cx, grid, label, &Statistic::Quantile(&q), sink)?;
+            }
+            Ok(())
+        }
+        BucketFunction::Fraction { lower, upper } => {
+            let (lower, upper) = (super::scalar(lower, cx, grid)?, super::scalar(upper, cx, grid)?);
+            evaluate(&inputs, node.span, cx, grid, None, &Statistic::Fraction(&lower, &upper), sink)
+        }
+    }
+}
+
+/// What is computed of a histogram at a step.
+enum Statistic<'a> {
+    Quantile(&'a [f64]),
+    Fraction(&'a [f64], &'a [f64]),
+}
+
+impl Statistic<'_> {
+    fn of_classic(&self, step: usize, buckets: &mut Vec<Bucket>) -> (f64, quantile::Mended) {
+        match self {
+            Self::Quantile(q) => quantile::of_buckets(q[step], buckets),
+            Self::Fraction(lower, upper) => quantile::fraction_of_buckets(lower[step], upper[step], buckets),
+        }
+    }
+
+    fn of_native(&self, step: usize, h: &Histogram, scope: &Scope<'_, '_>) -> f64 {
+        let nan = h.sum.is_nan();
+        match self {
+            Self::Quantile(q) => {
+                let value = native::quantile(q[step], h);
+                if nan && h.count > 0.0 {
+                    let result = if value.is_nan() { "result is NaN" } else { "result is skewed higher" };
+                    scope.info_about_metric(&format!(
+                        "input to histogram_quantile has NaN observations, {result} for metric name"
+                    ));
+                }
+                value
+            }
+            Self::Fraction(lower, upper) => {
+                if nan {
+                    scope.info_about_metric(
+                        "input to histogram_fraction has NaN observations, which are excluded from all fractions for metric name",
+                    );
+                }
+                native::fraction(lower[step], upper[step], h)
+            }
+        }
+    }
+}
+
+/// Sorts the input into classic buckets and native histograms; a series can be both, at different steps.
+fn gather(node: &Buckets, cx: &Context<'_>, grid: Grid) -> Result<Inputs, QueryError> {
+    let mut known: AHashMap<Labels, usize> = AHashMap::new();
+    let mut inputs = Inputs { classic: Vec::new(), native: Vec::new() };
+    super::vector(&node.input, cx, grid, &mut |series| {
+        if series.column.histograms.iter().any(Option::is_some) {
+            inputs.native.push(series.clone());
+        }
+        if series.column.floats.iter().all(|v| is_stale(*v)) {
+            return Ok(());
+        }
+        let le = series.labels.get("le").unwrap_or("");
+        let Some(upper) = parse_bound(le) else {
+            let (le, name) = (quote(le.as_bytes()), quote(series.metric_name().as_bytes()));
+            cx.notes.warn(
+                node.span,
+                format!(
+                    "bucket label \"le\" is missing or has a malformed value of {le} for metric name {name}"
+                ),
+            );
+            return Ok(());
+        };
+        let labels = series.labels.without(|name| name == "le");
+        let at = match known.get(&labels) {
+            Some(at) => *at,
+            None => {
+                known.insert(labels.clone(), inputs.classic.len());
+                inputs.classic.push(Classic { labels, drop_name: series.drop_name, buckets: Vec::new() });
+                inputs.classic.len() - 1
+            }
+        };
+        inputs.classic[at].buckets.push((upper, series.column));
+        Ok(())
+    })?;
+    Ok(inputs)
+}
+
+fn parse_bound(text: &str) -> Option<f64> {
+    text.parse().ok()
+}
+
+fn evaluate(
+    inputs: &Inputs,
+    span: Span,
+    cx: &Context<'_>,
+    grid: Grid,
+    label: Option<(&str, &str)>,
+    statistic: &Statistic<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    let mut distinct = Distinct::new(cx);
+    let mut answer = |labels: &Labels, drop_name: bool, column: Column| {
+        if column.is_empty() {
+            return Ok(());
+        }
+        let labels = label.map_or_else(|| labels.clone(), |(name, value)| labels.with(name, value));
+        let mut series = Series { labels, drop_name, column };
+        cx.drop_name(&mut series);
+        distinct.check(&series.labels)?;
+        sink(series)
+    };
+    for series in &inputs.native {
+        let scope = Scope { cx, span, metric_name: series.metric_name() };
+        let twin = inputs.classic.iter().find(|c| c.labels == series.labels);
+        let mut column = Column::empty(grid.count);
+        for step in 0..grid.count {
+            let Some(histogram) = series.column.histogram(step) else { continue };
+            if twin.is_some_and(|twin| twin.buckets.iter().any(|(_, c)| c.float(step).is_some())) {
+                scope.warn_about_metric(
+                    "vector contains a mix of classic and native histograms for metric name",
+                );
+                continue;
+            }
+            column.floats[step] = statistic.of_native(step, histogram, &scope);
+        }
+        answer(&series.labels, series.drop_name, column)?;
+    }
+    let mut buckets = Vec::new();
+    for classic in &inputs.classic {
+        let scope = Scope { cx, span, metric_name: classic.labels.metric_name().unwrap_or("") };
+        let twin = inputs.native.iter().find(|n| n.labels == classic.labels);
+        let mut column = Column::empty(grid.count);
+        for step in 0..grid.count {
+            if twin.is_some_and(|twin| twin.column.histogram(step).is_some()) {
+                continue;
+            }
+            buckets.clear();
+            let present = classic.buckets.iter().filter_map(|(upper, c)| Some((*upper, c.float(step)?)));
+            buckets.extend(present.map(|(upper, count)| Bucket { upper, count }));
+            if buckets.is_empty() {
+                continue;
+            }
+            let (value, mended) = statistic.of_classic(step, &mut buckets);
+            if mended.forced && matches!(statistic, Statistic::Quantile(_)) {
+                scope.info_about_metric(FORCED);
+            }
+            column.floats[step] = value;
+        }
+        answer(&classic.labels, classic.drop_name, column)?;
+    }
+    Ok(())
+}
+
+const FORCED: &str = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) for metric name";

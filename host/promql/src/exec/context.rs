@@ -1,0 +1,153 @@
+//! What every operator of one query shares: storage, limits, annotations.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use ahash::AHashSet;
+use model::Labels;
+
+use super::Series;
+use super::column::is_metric_label;
+use crate::annotations::Annotations;
+use crate::engine::QueryControl;
+use crate::error::QueryError;
+use crate::read::Storage;
+
+/// The times of an evaluation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    /// Time of the first step, in milliseconds.
+    pub(crate) start: i64,
+    /// From step to step; at least one.
+    pub(crate) step: i64,
+    pub(crate) count: usize,
+}
+
+impl Grid {
+    pub(crate) fn time(self, step: usize) -> i64 {
+        self.start + self.step * step as i64
+    }
+
+    pub(crate) fn end(self) -> i64 {
+        self.time(self.count.saturating_sub(1))
+    }
+
+    pub(crate) fn first_step(self) -> Self {
+        Self { count: self.count.min(1), ..self }
+    }
+}
+
+/// What every operator of one query shares.
+pub(crate) struct Context<'q> {
+    pub(crate) storage: &'q dyn Storage,
+    pub(crate) control: &'q QueryControl,
+    pub(crate) deadline: Instant,
+    pub(crate) lookback_ms: i64,
+    pub(crate) delayed_name_removal: bool,
+    /// Whether this is an instant query, in which order means something.
+    pub(crate) instant: bool,
+    /// The query's step where it has one, for storages with coarser copies.
+    pub(crate) step_ms: Option<i64>,
+    pub(crate) samples_max: u64,
+    pub(crate) notes: Annotations,
+    held: AtomicU64,
+    peak: AtomicU64,
+    read: AtomicU64,
+}
+
+impl<'q> Context<'q> {
+    pub(crate) fn new(
+        storage: &'q dyn Storage,
+        control: &'q QueryControl,
+        options: &crate::engine::EngineOptions,
+        instant: bool,
+        step_ms: Option<i64>,
+    ) -> Self {
+        let timeout = Instant::now() + options.timeout;
+        Self {
+            storage,
+            control,
+            deadline: control.deadline.map_or(timeout, |deadline| deadline.min(timeout)),
+            lookback_ms: i64::try_from(options.lookback.as_millis()).unwrap_or(i64::MAX),
+            delayed_name_removal: options.delayed_name_removal,
+            instant,
+            step_ms,
+            samples_max: options.samples_max,
+            notes: Annotations::default(),
+            held: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            read: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the query may go on; asked once per series by whatever produces them.
+    pub(crate) fn check(&self) -> Result<(), QueryError> {
+        if self.control.is_canceled() {
+            return Err(QueryError::Canceled);
+        }
+        if Instant::now() >= self.deadline {
+            return Err(QueryError::Timeout);
+        }
+        Ok(())
+    }
+
+    /// Counts samples that are now held in memory.
+    pub(crate) fn hold(&self, samples: usize) -> Result<(), QueryError> {
+        let now = self.held.fetch_add(samples as u64, Ordering::Relaxed) + samples as u64;
+        self.peak.fetch_max(now, Ordering::Relaxed);
+        if now > self.samples_max { Err(QueryError::TooManySamples) } else { Ok(()) }
+    }
+
+    pub(crate) fn release(&self, samples: usize) {
+        self.held.fetch_sub(samples as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_read(&self, samples: usize) {
+        self.read.fetch_add(samples as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn samples_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn samples_peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Drops the metric's name from a series, at once or when the query is done.
+    pub(crate) fn drop_name(&self, series: &mut Series) {
+        if self.delayed_name_removal {
+            series.drop_name = true;
+        } else {
+            series.labels = series.labels.without(is_metric_label);
+        }
+    }
+}
+
+/// Refuses a second series of the same labels below an operator that removes names at once.
+pub(crate) struct Distinct {
+    seen: Option<AHashSet<Labels>>,
+}
+
+impl Distinct {
+    pub(crate) fn new(cx: &Context<'_>) -> Self {
+        Self { seen: (!cx.delayed_name_removal).then(AHashSet::new) }
+    }
+
+    pub(crate) fn check(&mut self, labels: &Labels) -> Result<(), QueryError> {
+        match &mut self.seen {
+            Some(seen) => {
+                if seen.insert(labels.clone()) {
+                    Ok(())
+                } else {
+                    Err(same_labelset())
+                }
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn same_labelset() -> QueryError {
+    QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned())
+}

@@ -1,0 +1,144 @@
+//! `info(v)`: adds the labels of info series that share `instance` and `job` with a series.
+
+use ahash::AHashMap;
+use model::{Labels, METRIC_NAME, MatchOp, Matcher, Value};
+
+use super::select::{self, What};
+use super::{Column, Context, Grid, Series, Sink};
+use crate::error::QueryError;
+use crate::plan::{Info, Select};
+
+/// The labels that tell which info series belongs to a series.
+const IDENTIFYING: [&str; 2] = ["instance", "job"];
+
+pub(crate) fn run(node: &Info, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>) -> Result<(), QueryError> {
+    let base = super::collect(&node.input, cx, grid)?;
+    super::release(cx, &base);
+    let infos = select_infos(node, &base, cx, grid)?;
+    let mut by_identity: AHashMap<Labels, Vec<usize>> = AHashMap::new();
+    for (index, info) in infos.iter().enumerate() {
+        by_identity.entry(identity(&info.labels)).or_default().push(index);
+    }
+    // A series without info is left out where some label is asked for that cannot be empty.
+    let required: Vec<&Matcher> = node.data_matchers.iter().filter(|m| !m.matches_empty()).collect();
+    let mut out = Merged { known: AHashMap::new(), series: Vec::new() };
+    for series in base {
+        let is_info = node.select.matchers.iter().all(|m| m.matches(series.metric_name()));
+        if is_info {
+            out.put_all(&series)?;
+            continue;
+        }
+        let found = by_identity.get(&identity(&series.labels)).map_or(&[][..], Vec::as_slice);
+        for step in 0..grid.count {
+            let Some(value) = series.column.get(step) else { continue };
+            let present = found.iter().map(|i| &infos[*i]).filter(|i| i.column.has(step));
+            let Some(labels) = enriched(&series.labels, present, node, &required)? else { continue };
+            out.put(labels, series.drop_name, step, grid.count, value)?;
+        }
+    }
+    out.series.into_iter().try_for_each(sink)
+}
+
+fn identity(labels: &Labels) -> Labels {
+    labels.filtered(|name| IDENTIFYING.contains(&name))
+}
+
+fn select_infos(
+    node: &Info,
+    base: &[Series],
+    cx: &Context<'_>,
+    grid: Grid,
+) -> Result<Vec<Series>, QueryError> {
+    if base.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut matchers = node.select.matchers.clone();
+    // Labels that are asked for with a value narrow down the info series.
+    matchers.extend(node.data_matchers.iter().filter(|m| !m.matches_empty()).cloned());
+    if matchers.iter().all(Matcher::matches_empty) || matchers.iter().all(|m| m.op() == MatchOp::NotRegex) {
+        matchers.extend(Matcher::new(MatchOp::Regex, METRIC_NAME, ".+_info"));
+    }
+    let select = Select { matchers, shift: node.select.shift, span: node.select.span };
+    let mut infos = Vec::new();
+    select::run(&select, cx, grid, What::Values, &mut |series| {
+        if series.column.histograms.iter().any(Option::is_some) {
+            let text = format!("this should be an info metric, with float samples: {}", series.labels);
+            return Err(QueryError::Execution(text));
+        }
+        infos.push(series);
+        Ok(())
+    })?;
+    Ok(infos)
+}
+
+/// The labels with those of the info series added; `None` where a required one was not found.
+fn enriched<'i>(
+    labels: &Labels,
+    infos: impl Iterator<Item = &'i Series>,
+    node: &Info,
+    required: &[&Matcher],
+) -> Result<Option<Labels>, QueryError> {
+    let mut builder = labels.to_builder();
+    let mut added: AHashMap<String, String> = AHashMap::new();
+    let mut any = false;
+    for info in infos {
+        any = true;
+        for (name, value) in &info.labels {
+            let wanted = node.data_matchers.is_empty() || node.data_matchers.iter().any(|m| m.name() == name);
+            if name == METRIC_NAME || IDENTIFYING.contains(&name) || !wanted || labels.get(name).is_some() {
+                continue;
+            }
+            match added.get(name) {
+                Some(known) if known != value => {
+                    return Err(QueryError::Execution(format!("conflicting label: {name}")));
+                }
+                Some(_) => {}
+                None => {
+                    added.insert(name.to_owned(), value.to_owned());
+                    builder.set(name, value);
+                }
+            }
+        }
+    }
+    if !any && !required.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(builder.build()))
+}
+
+/// Result series by their labels.
+struct Merged {
+    known: AHashMap<(Labels, bool), usize>,
+    series: Vec<Series>,
+}
+
+impl Merged {
+    fn put(
+        &mut self,
+        labels: Labels,
+        drop_name: bool,
+        step: usize,
+        count: usize,
+        value: Value,
+    ) -> Result<(), QueryError> {
+        let at = *self.known.entry((labels.clone(), drop_name)).or_insert_with(|| {
+            self.series.push(Series { labels, drop_name, column: Column::empty(count) });
+            self.series.len() - 1
+        });
+        if self.series[at].column.has(step) {
+            return Err(super::context::same_labelset());
+        }
+        self.series[at].column.set(step, value);
+        Ok(())
+    }
+
+    fn put_all(&mut self, series: &Series) -> Result<(), QueryError> {
+        for step in 0..series.column.step_count() {
+            if let Some(value) = series.column.get(step) {
+                let count = series.column.step_count();
+                self.put(series.labels.clone(), series.drop_name, step, count, value)?;
+            }
+        }
+        Ok(())
+    }
+}

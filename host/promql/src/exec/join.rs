@@ -1,0 +1,253 @@
+//! Two vectors, matched by labels: arithmetic and comparison.
+//!
+//! Series are matched once for all steps, by the hash of the labels that count. What remains to be found at
+//! each step is which of them have a sample, and whether there are more than the matching allows.
+
+use ahash::AHashMap;
+use model::{Labels, METRIC_NAME, Value};
+
+use super::arithmetic::{self, Outcome};
+use super::column::is_metric_label;
+use super::map::drops_name;
+use super::{Column, Context, Grid, Series, Sink};
+use crate::error::QueryError;
+use crate::parser::{Group, Matching};
+use crate::plan::Join;
+
+/// The labels by which series are matched.
+pub(crate) fn signature(labels: &Labels, matching: &Matching) -> Labels {
+    let named = |name: &str| matching.labels.iter().any(|l| l == name);
+    if matching.on {
+        labels.filtered(named)
+    } else {
+        labels.without(|name| name == METRIC_NAME || named(name))
+    }
+}
+
+#[derive(Default)]
+struct Match {
+    many: Vec<usize>,
+    one: Vec<usize>,
+}
+
+pub(crate) fn run(node: &Join, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>) -> Result<(), QueryError> {
+    let left = super::collect(&node.left, cx, grid)?;
+    let right = super::collect(&node.right, cx, grid)?;
+    super::release(cx, &left);
+    super::release(cx, &right);
+    let matching = &node.matching;
+    let swapped = matching.group == Group::Right;
+    let (many, one) = if swapped { (&right, &left) } else { (&left, &right) };
+    let mut order: Vec<(Labels, Match)> = Vec::new();
+    let mut known: AHashMap<Labels, usize> = AHashMap::new();
+    for (index, series, is_many) in many
+        .iter()
+        .enumerate()
+        .map(|(i, s)| (i, s, true))
+        .chain(one.iter().enumerate().map(|(i, s)| (i, s, false)))
+    {
+        let key = signature(&series.labels, matching);
+        let at = *known.entry(key.clone()).or_insert_with(|| {
+            order.push((key, Match::default()));
+            order.len() - 1
+        });
+        if is_many { &mut order[at].1.many } else { &mut order[at].1.one }.push(index);
+    }
+    let (fill_many, fill_one) = if swapped {
+        (matching.fill_right, matching.fill_left)
+    } else {
+        (matching.fill_left, matching.fill_right)
+    };
+    let mut joiner = Joiner {
+        node,
+        cx,
+        grid,
+        many,
+        one,
+        swapped,
+        fill_many,
+        fill_one,
+        out: Output { known: AHashMap::new(), series: Vec::new() },
+    };
+    for (key, found) in &order {
+        joiner.matched(key, found)?;
+    }
+    joiner.out.series.into_iter().filter(|s| !s.column.is_empty()).try_for_each(sink)
+}
+
+/// Result series by their labels.
+struct Output {
+    known: AHashMap<(Labels, bool), usize>,
+    series: Vec<Series>,
+}
+
+impl Output {
+    fn slot(&mut self, labels: Labels, drop_name: bool, count: usize) -> usize {
+        *self.known.entry((labels.clone(), drop_name)).or_insert_with(|| {
+            self.series.push(Series { labels, drop_name, column: Column::empty(count) });
+            self.series.len() - 1
+        })
+    }
+}
+
+struct Joiner<'j, 'q> {
+    node: &'j Join,
+    cx: &'j Context<'q>,
+    grid: Grid,
+    many: &'j [Series],
+    one: &'j [Series],
+    swapped: bool,
+    fill_many: Option<f64>,
+    fill_one: Option<f64>,
+    out: Output,
+}
+
+impl Joiner<'_, '_> {
+    fn matched(&mut self, key: &Labels, found: &Match) -> Result<(), QueryError> {
+        if found.many.is_empty() && self.fill_many.is_none()
+            || found.one.is_empty() && self.fill_one.is_none()
+        {
+            // Nothing can come of it, but that one side is ambiguous is an error all the same.
+            return self.check_one_side(key, found);
+        }
+        // Result slots by pair, found once and not at every step.
+        let mut slots: AHashMap<(Option<usize>, Option<usize>), usize> = AHashMap::new();
+        for step in 0..self.grid.count {
+            let one = self.only_one(key, found, step)?;
+            let mut pairs = 0;
+            for &many in &found.many {
+                let Some(many_value) = self.many[many].column.get(step) else { continue };
+                let one_value = match (one, self.fill_one) {
+                    (Some(one), _) => self.one[one].column.get(step),
+                    (None, fill) => fill.map(Value::Float),
+                };
+                let Some(one_value) = one_value else { continue };
+                self.pair(key, step, (Some(many), &many_value), (one, &one_value), &mut slots, &mut pairs)?;
+            }
+            let has_many = found.many.iter().any(|m| self.many[*m].column.has(step));
+            if let (false, Some(fill), Some(one)) = (has_many, self.fill_many, one) {
+                if let Some(one_value) = self.one[one].column.get(step) {
+                    let filled = Value::Float(fill);
+                    self.pair(key, step, (None, &filled), (Some(one), &one_value), &mut slots, &mut pairs)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_one_side(&self, key: &Labels, found: &Match) -> Result<(), QueryError> {
+        if found.one.len() > 1 {
+            for step in 0..self.grid.count {
+                self.only_one(key, found, step)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The series of the "one" side that has a sample.
+    fn only_one(&self, key: &Labels, found: &Match, step: usize) -> Result<Option<usize>, QueryError> {
+        let mut present = found.one.iter().copied().filter(|i| self.one[*i].column.has(step));
+        let first = present.next();
+        if let (Some(first), Some(second)) = (first, present.next()) {
+            let side = if self.swapped { "left" } else { "right" };
+            let (first, second) = (&self.one[first].labels, &self.one[second].labels);
+            return Err(QueryError::Execution(format!(
+                "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
+                braces(key),
+                braces(second),
+                braces(first)
+            )));
+        }
+        Ok(first)
+    }
+
+    fn pair(
+        &mut self,
+        key: &Labels,
+        step: usize,
+        (many, many_value): (Option<usize>, &Value),
+        (one, one_value): (Option<usize>, &Value),
+        slots: &mut AHashMap<(Option<usize>, Option<usize>), usize>,
+        pairs: &mut u32,
+    ) -> Result<(), QueryError> {
+        let Join { op, return_bool, matching, span, .. } = self.node;
+        let (l, r) = if self.swapped { (one_value, many_value) } else { (many_value, one_value) };
+        let value = match arithmetic::samples(*op, l, r, *span, &self.cx.notes) {
+            Outcome::Nothing => return Ok(()),
+            Outcome::Keep(_) if *return_bool => Value::Float(1.0),
+            Outcome::Filtered if *return_bool => Value::Float(0.0),
+            Outcome::Filtered => return Ok(()),
+            Outcome::Keep(value) => value,
+        };
+        *pairs += 1;
+        if matching.group == Group::None && *pairs > 1 {
+            return Err(QueryError::Execution(
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+                    .to_owned(),
+            ));
+        }
+        let slot = match slots.get(&(many, one)) {
+            Some(slot) => *slot,
+            None => {
+                let (labels, drop_name) = self.result_labels(key, many, one);
+                let slot = self.out.slot(labels, drop_name, self.grid.count);
+                slots.insert((many, one), slot);
+                slot
+            }
+        };
+        let column = &mut self.out.series[slot].column;
+        if column.has(step) {
+            let text = if matching.group == Group::None {
+                return Err(super::context::same_labelset());
+            } else {
+                "multiple matches for labels: grouping labels must ensure unique matches"
+            };
+            return Err(QueryError::Execution(text.to_owned()));
+        }
+        column.set(step, value);
+        Ok(())
+    }
+
+    fn result_labels(&self, key: &Labels, many: Option<usize>, one: Option<usize>) -> (Labels, bool) {
+        let matching = &self.node.matching;
+        let drops = drops_name(self.node.op, self.node.return_bool);
+        let many_series = many.map(|m| &self.many[m]);
+        // A filled side has no labels of its own but those that were matched on.
+        let mut labels = many_series.map_or_else(|| key.clone(), |s| s.labels.clone());
+        let mut drop_name = many_series.is_some_and(|s| s.drop_name);
+        if self.node.op.changes_metric() {
+            labels = labels.without(is_metric_label);
+            drop_name = false;
+        } else if drops {
+            if self.cx.delayed_name_removal {
+                drop_name = true;
+            } else {
+                labels = labels.without(is_metric_label);
+            }
+        }
+        match matching.group {
+            Group::None => {
+                let named = |name: &str| matching.labels.iter().any(|l| l == name);
+                labels = if matching.on { labels.filtered(named) } else { labels.without(named) };
+            }
+            Group::Left | Group::Right => {
+                if !matching.include.is_empty() {
+                    let mut builder = labels.to_builder();
+                    for name in &matching.include {
+                        let value = one.and_then(|one| self.one[one].labels.get(name)).unwrap_or("");
+                        builder.set(name, value);
+                    }
+                    labels = builder.build();
+                }
+            }
+        }
+        (labels, drop_name)
+    }
+}
+
+/// Labels in braces, the metric's name among them, as error texts have them.
+fn braces(labels: &Labels) -> String {
+    let pairs: Vec<String> =
+        labels.iter().map(|(n, v)| format!("{n}={}", crate::lexer::quote(v.as_bytes()))).collect();
+    format!("{{{}}}", pairs.join(", "))
+}

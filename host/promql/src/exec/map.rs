@@ -1,0 +1,122 @@
+//! Operators that look at one sample at a time.
+
+use std::sync::Arc;
+
+use model::{Histogram, Value};
+
+use super::arithmetic::{self, Outcome};
+use super::context::Distinct;
+use super::{Context, Grid, Series, Sink};
+use crate::error::QueryError;
+use crate::functions::math;
+use crate::native;
+use crate::parser::BinaryOp;
+use crate::plan::{Map, MapFunction, VectorNode, WithScalar};
+
+/// `-v`
+pub(crate) fn negate(
+    input: &VectorNode,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    each(input, cx, grid, true, sink, &mut |_, value| {
+        Some(match value {
+            Value::Float(value) => Value::Float(-value),
+            Value::Histogram(h) => Value::Histogram(Arc::new(native::negated(&h))),
+        })
+    })
+}
+
+/// A function of one sample and scalars.
+pub(crate) fn run(node: &Map, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>) -> Result<(), QueryError> {
+    let mut args = Vec::with_capacity(node.args.len());
+    for arg in &node.args {
+        args.push(super::scalar(arg, cx, grid)?);
+    }
+    let arg = |index: usize, step: usize| args.get(index).map_or(1.0, |values| values[step]);
+    each(&node.input, cx, grid, true, sink, &mut |step, value| {
+        let result = match (node.function, value) {
+            (MapFunction::Timestamp, _) => grid.time(step) as f64 / 1000.0,
+            (function, Value::Histogram(h)) => of_histogram(function, &h)?,
+            (MapFunction::Float(f), Value::Float(v)) => f(v),
+            (MapFunction::Date(f), Value::Float(v)) => f(v as i64),
+            (MapFunction::Round, Value::Float(v)) => math::round(v, arg(0, step)),
+            (MapFunction::Clamp, Value::Float(v)) => math::clamp(v, arg(0, step), arg(1, step))?,
+            (MapFunction::ClampMin, Value::Float(v)) => math::max_of(arg(0, step), v),
+            (MapFunction::ClampMax, Value::Float(v)) => math::min_of(arg(0, step), v),
+            _ => return None,
+        };
+        Some(Value::Float(result))
+    })
+}
+
+/// What a function that reads histograms makes of one; those that read floats pass over it.
+fn of_histogram(function: MapFunction, h: &Histogram) -> Option<f64> {
+    Some(match function {
+        MapFunction::HistogramCount => h.count,
+        MapFunction::HistogramSum => h.sum,
+        MapFunction::HistogramAvg => h.sum / h.count,
+        MapFunction::HistogramStdvar => native::variance(h),
+        MapFunction::HistogramStddev => native::variance(h).sqrt(),
+        _ => return None,
+    })
+}
+
+/// A vector and a scalar.
+pub(crate) fn with_scalar(
+    node: &WithScalar,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    let scalars = super::scalar(&node.scalar, cx, grid)?;
+    let drops = node.op.changes_metric() || node.return_bool;
+    each(&node.vector, cx, grid, drops, sink, &mut |step, value| {
+        let scalar = Value::Float(scalars[step]);
+        let (l, r) = if node.scalar_left { (&scalar, &value) } else { (&value, &scalar) };
+        let outcome = arithmetic::samples(node.op, l, r, node.span, &cx.notes);
+        match outcome {
+            Outcome::Nothing => None,
+            Outcome::Keep(_) if node.return_bool => Some(Value::Float(1.0)),
+            Outcome::Filtered if node.return_bool => Some(Value::Float(0.0)),
+            Outcome::Filtered => None,
+            // A comparison lets the vector's sample through, on whichever side it stands.
+            Outcome::Keep(_) if node.op.is_comparison() => Some(value),
+            Outcome::Keep(result) => Some(result),
+        }
+    })
+}
+
+fn each(
+    input: &VectorNode,
+    cx: &Context<'_>,
+    grid: Grid,
+    drops_name: bool,
+    sink: &mut Sink<'_>,
+    f: &mut dyn FnMut(usize, Value) -> Option<Value>,
+) -> Result<(), QueryError> {
+    let mut distinct = Distinct::new(cx);
+    super::vector(input, cx, grid, &mut |mut series: Series| {
+        for step in 0..series.column.step_count() {
+            let Some(value) = series.column.get(step) else { continue };
+            series.column.remove(step);
+            if let Some(value) = f(step, value) {
+                series.column.set(step, value);
+            }
+        }
+        if series.column.is_empty() {
+            return Ok(());
+        }
+        if drops_name {
+            cx.drop_name(&mut series);
+            distinct.check(&series.labels)?;
+        }
+        sink(series)
+    })
+}
+
+/// Whether the operator compares; kept here for the join, which treats both kinds alike.
+pub(crate) const fn drops_name(op: BinaryOp, return_bool: bool) -> bool {
+    op.changes_metric() || return_bool
+}

@@ -1,0 +1,177 @@
+//! Functions over ranges: selectors and subqueries whose windows slide from step to step.
+
+use model::staleness::is_stale;
+use model::{Labels, Timestamp, Value};
+
+use super::context::Distinct;
+use super::window::{Scope, Sliding};
+use super::{Column, Context, Grid, Series, Sink};
+use crate::error::QueryError;
+use crate::functions::{over_time, rate};
+use crate::parser::Extension;
+use crate::plan::{RangeNode, Subquery, Window, WindowFunction};
+use crate::read::{Columns, Select};
+
+/// Takes the series of a range with all samples that any step needs.
+pub(crate) type RangeSink<'s> = dyn FnMut(&Labels, bool, &Columns) -> Result<(), QueryError> + 's;
+
+/// Feeds every series of a range to `sink`, without stale markers.
+pub(crate) fn series(
+    node: &RangeNode,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut RangeSink<'_>,
+) -> Result<(), QueryError> {
+    match node {
+        RangeNode::Select { select, range_ms, extension } => {
+            let (mut before, mut after) = (0, 0);
+            if *extension != Extension::None {
+                before = cx.lookback_ms;
+            }
+            if *extension == Extension::Smoothed {
+                after = cx.lookback_ms;
+            }
+            let first = select.shift.apply(grid.start).saturating_sub(*range_ms).saturating_sub(before);
+            let last = select.shift.apply(grid.end()).saturating_add(after);
+            let start = Timestamp::from_millis(first.saturating_add(1));
+            let end = Timestamp::from_millis(last);
+            let request = Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms };
+            let mut columns = Columns::default();
+            for reader in cx.storage.select(&request)? {
+                cx.check()?;
+                columns.clear();
+                reader.read(start, end, &mut columns)?;
+                remove_stale(&mut columns);
+                let samples = columns.sample_count();
+                cx.count_read(samples);
+                cx.hold(samples)?;
+                sink(reader.labels(), false, &columns)?;
+                cx.release(samples);
+            }
+            Ok(())
+        }
+        RangeNode::Subquery(subquery) => {
+            let Some(inner) = inner_grid(subquery, grid) else { return Ok(()) };
+            let mut columns = Columns::default();
+            super::vector(&subquery.input, cx, inner, &mut |series| {
+                columns.clear();
+                for step in 0..inner.count {
+                    let time = Timestamp::from_millis(inner.time(step));
+                    match series.column.get(step) {
+                        Some(Value::Float(value)) => columns.push(time, value),
+                        Some(Value::Histogram(histogram)) => columns.histograms.push((time, histogram)),
+                        None => {}
+                    }
+                }
+                let samples = columns.sample_count();
+                cx.hold(samples)?;
+                sink(&series.labels, series.drop_name, &columns)?;
+                cx.release(samples);
+                Ok(())
+            })
+        }
+    }
+}
+
+/// The steps of a subquery: multiples of its step within all ranges of the outer steps.
+fn inner_grid(subquery: &Subquery, grid: Grid) -> Option<Grid> {
+    let step = subquery.step_ms;
+    let first = subquery.shift.apply(grid.start).saturating_sub(subquery.range_ms);
+    let end = subquery.shift.apply(grid.end());
+    // Left open: a multiple that falls on the start itself is outside.
+    let start = (first.div_euclid(step) + 1) * step;
+    if end < start {
+        return None;
+    }
+    let count = usize::try_from((end - start) / step).ok()? + 1;
+    Some(Grid { start, step, count })
+}
+
+fn remove_stale(columns: &mut Columns) {
+    if columns.values.iter().any(|v| is_stale(*v)) {
+        let mut kept = 0;
+        for index in 0..columns.values.len() {
+            let value = columns.values[index];
+            if !is_stale(value) {
+                columns.values[kept] = value;
+                columns.timestamps[kept] = columns.timestamps[index];
+                kept += 1;
+            }
+        }
+        columns.values.truncate(kept);
+        columns.timestamps.truncate(kept);
+    }
+    if columns.histograms.iter().any(|(_, h)| h.is_stale()) {
+        columns.histograms.retain(|(_, h)| !h.is_stale());
+    }
+}
+
+/// `rate(x[5m])` and its like.
+pub(crate) fn run(
+    node: &Window,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    let mut args = Vec::with_capacity(node.args.len());
+    for arg in &node.args {
+        args.push(super::scalar(arg, cx, grid)?);
+    }
+    over_time::check_args(node, &args, cx)?;
+    let keeps_name = matches!(node.function, WindowFunction::Last | WindowFunction::First);
+    let mut distinct = Distinct::new(cx);
+    let (range_ms, shift) = (node.input.range_ms(), node.input.shift());
+    let mut step_args = vec![0.0; args.len()];
+    series(&node.input, cx, grid, &mut |labels, drop_name, columns| {
+        let mut column = Column::empty(grid.count);
+        let name = labels.metric_name().unwrap_or("");
+        let scope = Scope { cx, span: node.span, metric_name: name };
+        rate::check_name(node.function, &node.input, columns, &scope);
+        let mut sliding = Sliding::new(columns, range_ms, shift);
+        let mut found = false;
+        for step in 0..grid.count {
+            let window = sliding.at(grid, step);
+            if window.is_empty() {
+                continue;
+            }
+            for (value, arg) in step_args.iter_mut().zip(&args) {
+                *value = arg[step];
+            }
+            if let Some(value) = over_time::evaluate(node.function, &window, range_ms, &step_args, &scope) {
+                column.set(step, value);
+                found = true;
+            }
+        }
+        if !found {
+            return Ok(());
+        }
+        let mut series = Series { labels: labels.clone(), drop_name, column };
+        if !keeps_name {
+            cx.drop_name(&mut series);
+        }
+        distinct.check(&series.labels)?;
+        sink(series)
+    })
+}
+
+/// The samples of a range themselves, for a query that asks for nothing else.
+pub(crate) fn raw(
+    node: &RangeNode,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut RangeSink<'_>,
+) -> Result<(), QueryError> {
+    let (range_ms, shift) = (node.range_ms(), node.shift());
+    series(node, cx, grid, &mut |labels, drop_name, columns| {
+        let window = Sliding::new(columns, range_ms, shift).at(grid, 0);
+        if window.is_empty() {
+            return Ok(());
+        }
+        let kept = Columns {
+            timestamps: window.times.to_vec(),
+            values: window.values.to_vec(),
+            histograms: window.histograms.to_vec(),
+        };
+        sink(labels, drop_name, &kept)
+    })
+}

@@ -1,0 +1,80 @@
+//! Instant selectors: the latest sample within the lookback, at every step.
+
+use model::staleness::is_stale;
+use model::{Timestamp, Value};
+
+use super::{Column, Context, Grid, Series, Sink};
+use crate::error::QueryError;
+use crate::plan;
+use crate::read::{Columns, Select};
+
+/// What a selector answers of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Values,
+    /// Its time, in seconds.
+    Times,
+}
+
+pub(crate) fn run(
+    select: &plan::Select,
+    cx: &Context<'_>,
+    grid: Grid,
+    what: What,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    let first = select.shift.apply(grid.start);
+    let last = select.shift.apply(grid.end());
+    // The lookback is open on the left: a sample exactly that old no longer counts.
+    let start = Timestamp::from_millis(first.saturating_sub(cx.lookback_ms).saturating_add(1));
+    let end = Timestamp::from_millis(last);
+    let request = Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms };
+    let mut columns = Columns::default();
+    for reader in cx.storage.select(&request)? {
+        cx.check()?;
+        columns.clear();
+        reader.read(start, end, &mut columns)?;
+        let samples = columns.sample_count();
+        cx.count_read(samples);
+        cx.hold(samples)?;
+        let column = latest(&columns, select.shift, grid, cx.lookback_ms, what);
+        cx.release(samples);
+        if !column.is_empty() {
+            let mut series = Series { labels: reader.labels().clone(), drop_name: false, column };
+            if what == What::Times {
+                cx.drop_name(&mut series);
+            }
+            sink(series)?;
+        }
+    }
+    Ok(())
+}
+
+fn latest(columns: &Columns, shift: plan::Shift, grid: Grid, lookback_ms: i64, what: What) -> Column {
+    let mut column = Column::empty(grid.count);
+    // How many samples of each kind lie at or before the step's time; times only grow from step to step.
+    let (mut floats, mut histograms) = (0, 0);
+    for step in 0..grid.count {
+        let at = shift.apply(grid.time(step));
+        while columns.timestamps.get(floats).is_some_and(|t| t.millis() <= at) {
+            floats += 1;
+        }
+        while columns.histograms.get(histograms).is_some_and(|(t, _)| t.millis() <= at) {
+            histograms += 1;
+        }
+        let float = floats.checked_sub(1).map(|i| (columns.timestamps[i], columns.values[i]));
+        let histogram = histograms.checked_sub(1).map(|i| &columns.histograms[i]);
+        let oldest = at.saturating_sub(lookback_ms);
+        let newer_histogram =
+            histogram.filter(|(time, _)| float.is_none_or(|(float_time, _)| *time > float_time));
+        let (time, value) = match (newer_histogram, float) {
+            (Some((time, h)), _) if !h.is_stale() => (*time, Value::Histogram(h.clone())),
+            (None, Some((time, v))) if !is_stale(v) => (time, Value::Float(v)),
+            _ => continue,
+        };
+        if time.millis() > oldest {
+            column.set(step, if what == What::Times { Value::Float(time.secs_f64()) } else { value });
+        }
+    }
+    column
+}

@@ -1,0 +1,29 @@
+//! A histogram as text, the way `count_values` names it.
+
+use std::fmt::Write as _;
+
+use model::Histogram;
+
+use super::{Bucket, negative, positive, zero};
+use crate::number::format_float;
+
+pub(crate) fn text(h: &Histogram) -> String {
+    let mut out = format!("{{count:{}, sum:{}", format_float(h.count), format_float(h.sum));
+    let mut put = |open: char, bucket: Bucket, close: char| {
+        let (lower, upper) = (format_float(bucket.lower), format_float(bucket.upper));
+        let _ = write!(out, ", {open}{lower},{upper}{close}:{}", format_float(bucket.count));
+    };
+    let mut below: Vec<Bucket> = negative(h).filter(|b| b.count != 0.0).collect();
+    below.reverse();
+    for bucket in below {
+        put('[', bucket, ')');
+    }
+    if h.zero_count != 0.0 {
+        put('[', zero(h), ']');
+    }
+    for bucket in positive(h).filter(|b| b.count != 0.0) {
+        put(if bucket.lower == f64::NEG_INFINITY { '[' } else { '(' }, bucket, ']');
+    }
+    out.push('}');
+    out
+}

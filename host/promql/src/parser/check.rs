@@ -1,0 +1,187 @@
+//! Type checking: every operand, argument and modifier fits where it stands.
+
+use super::ast::{
+    Aggregate, AggregateOp, Binary, Call, DurationExpr, Expr, ExprKind, Group, Span, ValueType,
+    VectorSelector,
+};
+use super::{ParseError, Parser, error_at};
+use crate::lexer::quote;
+
+/// Checks a whole tree.
+///
+/// # Errors
+/// [`ParseError`] for the first fault, from the leaves up.
+pub(super) fn check(query: &str, expr: &Expr) -> Result<(), ParseError> {
+    Checker { query }.expr(expr)
+}
+
+struct Checker<'a> {
+    query: &'a str,
+}
+
+impl Checker<'_> {
+    fn fail<T>(&self, span: Span, message: impl Into<String>) -> Result<T, ParseError> {
+        Err(error_at(self.query, span, message))
+    }
+
+    fn expr(&self, expr: &Expr) -> Result<(), ParseError> {
+        match &expr.kind {
+            ExprKind::Number { .. } | ExprKind::String(_) => Ok(()),
+            ExprKind::Vector(selector) => self.selector(selector),
+            ExprKind::Matrix(matrix) => {
+                self.selector(&matrix.selector)?;
+                self.positive(&matrix.range)
+            }
+            ExprKind::Subquery(subquery) => {
+                self.expr(&subquery.expr)?;
+                let found = subquery.expr.value_type();
+                if found != ValueType::Vector {
+                    return self.fail(
+                        expr.span,
+                        format!("subquery is only allowed on instant vector, got {found} instead"),
+                    );
+                }
+                self.positive(&subquery.range)?;
+                subquery.step.as_ref().map_or(Ok(()), |step| self.positive(step))
+            }
+            ExprKind::Unary { expr: inner, .. } => {
+                self.expr(inner)?;
+                let found = inner.value_type();
+                if !matches!(found, ValueType::Scalar | ValueType::Vector) {
+                    let message = format!(
+                        "unary expression only allowed on expressions of type scalar or instant vector, got {:?}",
+                        found.to_string()
+                    );
+                    return self.fail(expr.span, message);
+                }
+                Ok(())
+            }
+            ExprKind::Binary(binary) => self.binary(binary),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate),
+            ExprKind::Call(call) => self.call(call, expr.span),
+            ExprKind::Paren(inner) => self.expr(inner),
+        }
+    }
+
+    fn selector(&self, selector: &VectorSelector) -> Result<(), ParseError> {
+        if Parser::selects_everything(selector) {
+            return self.fail(selector.span, "vector selector must contain at least one non-empty matcher");
+        }
+        Ok(())
+    }
+
+    /// A literal range or step must be positive; a computed one is checked when its value is known.
+    fn positive(&self, duration: &DurationExpr) -> Result<(), ParseError> {
+        if let DurationExpr::Number { seconds, span, .. } = duration {
+            if *seconds <= 0.0 {
+                return self.fail(*span, "duration must be greater than 0");
+            }
+        }
+        Ok(())
+    }
+
+    fn expect(&self, expr: &Expr, wanted: ValueType, context: &str) -> Result<(), ParseError> {
+        let found = expr.value_type();
+        if found == wanted {
+            return Ok(());
+        }
+        self.fail(expr.span, format!("expected type {wanted} in {context}, got {found}"))
+    }
+
+    fn binary(&self, binary: &Binary) -> Result<(), ParseError> {
+        self.expr(&binary.left)?;
+        self.expr(&binary.right)?;
+        let Binary { op, left, right, return_bool, matching } = binary;
+        let span = left.span.to(right.span);
+        if *return_bool && !op.is_comparison() {
+            return self.fail(span, "bool modifier can only be used on comparison operators");
+        }
+        let types = (left.value_type(), right.value_type());
+        if types == (ValueType::Scalar, ValueType::Scalar) && op.is_comparison() && !return_bool {
+            return self.fail(span, "comparisons between scalars must use BOOL modifier");
+        }
+        if op.is_set() && matching.group != Group::None {
+            return self.fail(span, format!("no grouping allowed for {:?} operation", op.as_str()));
+        }
+        let filled = matching.fill_left.is_some() || matching.fill_right.is_some();
+        if op.is_set() && filled {
+            return self.fail(span, format!("no fill modifier allowed for {:?} operation", op.as_str()));
+        }
+        if matching.on {
+            if let Some(label) = matching.include.iter().find(|l| matching.labels.contains(l)) {
+                let message = format!(
+                    "label {} must not occur in ON and GROUP clause at once",
+                    quote(label.as_bytes())
+                );
+                return self.fail(span, message);
+            }
+        }
+        for side in [left, right] {
+            if !matches!(side.value_type(), ValueType::Scalar | ValueType::Vector) {
+                return self
+                    .fail(side.span, "binary expression must contain only scalar and instant vector types");
+            }
+        }
+        if types != (ValueType::Vector, ValueType::Vector) {
+            if matching.written && !matching.labels.is_empty() || matching.group != Group::None {
+                return self.fail(span, "vector matching only allowed between instant vectors");
+            }
+            if filled {
+                return self.fail(span, "filling in missing series only allowed between instant vectors");
+            }
+            if op.is_set() {
+                let message =
+                    format!("set operator {:?} not allowed in binary scalar expression", op.as_str());
+                return self.fail(span, message);
+            }
+        }
+        Ok(())
+    }
+
+    fn aggregate(&self, aggregate: &Aggregate) -> Result<(), ParseError> {
+        if let Some(param) = &aggregate.param {
+            self.expr(param)?;
+        }
+        self.expr(&aggregate.expr)?;
+        self.expect(&aggregate.expr, ValueType::Vector, "aggregation expression")?;
+        let Some(param) = &aggregate.param else { return Ok(()) };
+        let wanted =
+            if aggregate.op == AggregateOp::CountValues { ValueType::String } else { ValueType::Scalar };
+        self.expect(param, wanted, "aggregation parameter")
+    }
+
+    fn call(&self, call: &Call, span: Span) -> Result<(), ParseError> {
+        let signature = call.function;
+        let (least, most) = signature.arity();
+        let count = call.args.len();
+        let name = quote(signature.name.as_bytes());
+        if least == most.unwrap_or(usize::MAX) && count != least {
+            return self.fail(span, format!("expected {least} argument(s) in call to {name}, got {count}"));
+        }
+        if count < least {
+            return self
+                .fail(span, format!("expected at least {least} argument(s) in call to {name}, got {count}"));
+        }
+        if let Some(most) = most.filter(|most| count > *most) {
+            return self
+                .fail(span, format!("expected at most {most} argument(s) in call to {name}, got {count}"));
+        }
+        for (index, arg) in call.args.iter().enumerate() {
+            self.expr(arg)?;
+            let wanted = signature.args.get(index).or(signature.args.last());
+            if let Some(wanted) = wanted {
+                self.expect(arg, *wanted, &format!("call to function {name}"))?;
+            }
+        }
+        if signature.name == "info" {
+            let plain = call.args.get(1).is_none_or(|arg| matches!(arg.kind, ExprKind::Vector(_)));
+            if !plain {
+                return self.fail(
+                    call.args[1].span,
+                    "expected label selectors as the second argument to \"info\" function",
+                );
+            }
+        }
+        Ok(())
+    }
+}

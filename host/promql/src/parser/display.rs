@@ -1,0 +1,190 @@
+//! The tree as canonical PromQL text, on one line.
+
+use std::fmt::{self, Display, Formatter, Write as _};
+use std::time::Duration;
+
+use model::{METRIC_NAME, MatchOp, Matcher};
+
+use super::ast::{
+    Aggregate, At, Binary, DurationExpr, Expr, ExprKind, Extension, Group, Matching, TimeShift,
+    VectorSelector,
+};
+use crate::lexer::quote;
+
+impl Display for Expr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            ExprKind::Number { value, duration: true } => f.write_str(&duration_text(*value)),
+            ExprKind::Number { value, .. } => f.write_str(&crate::number::format_float(*value)),
+            ExprKind::String(content) => f.write_str(&quote(content)),
+            ExprKind::Vector(selector) => {
+                selector_head(f, selector)?;
+                extension(f, selector.extension)?;
+                shift(f, &selector.shift)
+            }
+            ExprKind::Matrix(matrix) => {
+                selector_head(f, &matrix.selector)?;
+                write!(f, "[{}]", matrix.range)?;
+                extension(f, matrix.selector.extension)?;
+                shift(f, &matrix.selector.shift)
+            }
+            ExprKind::Subquery(subquery) => {
+                write!(f, "{}[{}:", subquery.expr, subquery.range)?;
+                if let Some(step) = &subquery.step {
+                    write!(f, "{step}")?;
+                }
+                f.write_str("]")?;
+                shift(f, &subquery.shift)
+            }
+            ExprKind::Unary { negate, expr } => write!(f, "{}{expr}", if *negate { "-" } else { "+" }),
+            ExprKind::Binary(binary) => binary_text(f, binary),
+            ExprKind::Aggregate(aggregate) => aggregate_text(f, aggregate),
+            ExprKind::Call(call) => {
+                write!(f, "{}(", call.function.name)?;
+                for (index, arg) in call.args.iter().enumerate() {
+                    f.write_str(if index > 0 { ", " } else { "" })?;
+                    write!(f, "{arg}")?;
+                }
+                f.write_str(")")
+            }
+            ExprKind::Paren(inner) => write!(f, "({inner})"),
+        }
+    }
+}
+
+fn duration_text(seconds: f64) -> String {
+    match Duration::try_from_secs_f64(seconds.abs()) {
+        Ok(duration) => {
+            let sign = if seconds < 0.0 { "-" } else { "" };
+            format!("{sign}{}", model::format_duration(duration))
+        }
+        Err(_) => crate::number::format_float(seconds),
+    }
+}
+
+impl Display for DurationExpr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number { seconds, .. } => f.write_str(&duration_text(*seconds)),
+            Self::Step => f.write_str("step()"),
+            Self::Range => f.write_str("range()"),
+            Self::MinOf(a, b) => write!(f, "min_of({a}, {b})"),
+            Self::MaxOf(a, b) => write!(f, "max_of({a}, {b})"),
+            Self::Negate(inner) => write!(f, "-{inner}"),
+            Self::Binary(op, a, b) => write!(f, "{a} {} {b}", op.as_str()),
+            Self::Paren(inner) => write!(f, "({inner})"),
+        }
+    }
+}
+
+fn is_label_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn is_metric_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+}
+
+fn label(name: &str) -> String {
+    if is_label_name(name) { name.to_owned() } else { quote(name.as_bytes()) }
+}
+
+fn matcher(m: &Matcher) -> String {
+    format!("{}{}{}", label(m.name()), m.op().as_str(), quote(m.value().as_bytes()))
+}
+
+fn selector_head(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result {
+    let mut parts = Vec::new();
+    if let Some(name) = &selector.name {
+        if is_metric_name(name) {
+            f.write_str(name)?;
+        } else {
+            parts.push(quote(name.as_bytes()));
+        }
+    }
+    let named = |m: &&Matcher| {
+        !(m.name() == METRIC_NAME && m.op() == MatchOp::Equal && selector.name.as_deref() == Some(m.value()))
+    };
+    parts.extend(selector.matchers.iter().filter(named).map(matcher));
+    if parts.is_empty() { Ok(()) } else { write!(f, "{{{}}}", parts.join(",")) }
+}
+
+fn extension(f: &mut Formatter<'_>, extension: Extension) -> fmt::Result {
+    f.write_str(match extension {
+        Extension::None => "",
+        Extension::Anchored => " anchored",
+        Extension::Smoothed => " smoothed",
+    })
+}
+
+fn shift(f: &mut Formatter<'_>, shift: &TimeShift) -> fmt::Result {
+    match shift.at {
+        None => {}
+        Some(At::Start) => f.write_str(" @ start()")?,
+        Some(At::End) => f.write_str(" @ end()")?,
+        Some(At::Millis(millis)) => write!(f, " @ {:.3}", millis as f64 / 1000.0)?,
+    }
+    match &shift.offset {
+        None => Ok(()),
+        Some(offset) => write!(f, " offset {offset}"),
+    }
+}
+
+fn list(labels: &[String]) -> String {
+    labels.iter().map(|name| label(name)).collect::<Vec<_>>().join(", ")
+}
+
+fn matching_text(matching: &Matching) -> String {
+    let mut text = String::new();
+    if matching.written && (matching.on || !matching.labels.is_empty() || matching.group != Group::None) {
+        let word = if matching.on { "on" } else { "ignoring" };
+        let _ = write!(text, " {word} ({})", list(&matching.labels));
+    }
+    let group = match matching.group {
+        Group::None => "",
+        Group::Left => "group_left",
+        Group::Right => "group_right",
+    };
+    if !group.is_empty() {
+        let _ = write!(text, " {group} ({})", list(&matching.include));
+    }
+    let number = crate::number::format_float;
+    match (matching.fill_left, matching.fill_right) {
+        (Some(l), Some(r)) if l.to_bits() == r.to_bits() => {
+            let _ = write!(text, " fill ({})", number(l));
+        }
+        (left, right) => {
+            if let Some(left) = left {
+                let _ = write!(text, " fill_left ({})", number(left));
+            }
+            if let Some(right) = right {
+                let _ = write!(text, " fill_right ({})", number(right));
+            }
+        }
+    }
+    text
+}
+
+fn binary_text(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
+    let bool_word = if binary.return_bool { " bool" } else { "" };
+    let matching = matching_text(&binary.matching);
+    write!(f, "{} {}{bool_word}{matching} {}", binary.left, binary.op.as_str(), binary.right)
+}
+
+fn aggregate_text(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
+    f.write_str(aggregate.op.as_str())?;
+    if aggregate.without {
+        write!(f, " without ({}) ", list(&aggregate.labels))?;
+    } else if !aggregate.labels.is_empty() {
+        write!(f, " by ({}) ", list(&aggregate.labels))?;
+    }
+    f.write_str("(")?;
+    if let Some(param) = &aggregate.param {
+        write!(f, "{param}, ")?;
+    }
+    write!(f, "{})", aggregate.expr)
+}

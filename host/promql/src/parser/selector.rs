@@ -1,0 +1,107 @@
+//! Selectors: a name, and matchers in braces.
+
+use model::{METRIC_NAME, MatchOp, Matcher};
+
+use super::ast::{Extension, Span, TimeShift, VectorSelector};
+use super::{Parsed, Parser};
+use crate::lexer::{TokenKind, quote};
+
+impl Parser<'_> {
+    /// `name`, `name{...}` or `{...}`.
+    pub(crate) fn selector(&mut self) -> Parsed<VectorSelector> {
+        let start = self.peek().span;
+        let mut name = None;
+        if matches!(self.peek().kind, TokenKind::Identifier | TokenKind::MetricIdentifier) {
+            name = Some(self.next().text.to_owned());
+        }
+        let mut end = start;
+        let mut matchers = Vec::new();
+        if self.peek().kind == TokenKind::LeftBrace {
+            self.next();
+            end = self.matchers(&mut name, &mut matchers)?;
+        } else if name.is_none() {
+            return self.unexpected("", "");
+        }
+        let span = start.to(end);
+        self.finish(name, matchers, span)
+    }
+
+    fn matchers(&mut self, name: &mut Option<String>, matchers: &mut Vec<Matcher>) -> Parsed<Span> {
+        loop {
+            let token = self.peek().clone();
+            let label = match &token.kind {
+                TokenKind::RightBrace => return Ok(self.next().span),
+                TokenKind::Identifier => token.text.to_owned(),
+                TokenKind::String(content) => match String::from_utf8(content.clone()) {
+                    Ok(text) => text,
+                    Err(_) => {
+                        return Err(self.error(token.span, format!("invalid UTF-8 in {}", quote(content))));
+                    }
+                },
+                _ => return self.unexpected("label matching", "identifier or \"}\""),
+            };
+            self.next();
+            let op = match self.peek().kind {
+                TokenKind::Assign => Some(MatchOp::Equal),
+                TokenKind::NotEqual => Some(MatchOp::NotEqual),
+                TokenKind::RegexEqual => Some(MatchOp::Regex),
+                TokenKind::RegexNotEqual => Some(MatchOp::NotRegex),
+                _ => None,
+            };
+            match op {
+                None if matches!(token.kind, TokenKind::String(_)) => {
+                    if let Some(first) = name {
+                        let message = format!(
+                            "metric name must not be set twice: {} or {}",
+                            quote(first.as_bytes()),
+                            quote(label.as_bytes())
+                        );
+                        return Err(self.error(token.span, message));
+                    }
+                    *name = Some(label);
+                }
+                None => return self.unexpected("label matching", "label matching operator"),
+                Some(op) => {
+                    self.next();
+                    matchers.push(self.matcher(op, label, token.span)?);
+                }
+            }
+            if !self.take(&TokenKind::Comma) && self.peek().kind != TokenKind::RightBrace {
+                return self.unexpected("label matching", "\",\" or \"}\"");
+            }
+        }
+    }
+
+    fn matcher(&mut self, op: MatchOp, label: String, start: Span) -> Parsed<Matcher> {
+        let token = self.peek().clone();
+        let TokenKind::String(content) = token.kind else {
+            return self.unexpected("label matching", "string");
+        };
+        let span = start.to(token.span);
+        let Ok(value) = String::from_utf8(content) else {
+            return Err(self.error(span, "label value is not valid UTF-8"));
+        };
+        self.next();
+        Matcher::new(op, label, value).map_err(|e| self.error(span, e.to_string()))
+    }
+
+    fn finish(&self, name: Option<String>, mut matchers: Vec<Matcher>, span: Span) -> Parsed<VectorSelector> {
+        if let Some(name) = &name {
+            if let Some(twice) = matchers.iter().find(|m| m.name() == METRIC_NAME) {
+                let message = format!(
+                    "metric name must not be set twice: {} or {}",
+                    quote(name.as_bytes()),
+                    quote(twice.value().as_bytes())
+                );
+                return Err(self.error(span, message));
+            }
+            matchers.push(Matcher::equal(METRIC_NAME, name));
+        }
+        Ok(VectorSelector { name, matchers, shift: TimeShift::default(), extension: Extension::None, span })
+    }
+
+    /// Whether some series without labels would pass: such a selector asks for everything.
+    pub(super) fn selects_everything(selector: &VectorSelector) -> bool {
+        selector.matchers.iter().all(Matcher::matches_empty)
+    }
+}

@@ -1,0 +1,83 @@
+//! What parses, what it prints as, and how faults are reported.
+
+use expect_test::{Expect, expect};
+
+use super::{parse, parse_selector, selectors};
+
+fn prints(query: &str, text: &str) {
+    assert_eq!(
+        parse(query).map(|e| e.to_string()).map_err(|e| e.to_string()),
+        Ok(text.to_owned()),
+        "{query}"
+    );
+}
+
+fn fails(query: &str, expected: Expect) {
+    expected.assert_eq(&parse(query).unwrap_err().to_string());
+}
+
+#[test]
+fn queries_print_canonically() {
+    prints(
+        "SUM(rate(http_requests_total{code=~'5..'}[5m]))by(job)",
+        "sum by (job) (rate(http_requests_total{code=~\"5..\"}[5m]))",
+    );
+    prints("-1^2 + 2*3", "-1 ^ 2 + 2 * 3");
+    prints("a offset -5m @ 12.5", "a @ 12.500 offset -5m");
+    prints("{'my.metric', job=\"x\"}", "{\"my.metric\",job=\"x\"}");
+    prints("a == bool on(x) group_left(y) b", "a == bool on (x) group_left (y) b");
+    prints("max_over_time(a[1h:5m] offset 1d)", "max_over_time(a[1h:5m] offset 1d)");
+    prints("topk(3, sum) without (a)", "topk without (a) (3, sum)");
+}
+
+#[test]
+fn faults_are_reported_as_prometheus_does() {
+    fails("", expect!["unknown position: parse error: no expression found in input"]);
+    fails("1 +", expect!["1:4: parse error: unexpected end of input"]);
+    fails("foo bar", expect![[r#"1:5: parse error: unexpected identifier "bar""#]]);
+    fails(
+        "rate(foo)",
+        expect![[
+            r#"1:6: parse error: expected type range vector in call to function "rate", got instant vector"#
+        ]],
+    );
+    fails(
+        "foo[5m] + 1",
+        expect!["1:1: parse error: binary expression must contain only scalar and instant vector types"],
+    );
+    fails("{}", expect!["1:1: parse error: vector selector must contain at least one non-empty matcher"]);
+    fails("nope(1)", expect![[r#"1:1: parse error: unknown function with name "nope""#]]);
+    fails("1 == 1", expect!["1:1: parse error: comparisons between scalars must use BOOL modifier"]);
+    fails("sum(", expect!["1:5: parse error: unclosed left parenthesis"]);
+    fails("a\n  and b or )", expect!["2:12: parse error: unexpected right parenthesis ')'"]);
+}
+
+#[test]
+fn selectors_are_found() {
+    let matchers = parse_selector("up{job!=\"x\"}").unwrap();
+    assert_eq!(matchers.len(), 2);
+    assert!(parse_selector("up offset 5m").is_err());
+    assert_eq!(selectors(&parse("rate(a[5m]) + on() b").unwrap()).len(), 2);
+}
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in ".{0,60}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn near_queries_never_panic(text in "[a-c0-9(){}\\[\\]:,@ +*/^=~!<>\"'smhby-]{0,40}") {
+        if let Ok(expr) = parse(&text) {
+            let printed = expr.to_string();
+            proptest::prop_assert!(parse(&printed).is_ok(), "{} printed as {}", text, printed);
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    assert!(parse(&"(".repeat(100_000)).is_err());
+    assert!(parse(&"-".repeat(100_000)).is_err());
+    assert!(parse(&vec!["a"; 10_000].join(" + ")).is_err());
+}

@@ -1,0 +1,565 @@
+//! Tree to plan.
+
+use model::{Labels, METRIC_NAME, MatchOp, Matcher};
+
+use super::{
+    Aggregate, AggregateParam, BucketFunction, Buckets, Grouping, Info, Join, LabelJoin, LabelReplace, Map,
+    MapFunction, Order, Plan, RangeNode, ScalarNode, Select, Set, Shift, Subquery, VectorNode, Window,
+    WindowFunction, WithScalar,
+};
+use crate::error::QueryError;
+use crate::exec::arithmetic;
+use crate::functions::{date, math};
+use crate::lexer::quote;
+use crate::parser::{
+    self, AggregateOp, At, BinaryOp, Call, DurationExpr, Expr, ExprKind, Span, TimeShift, ValueType,
+    VectorSelector,
+};
+
+/// What a plan is built for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Params<'q> {
+    pub(crate) query: &'q str,
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
+    /// Zero in an instant query.
+    pub(crate) step_ms: i64,
+    pub(crate) subquery_step_ms: i64,
+}
+
+type Built<T> = Result<T, QueryError>;
+
+/// Builds the plan of a checked tree.
+///
+/// # Errors
+/// [`QueryError::Execution`] for what only shows with values known: regular expressions, label names, and
+/// durations that come out negative.
+pub(crate) fn build(expr: &Expr, params: Params<'_>) -> Built<Plan> {
+    let builder = Builder { params };
+    Ok(match expr.value_type() {
+        ValueType::Scalar => Plan::Scalar(builder.scalar(expr)?),
+        ValueType::Vector => Plan::Vector(builder.outer_vector(expr)?),
+        ValueType::Matrix => Plan::Range(builder.range(expr)?),
+        ValueType::String => Plan::String(string(expr).to_vec()),
+    })
+}
+
+struct Builder<'q> {
+    params: Params<'q>,
+}
+
+fn string(expr: &Expr) -> &[u8] {
+    match &expr.unparen().kind {
+        ExprKind::String(content) => content,
+        _ => &[],
+    }
+}
+
+fn mismatch<T>(expr: &Expr) -> Built<T> {
+    Err(QueryError::Execution(format!("unexpected {} in plan", expr.value_type())))
+}
+
+/// Functions whose answer depends on the time of evaluation even where their input does not.
+fn depends_on_time(call: &Call) -> bool {
+    matches!(
+        call.function.name,
+        "time"
+            | "timestamp"
+            | "predict_linear"
+            | "day_of_month"
+            | "day_of_week"
+            | "day_of_year"
+            | "days_in_month"
+            | "hour"
+            | "minute"
+            | "month"
+            | "year"
+    )
+}
+
+/// Whether every step has the same answer.
+fn is_invariant(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Number { .. } | ExprKind::String(_) => true,
+        ExprKind::Vector(selector) => selector.shift.at.is_some(),
+        ExprKind::Matrix(matrix) => matrix.selector.shift.at.is_some(),
+        ExprKind::Subquery(subquery) => subquery.shift.at.is_some(),
+        ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => is_invariant(expr),
+        ExprKind::Binary(binary) => is_invariant(&binary.left) && is_invariant(&binary.right),
+        ExprKind::Aggregate(aggregate) => {
+            is_invariant(&aggregate.expr) && aggregate.param.as_ref().is_none_or(is_invariant)
+        }
+        ExprKind::Call(call) => !depends_on_time(call) && call.args.iter().all(is_invariant),
+    }
+}
+
+impl Builder<'_> {
+    /// A vector at the top or below something that changes with time.
+    fn outer_vector(&self, expr: &Expr) -> Built<VectorNode> {
+        let node = self.vector(expr)?;
+        let cheap = matches!(node, VectorNode::OfScalar(_));
+        Ok(if is_invariant(expr) && !cheap { VectorNode::Invariant(Box::new(node)) } else { node })
+    }
+
+    /// A vector below `parent`: what the parent has marked already is not marked again.
+    fn child(&self, parent: &Expr, expr: &Expr) -> Built<Box<VectorNode>> {
+        let node = if is_invariant(parent) { self.vector(expr)? } else { self.outer_vector(expr)? };
+        Ok(Box::new(node))
+    }
+
+    fn scalar(&self, expr: &Expr) -> Built<ScalarNode> {
+        let node = match &expr.kind {
+            ExprKind::Number { value, .. } => ScalarNode::Constant(*value),
+            ExprKind::Paren(inner) => self.scalar(inner)?,
+            ExprKind::Unary { negate: false, expr } => self.scalar(expr)?,
+            ExprKind::Unary { negate: true, expr } => ScalarNode::Negate(Box::new(self.scalar(expr)?)),
+            ExprKind::Binary(binary) => ScalarNode::Binary {
+                op: binary.op,
+                left: Box::new(self.scalar(&binary.left)?),
+                right: Box::new(self.scalar(&binary.right)?),
+            },
+            ExprKind::Call(call) => self.scalar_call(call, expr)?,
+            _ => return mismatch(expr),
+        };
+        Ok(fold(node))
+    }
+
+    fn scalar_call(&self, call: &Call, expr: &Expr) -> Built<ScalarNode> {
+        let seconds = |millis: i64| ScalarNode::Constant(millis as f64 / 1000.0);
+        let Params { start_ms, end_ms, step_ms, .. } = self.params;
+        let pair = || -> Built<(Box<ScalarNode>, Box<ScalarNode>)> {
+            Ok((Box::new(self.scalar(&call.args[0])?), Box::new(self.scalar(&call.args[1])?)))
+        };
+        Ok(match call.function.name {
+            "pi" => ScalarNode::Constant(std::f64::consts::PI),
+            "time" => ScalarNode::Time,
+            "start" => seconds(start_ms),
+            "end" => seconds(end_ms),
+            "step" => seconds(step_ms),
+            "range" => seconds(end_ms - start_ms),
+            "min_of" => {
+                let (a, b) = pair()?;
+                ScalarNode::MinOf(a, b)
+            }
+            "max_of" => {
+                let (a, b) = pair()?;
+                ScalarNode::MaxOf(a, b)
+            }
+            "scalar" => ScalarNode::OfVector(Box::new(self.outer_vector(&call.args[0])?)),
+            _ => return mismatch(expr),
+        })
+    }
+
+    fn vector(&self, expr: &Expr) -> Built<VectorNode> {
+        Ok(match &expr.kind {
+            ExprKind::Paren(inner) => self.vector(inner)?,
+            ExprKind::Vector(selector) => VectorNode::Select(self.select(selector, expr.span)?),
+            ExprKind::Unary { negate: false, expr } => self.vector(expr)?,
+            ExprKind::Unary { negate: true, expr: inner } => VectorNode::Negate(self.child(expr, inner)?),
+            ExprKind::Binary(binary) => self.binary(binary, expr)?,
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr)?,
+            ExprKind::Call(call) => self.call(call, expr)?,
+            _ => return mismatch(expr),
+        })
+    }
+
+    fn binary(&self, binary: &parser::Binary, expr: &Expr) -> Built<VectorNode> {
+        let (op, return_bool, span) = (binary.op, binary.return_bool, expr.span);
+        let (left, right) = (&binary.left, &binary.right);
+        Ok(match (left.value_type(), right.value_type()) {
+            (ValueType::Scalar, _) => VectorNode::WithScalar(WithScalar {
+                op,
+                vector: self.child(expr, right)?,
+                scalar: self.scalar(left)?,
+                scalar_left: true,
+                return_bool,
+                span,
+            }),
+            (_, ValueType::Scalar) => VectorNode::WithScalar(WithScalar {
+                op,
+                vector: self.child(expr, left)?,
+                scalar: self.scalar(right)?,
+                scalar_left: false,
+                return_bool,
+                span,
+            }),
+            _ => {
+                let (left, right) = (self.child(expr, left)?, self.child(expr, right)?);
+                let matching = binary.matching.clone();
+                if op.is_set() {
+                    VectorNode::Set(Set { op, left, right, matching })
+                } else {
+                    VectorNode::Join(Join { op, left, right, return_bool, matching, span })
+                }
+            }
+        })
+    }
+
+    fn aggregate(&self, aggregate: &parser::Aggregate, expr: &Expr) -> Built<VectorNode> {
+        let param = match &aggregate.param {
+            None => AggregateParam::None,
+            Some(param) if aggregate.op == AggregateOp::CountValues => {
+                let label = string(param);
+                let valid = std::str::from_utf8(label).is_ok_and(|l| !l.is_empty());
+                if !valid {
+                    return Err(QueryError::Execution(format!("invalid label name {}", quote(label))));
+                }
+                AggregateParam::Label(label.to_vec())
+            }
+            Some(param) => AggregateParam::Number(self.scalar(param)?),
+        };
+        let grouping = Grouping { without: aggregate.without, labels: aggregate.labels.clone() };
+        Ok(VectorNode::Aggregate(Aggregate {
+            op: aggregate.op,
+            input: self.child(expr, &aggregate.expr)?,
+            grouping,
+            param,
+            span: aggregate.expr.span,
+            param_span: aggregate.param.as_ref().map_or(expr.span, |p| p.span),
+        }))
+    }
+
+    fn call(&self, call: &Call, expr: &Expr) -> Built<VectorNode> {
+        let name = call.function.name;
+        let args = &call.args;
+        if let Some((function, at)) = window_function(name) {
+            let range = &args[at];
+            let others = args.iter().enumerate().filter(|(i, _)| *i != at);
+            return Ok(VectorNode::Window(Window {
+                function,
+                input: self.range(range)?,
+                args: others.map(|(_, arg)| self.scalar(arg)).collect::<Built<_>>()?,
+                span: range.span,
+                arg_span: args[0].span,
+            }));
+        }
+        if let Some(function) = map_function(name) {
+            let Some(first) = args.first() else {
+                let now = VectorNode::OfScalar(ScalarNode::Time);
+                return Ok(VectorNode::Map(Map { function, input: Box::new(now), args: Vec::new() }));
+            };
+            if let (MapFunction::Timestamp, ExprKind::Vector(selector)) = (function, &first.unparen().kind) {
+                return Ok(VectorNode::SampleTimes(self.select(selector, first.span)?));
+            }
+            let rest = args[1..].iter().map(|arg| self.scalar(arg)).collect::<Built<_>>()?;
+            return Ok(VectorNode::Map(Map { function, input: self.child(expr, first)?, args: rest }));
+        }
+        self.other_call(call, expr)
+    }
+
+    fn other_call(&self, call: &Call, expr: &Expr) -> Built<VectorNode> {
+        let args = &call.args;
+        Ok(match call.function.name {
+            "vector" => VectorNode::OfScalar(self.scalar(&args[0])?),
+            "absent" => {
+                VectorNode::Absent { input: self.child(expr, &args[0])?, labels: absent_labels(&args[0]) }
+            }
+            "absent_over_time" => {
+                VectorNode::AbsentOverTime { input: self.range(&args[0])?, labels: absent_labels(&args[0]) }
+            }
+            "label_replace" => self.label_replace(args, expr)?,
+            "label_join" => self.label_join(args, expr)?,
+            "sort" | "sort_desc" => VectorNode::Sort {
+                input: self.child(expr, &args[0])?,
+                order: Order::Value { descending: call.function.name == "sort_desc" },
+            },
+            "sort_by_label" | "sort_by_label_desc" => VectorNode::Sort {
+                input: self.child(expr, &args[0])?,
+                order: Order::Labels {
+                    descending: call.function.name == "sort_by_label_desc",
+                    labels: args[1..].iter().map(|a| label_name(string(a))).collect::<Built<_>>()?,
+                },
+            },
+            "histogram_quantile" => VectorNode::Buckets(Buckets {
+                function: BucketFunction::Quantile { q: self.scalar(&args[0])?, span: args[0].span },
+                input: self.child(expr, &args[1])?,
+                span: args[1].span,
+            }),
+            "histogram_quantiles" => VectorNode::Buckets(Buckets {
+                function: BucketFunction::Quantiles {
+                    label: label_name(string(&args[1]))?,
+                    quantiles: args[2..]
+                        .iter()
+                        .map(|a| Ok((self.scalar(a)?, a.span)))
+                        .collect::<Built<_>>()?,
+                },
+                input: self.child(expr, &args[0])?,
+                span: args[0].span,
+            }),
+            "histogram_fraction" => VectorNode::Buckets(Buckets {
+                function: BucketFunction::Fraction {
+                    lower: self.scalar(&args[0])?,
+                    upper: self.scalar(&args[1])?,
+                },
+                input: self.child(expr, &args[2])?,
+                span: args[2].span,
+            }),
+            "info" => self.info(args, expr)?,
+            "start_timestamp" => {
+                let message = "start_timestamp needs start timestamps, which storage does not keep";
+                return Err(QueryError::Execution(message.to_owned()));
+            }
+            _ => return mismatch(expr),
+        })
+    }
+
+    fn label_replace(&self, args: &[Expr], expr: &Expr) -> Built<VectorNode> {
+        let text = |i: usize| String::from_utf8(string(&args[i]).to_vec());
+        let pattern = text(4).unwrap_or_default();
+        let regex = regex::Regex::new(&format!("^(?s:{pattern})$")).map_err(|_| {
+            QueryError::Execution(format!(
+                "invalid regular expression in label_replace(): {}",
+                quote(pattern.as_bytes())
+            ))
+        })?;
+        let Ok(target) = text(1).map_err(drop).and_then(|t| if t.is_empty() { Err(()) } else { Ok(t) })
+        else {
+            let bad = quote(string(&args[1]));
+            return Err(QueryError::Execution(format!(
+                "invalid destination label name in label_replace(): {}",
+                bad.trim_matches('"')
+            )));
+        };
+        Ok(VectorNode::LabelReplace(LabelReplace {
+            input: self.child(expr, &args[0])?,
+            target,
+            replacement: text(2).unwrap_or_default(),
+            source: text(3).unwrap_or_default(),
+            regex,
+        }))
+    }
+
+    fn label_join(&self, args: &[Expr], expr: &Expr) -> Built<VectorNode> {
+        let invalid = |what: &str, i: usize| {
+            let bad = quote(string(&args[i]));
+            QueryError::Execution(format!(
+                "invalid {what} label name in label_join(): {}",
+                bad.trim_matches('"')
+            ))
+        };
+        let target = label_name(string(&args[1])).map_err(|_| invalid("destination", 1))?;
+        let sources = (3..args.len())
+            .map(|i| label_name(string(&args[i])).map_err(|_| invalid("source", i)))
+            .collect::<Built<_>>()?;
+        Ok(VectorNode::LabelJoin(LabelJoin {
+            input: self.child(expr, &args[0])?,
+            target,
+            separator: String::from_utf8_lossy(string(&args[2])).into_owned(),
+            sources,
+        }))
+    }
+
+    fn info(&self, args: &[Expr], expr: &Expr) -> Built<VectorNode> {
+        let (mut matchers, mut data_matchers) = (Vec::new(), Vec::new());
+        if let Some(ExprKind::Vector(selector)) = args.get(1).map(|a| &a.kind) {
+            let (names, others): (Vec<_>, Vec<_>) =
+                selector.matchers.iter().cloned().partition(|m| m.name() == METRIC_NAME);
+            matchers = names;
+            data_matchers = others;
+        }
+        if matchers.is_empty() {
+            matchers.push(Matcher::equal(METRIC_NAME, "target_info"));
+        }
+        // The info series are looked up at the times that the first argument looks at.
+        let mut shift = Shift::default();
+        let mut first = true;
+        let mut built = Ok(());
+        args[0].visit_selectors(&mut |selector| {
+            if std::mem::take(&mut first) {
+                match self.shift(&selector.shift, selector.span) {
+                    Ok(found) => shift = found,
+                    Err(e) => built = Err(e),
+                }
+            }
+        });
+        built?;
+        Ok(VectorNode::Info(Info {
+            input: self.child(expr, &args[0])?,
+            select: Select { matchers, shift, span: expr.span },
+            data_matchers,
+        }))
+    }
+
+    fn range(&self, expr: &Expr) -> Built<RangeNode> {
+        match &expr.kind {
+            ExprKind::Paren(inner) => self.range(inner),
+            ExprKind::Matrix(matrix) => Ok(RangeNode::Select {
+                select: self.select(&matrix.selector, expr.span)?,
+                range_ms: self.positive(&matrix.range, expr.span)?,
+                extension: matrix.selector.extension,
+            }),
+            ExprKind::Subquery(subquery) => Ok(RangeNode::Subquery(Subquery {
+                input: Box::new(self.outer_vector(&subquery.expr)?),
+                range_ms: self.positive(&subquery.range, expr.span)?,
+                step_ms: match &subquery.step {
+                    Some(step) => self.positive(step, expr.span)?,
+                    None => self.params.subquery_step_ms,
+                },
+                shift: self.shift(&subquery.shift, expr.span)?,
+            })),
+            _ => mismatch(expr),
+        }
+    }
+
+    fn select(&self, selector: &VectorSelector, span: Span) -> Built<Select> {
+        Ok(Select { matchers: selector.matchers.clone(), shift: self.shift(&selector.shift, span)?, span })
+    }
+
+    fn shift(&self, shift: &TimeShift, span: Span) -> Built<Shift> {
+        let offset_ms = match &shift.offset {
+            None => 0,
+            Some(offset) => self.millis(offset, span)?,
+        };
+        let at = shift.at.map(|at| match at {
+            At::Millis(millis) => millis,
+            At::Start => self.params.start_ms,
+            At::End => self.params.end_ms,
+        });
+        Ok(Shift { offset_ms, at })
+    }
+
+    fn positive(&self, duration: &DurationExpr, span: Span) -> Built<i64> {
+        let millis = self.millis(duration, span)?;
+        if millis <= 0 {
+            return Err(self.duration_error(span, "duration must be greater than 0"));
+        }
+        Ok(millis)
+    }
+
+    fn duration_error(&self, span: Span, message: &str) -> QueryError {
+        let (line, column) = span.line_column(self.params.query);
+        QueryError::Execution(format!("{line}:{column}: parse error: {message}"))
+    }
+
+    fn millis(&self, duration: &DurationExpr, span: Span) -> Built<i64> {
+        let millis = self.seconds(duration, span)? * 1000.0;
+        if !millis.is_finite() || millis.abs() >= i64::MAX as f64 {
+            return Err(self.duration_error(span, "duration out of range"));
+        }
+        Ok(millis.round() as i64)
+    }
+
+    fn seconds(&self, duration: &DurationExpr, span: Span) -> Built<f64> {
+        let of = |d: &DurationExpr| self.seconds(d, span);
+        Ok(match duration {
+            DurationExpr::Number { seconds, .. } => *seconds,
+            DurationExpr::Step => self.params.step_ms as f64 / 1000.0,
+            DurationExpr::Range => (self.params.end_ms - self.params.start_ms) as f64 / 1000.0,
+            DurationExpr::MinOf(a, b) => of(a)?.min(of(b)?),
+            DurationExpr::MaxOf(a, b) => of(a)?.max(of(b)?),
+            DurationExpr::Negate(a) => -of(a)?,
+            DurationExpr::Paren(a) => of(a)?,
+            DurationExpr::Binary(op, a, b) => {
+                let (a, b) = (of(a)?, of(b)?);
+                if b == 0.0 && *op == BinaryOp::Div {
+                    return Err(self.duration_error(span, "division by zero"));
+                }
+                if b == 0.0 && *op == BinaryOp::Mod {
+                    return Err(self.duration_error(span, "modulo by zero"));
+                }
+                arithmetic::scalars(*op, a, b)
+            }
+        })
+    }
+}
+
+fn fold(node: ScalarNode) -> ScalarNode {
+    let constant = |n: &ScalarNode| match n {
+        ScalarNode::Constant(v) => Some(*v),
+        _ => None,
+    };
+    let folded = match &node {
+        ScalarNode::Negate(inner) => constant(inner).map(|v| -v),
+        ScalarNode::Binary { op, left, right } => {
+            constant(left).zip(constant(right)).map(|(l, r)| arithmetic::scalars(*op, l, r))
+        }
+        ScalarNode::MinOf(l, r) => constant(l).zip(constant(r)).map(|(l, r)| math::min_of(l, r)),
+        ScalarNode::MaxOf(l, r) => constant(l).zip(constant(r)).map(|(l, r)| math::max_of(l, r)),
+        _ => None,
+    };
+    folded.map_or(node, ScalarNode::Constant)
+}
+
+fn label_name(bytes: &[u8]) -> Built<String> {
+    match std::str::from_utf8(bytes) {
+        Ok(name) if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err(QueryError::Execution(format!("invalid label name {}", quote(bytes)))),
+    }
+}
+
+/// The labels that `absent` can name: those that the selector pins to one value.
+fn absent_labels(expr: &Expr) -> Vec<(String, String)> {
+    let matchers = match &expr.unparen().kind {
+        ExprKind::Vector(selector) => &selector.matchers,
+        ExprKind::Matrix(matrix) => &matrix.selector.matchers,
+        _ => return Vec::new(),
+    };
+    let mut labels: Vec<(String, String)> = Vec::new();
+    let mut ambiguous = Vec::new();
+    for m in matchers.iter().filter(|m| m.name() != METRIC_NAME) {
+        let known = labels.iter().any(|(n, _)| n == m.name());
+        if m.op() == MatchOp::Equal && !known {
+            labels.push((m.name().to_owned(), m.value().to_owned()));
+        } else {
+            ambiguous.push(m.name());
+        }
+    }
+    labels.retain(|(n, _)| !ambiguous.contains(&n.as_str()));
+    Labels::from_pairs(labels).iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
+}
+
+fn map_function(name: &str) -> Option<MapFunction> {
+    if let Some(function) = math::find(name) {
+        return Some(MapFunction::Float(function));
+    }
+    if let Some(function) = date::find(name) {
+        return Some(MapFunction::Date(function));
+    }
+    Some(match name {
+        "clamp" => MapFunction::Clamp,
+        "clamp_min" => MapFunction::ClampMin,
+        "clamp_max" => MapFunction::ClampMax,
+        "round" => MapFunction::Round,
+        "timestamp" => MapFunction::Timestamp,
+        "histogram_avg" => MapFunction::HistogramAvg,
+        "histogram_count" => MapFunction::HistogramCount,
+        "histogram_sum" => MapFunction::HistogramSum,
+        "histogram_stddev" => MapFunction::HistogramStddev,
+        "histogram_stdvar" => MapFunction::HistogramStdvar,
+        _ => return None,
+    })
+}
+
+/// The function over a range of that name, and which argument is the range.
+fn window_function(name: &str) -> Option<(WindowFunction, usize)> {
+    let function = match name {
+        "quantile_over_time" => return Some((WindowFunction::Quantile, 1)),
+        "rate" => WindowFunction::Rate,
+        "increase" => WindowFunction::Increase,
+        "delta" => WindowFunction::Delta,
+        "irate" => WindowFunction::Irate,
+        "idelta" => WindowFunction::Idelta,
+        "deriv" => WindowFunction::Deriv,
+        "predict_linear" => WindowFunction::PredictLinear,
+        "double_exponential_smoothing" => WindowFunction::DoubleExponentialSmoothing,
+        "resets" => WindowFunction::Resets,
+        "changes" => WindowFunction::Changes,
+        "avg_over_time" => WindowFunction::Avg,
+        "sum_over_time" => WindowFunction::Sum,
+        "min_over_time" => WindowFunction::Min,
+        "max_over_time" => WindowFunction::Max,
+        "count_over_time" => WindowFunction::Count,
+        "last_over_time" => WindowFunction::Last,
+        "first_over_time" => WindowFunction::First,
+        "present_over_time" => WindowFunction::Present,
+        "stddev_over_time" => WindowFunction::Stddev,
+        "stdvar_over_time" => WindowFunction::Stdvar,
+        "mad_over_time" => WindowFunction::Mad,
+        "ts_of_first_over_time" => WindowFunction::TimeOfFirst,
+        "ts_of_last_over_time" => WindowFunction::TimeOfLast,
+        "ts_of_max_over_time" => WindowFunction::TimeOfMax,
+        "ts_of_min_over_time" => WindowFunction::TimeOfMin,
+        _ => return None,
+    };
+    Some((function, 0))
+}
