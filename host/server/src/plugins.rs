@@ -1,0 +1,124 @@
+//! The configured plugins, running, and what connects each kind to the part of the server that uses it.
+
+mod collectors;
+mod discoverers;
+mod receivers;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use plugin::{Host, Instance, Kind, PluginConfig, PluginError};
+use serde::Serialize;
+
+pub(crate) use self::collectors::PluginCollector;
+pub(crate) use self::discoverers::PluginDiscoverer;
+pub(crate) use self::receivers::PluginReceiver;
+
+/// One plugin that runs as it is configured.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) config: PluginConfig,
+    pub(crate) instance: Arc<Instance>,
+}
+
+/// All plugins that run, by name.
+pub(crate) type RunningSet = BTreeMap<String, Running>;
+
+/// The plugins of the server.
+pub(crate) struct Plugins {
+    host: Arc<Host>,
+    running: ArcSwap<RunningSet>,
+}
+
+impl Plugins {
+    pub(crate) fn new(host: Arc<Host>) -> Self {
+        Self { host, running: ArcSwap::default() }
+    }
+
+    /// Starts what is new or changed and keeps what is neither; changes nothing yet.
+    ///
+    /// # Errors
+    /// Every plugin that cannot be started, each with its reason.
+    pub(crate) async fn prepare(&self, configs: &[PluginConfig]) -> Result<RunningSet, Vec<PluginError>> {
+        let current = self.running.load();
+        let mut set = RunningSet::new();
+        let mut errors = Vec::new();
+        for config in configs {
+            let unchanged = current
+                .get(&config.name)
+                .filter(|running| running.config == *config && self.host.is_current(&running.instance));
+            let instance = match unchanged {
+                Some(running) => Ok(Arc::clone(&running.instance)),
+                None => self.host.start(config.clone()).await,
+            };
+            match instance {
+                Ok(instance) => {
+                    let config = config.clone();
+                    set.insert(config.name.clone(), Running { config, instance });
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(set) } else { Err(errors) }
+    }
+
+    /// Makes a prepared set the current one.
+    pub(crate) fn install(&self, set: RunningSet) {
+        self.running.store(Arc::new(set));
+    }
+
+    /// The current plugins of one kind.
+    pub(crate) fn of_kind(&self, kind: Kind) -> Vec<Running> {
+        self.running.load().values().filter(|running| running.instance.kinds().contains(&kind)).cloned().collect()
+    }
+
+    /// The current receivers by name, for the dispatcher.
+    pub(crate) fn receivers(&self) -> HashMap<String, Arc<dyn alerting::Receiver>> {
+        self.of_kind(Kind::Receiver)
+            .into_iter()
+            .map(|running| {
+                let receiver: Arc<dyn alerting::Receiver> = Arc::new(PluginReceiver(running.instance));
+                (running.config.name, receiver)
+            })
+            .collect()
+    }
+
+    /// What operators see.
+    pub(crate) fn describe(&self) -> PluginList {
+        let plugins = self
+            .running
+            .load()
+            .values()
+            .map(|running| PluginView {
+                name: running.config.name.clone(),
+                plugin: running.config.plugin.clone(),
+                version: running.instance.info().version.clone(),
+                description: running.instance.info().description.clone(),
+                kinds: running.instance.kinds().iter().map(|kind| kind.as_str()).collect(),
+                digest: running.instance.digest().to_string(),
+                grants: running.config.grants.clone(),
+                limits: running.config.limits.clone(),
+            })
+            .collect();
+        PluginList { plugins }
+    }
+}
+
+/// The answer of `/api/v1/plugins`.
+#[derive(Serialize)]
+pub(crate) struct PluginList {
+    plugins: Vec<PluginView>,
+}
+
+#[derive(Serialize)]
+struct PluginView {
+    name: String,
+    plugin: String,
+    version: String,
+    description: String,
+    kinds: Vec<&'static str>,
+    digest: String,
+    grants: plugin::Grants,
+    limits: plugin::Limits,
+}
