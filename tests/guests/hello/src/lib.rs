@@ -19,3 +19,30 @@ impl Collector for Hello {
 }
 
 collector!(Hello);
+
+#[cfg(test)]
+mod tests {
+    //! The README's test, and that the README shows what is here.
+
+    use stormglass_sdk::{Collector, Metrics, testing};
+
+    use super::Hello;
+
+    #[test]
+    fn it_answers() {
+        let mut plugin: Hello = testing::init("{}").unwrap();
+        let mut out = Metrics::new();
+        testing::Host::new().run(|| plugin.collect(&mut out)).unwrap();
+        assert_eq!(testing::render(&out), "hello_answer{planet=\"earth\"} 42\n");
+    }
+
+    #[test]
+    fn the_readme_shows_this_file() {
+        let readme = include_str!("../../../../sdk/rust/README.md");
+        let example = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        assert!(
+            include_str!("lib.rs").contains(example),
+            "the README's example is not this crate's:\n{example}"
+        );
+    }
+}
