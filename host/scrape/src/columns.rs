@@ -138,4 +138,9 @@ fn at_most(index: u32) -> usize {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed as it should"
+)]
 mod tests;

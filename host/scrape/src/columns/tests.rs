@@ -44,7 +44,7 @@ fn what_does_not_fit_is_refused() {
     check(&|c| c.sample_ends = vec![1, 3]);
     check(&|c| c.timestamps_ms = vec![1]);
     check(&|c| {
-        c.exemplars.push(ColumnExemplar { series: 2, labels: vec![], value: 0.0, timestamp_ms: None })
+        c.exemplars.push(ColumnExemplar { series: 2, labels: vec![], value: 0.0, timestamp_ms: None });
     });
 }
 

@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 
 use super::*;
 
-fn check_refused(yaml: &str, expected: Expect) {
+fn check_refused(yaml: &str, expected: &Expect) {
     let text = serde_saphyr::from_str::<ScrapeConfig>(yaml).unwrap_err().to_string();
     expected.assert_eq(text.lines().next().unwrap());
 }
@@ -76,53 +76,53 @@ fn sections_are_checked_against_each_other() {
 
 #[test]
 fn mistakes_are_refused_with_their_place() {
-    check_refused("metrics_path: /m", expect!["error: line 1 column 1: missing field `job_name`"]);
-    check_refused("job_name: ''", expect!["job_name is empty"]);
+    check_refused("metrics_path: /m", &expect!["error: line 1 column 1: missing field `job_name`"]);
+    check_refused("job_name: ''", &expect!["job_name is empty"]);
     check_refused(
         "{job_name: a, scrape_interval: 5s, scrape_timeout: 6s}",
-        expect![[r#"scrape timeout greater than scrape interval for scrape config with job name "a""#]],
+        &expect![[r#"scrape timeout greater than scrape interval for scrape config with job name "a""#]],
     );
     check_refused(
         "{job_name: a, scrape_interval: 5}",
-        expect![[r#"error: line 1 column 32: not a valid duration string: "5""#]],
+        &expect![[r#"error: line 1 column 32: not a valid duration string: "5""#]],
     );
     check_refused(
         "{job_name: a, scrape_intervall: 5s}",
-        expect![
+        &expect![
             "error: line 1 column 15: unknown field `scrape_intervall`, expected one of job_name, scrape_interval, scrape_timeout, scrape_protocols, fallback_scrape_protocol, metrics_path, scheme, params, honor_labels, honor_timestamps, track_timestamps_staleness, enable_compression, static_configs, plugin_sd_configs, relabel_configs, metric_relabel_configs, sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit, keep_dropped_targets, basic_auth, authorization, tls_config, follow_redirects, proxy_url"
         ],
     );
     check_refused(
         "{job_name: a, scheme: ftp}",
-        expect!["error: line 1 column 23: unknown variant `ftp`, expected one of http, https"],
+        &expect!["error: line 1 column 23: unknown variant `ftp`, expected one of http, https"],
     );
     check_refused(
         "{job_name: a, static_configs: [{targets: ['http://b/']}]}",
-        expect![[r#"error: line 1 column 43: "http://b/" is not a valid hostname"#]],
+        &expect![[r#"error: line 1 column 43: "http://b/" is not a valid hostname"#]],
     );
     check_refused(
         "{job_name: a, static_configs: [{labels: {'': x}}]}",
-        expect![[r#"error: line 1 column 42: "" is not a valid label name"#]],
+        &expect![[r#"error: line 1 column 42: "" is not a valid label name"#]],
     );
     check_refused(
         "{job_name: a, body_size_limit: 10X}",
-        expect![[
+        &expect![[
             r#"error: line 1 column 32: "10X" is no size; write a whole number and a unit, as in 10MB"#
         ]],
     );
     check_refused(
         "{job_name: a, basic_auth: {username: u}, authorization: {}}",
-        expect!["at most one of basic_auth and authorization must be configured"],
+        &expect!["at most one of basic_auth and authorization must be configured"],
     );
     check_refused(
         "{job_name: a, authorization: {type: Basic}}",
-        expect![[
+        &expect![[
             r#"error: line 1 column 30: authorization type cannot be set to "basic", use "basic_auth" instead"#
         ]],
     );
     check_refused(
         "{job_name: a, tls_config: {cert_file: x}}",
-        expect![
+        &expect![
             "error: line 1 column 27: exactly one of cert_file and key_file is configured, both are needed"
         ],
     );

@@ -49,7 +49,7 @@ async fn fetch(job: &str, answers: Vec<Vec<u8>>) -> (Result<String, String>, Vec
     (result, requests)
 }
 
-async fn check(job: &str, answers: Vec<Vec<u8>>, expected: Expect) {
+async fn check(job: &str, answers: Vec<Vec<u8>>, expected: &Expect) {
     let (result, _) = fetch(job, answers).await;
     expected.assert_eq(&result.unwrap_or_else(|error| format!("error: {error}")));
 }
@@ -60,13 +60,31 @@ async fn requests_say_what_prometheus_says() {
     let (result, requests) = fetch("", vec![plain.clone()]).await;
     assert_eq!(result.unwrap(), "PrometheusText: a 1\n");
     let version = env!("CARGO_PKG_VERSION");
-    expect![[""]].assert_eq(&requests[0].replace(version, "VERSION").replace('\r', ""));
+    expect![[r#"
+        GET /metrics?x=1 HTTP/1.1
+        user-agent: Stormglass/VERSION
+        accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2
+        x-prometheus-scrape-timeout-seconds: 2.5
+        accept-encoding: gzip
+        host: ADDRESS
+
+    "#]].assert_eq(&requests[0].replace(version, "VERSION").replace('\r', ""));
     let (_, requests) = fetch(
         "enable_compression: false\nbasic_auth: {username: u, password: p}\nscrape_protocols: [PrometheusText0.0.4]",
         vec![plain.clone()],
     )
     .await;
-    expect![[""]].assert_eq(&requests[0].replace(version, "VERSION").replace('\r', ""));
+    expect![[r#"
+        GET /metrics?x=1 HTTP/1.1
+        user-agent: Stormglass/VERSION
+        accept: text/plain;version=0.0.4;q=0.3,*/*;q=0.2
+        x-prometheus-scrape-timeout-seconds: 2.5
+        accept-encoding: identity
+        authorization: Basic dTpw
+        host: ADDRESS
+
+    "#]]
+    .assert_eq(&requests[0].replace(version, "VERSION").replace('\r', ""));
     let (_, requests) = fetch("authorization: {credentials: token}", vec![plain]).await;
     assert!(requests[0].contains("authorization: Bearer token\r\n"));
 }
@@ -79,26 +97,63 @@ async fn compressed_answers_are_bounded_by_what_they_unpack_to() {
     let zipped = answer("200 OK\\nContent-Type: text/plain\\nContent-Encoding: gzip", &body);
     let (result, _) = fetch("body_size_limit: 4000B", vec![zipped.clone()]).await;
     assert_eq!(result.unwrap().len(), "PrometheusText: ".len() + 4000);
-    check("body_size_limit: 3999B", vec![zipped], expect![[""]]).await;
+    check("body_size_limit: 3999B", vec![zipped], &expect!["error: body size limit exceeded"]).await;
 }
 
 #[tokio::test]
 async fn answers_that_are_no_exposition_are_failures() {
-    check("", vec![answer("404 Not Found", b"")], expect![[""]]).await;
-    check("", vec![answer("200 OK\\nContent-Type: text/html", b"")], expect![[""]]).await;
-    check("", vec![answer("200 OK", b"a 1\n")], expect![[""]]).await;
-    check("fallback_scrape_protocol: PrometheusText0.0.4", vec![answer("200 OK", b"a 1\n")], expect![[""]])
-        .await;
-    check("", vec![answer("200 OK\\nContent-Type: application/openmetrics-text", b"# EOF\n")], expect![[""]])
-        .await;
+    check(
+        "",
+        vec![answer("404 Not Found", b"")],
+        &expect!["error: server returned HTTP status 404 Not Found"],
+    )
+    .await;
+    check(
+        "",
+        vec![answer("200 OK\\nContent-Type: text/html", b"")],
+        &expect![[
+            r#"error: unsupported Content-Type "text/html" and no fallback_scrape_protocol configured"#
+        ]],
+    )
+    .await;
+    check(
+        "",
+        vec![answer("200 OK", b"a 1\n")],
+        &expect![[r#"error: unsupported Content-Type "" and no fallback_scrape_protocol configured"#]],
+    )
+    .await;
+    check(
+        "fallback_scrape_protocol: PrometheusText0.0.4",
+        vec![answer("200 OK", b"a 1\n")],
+        &expect![[r#"
+        PrometheusText: a 1
+    "#]],
+    )
+    .await;
+    check(
+        "",
+        vec![answer("200 OK\\nContent-Type: application/openmetrics-text", b"# EOF\n")],
+        &expect![[r#"
+        OpenMetricsText: # EOF
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn redirects_are_followed_unless_switched_off() {
     let moved = answer("302 Found\\nLocation: /elsewhere", b"");
     let there = answer("200 OK\\nContent-Type: text/plain", b"b 2\n");
-    check("", vec![moved.clone(), there], expect![[""]]).await;
-    check("follow_redirects: false", vec![moved], expect![[""]]).await;
+    check(
+        "",
+        vec![moved.clone(), there],
+        &expect![[r#"
+        PrometheusText: b 2
+    "#]],
+    )
+    .await;
+    check("follow_redirects: false", vec![moved], &expect!["error: server returned HTTP status 302 Found"])
+        .await;
 }
 
 #[tokio::test]

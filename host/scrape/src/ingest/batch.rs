@@ -8,7 +8,7 @@ use model::{
     AppendError, Appender, Exemplar, Histogram, Labels, LabelsBuilder, Sample, SeriesRef, Timestamp,
 };
 
-use super::cache::Cache;
+use super::cache::{Cache, Entry};
 use super::{Rules, Tally};
 use crate::Error;
 use crate::columns::Columns;
@@ -26,6 +26,11 @@ const QUOTED_CHARS_MAX: usize = 50;
 pub(super) struct Batch<'a> {
     cache: &'a mut Cache,
     target: &'a Labels,
+    sink: Sink<'a>,
+}
+
+/// Where samples go; apart from the cache, which lends the entry that a sample belongs to.
+struct Sink<'a> {
     rules: &'a Rules,
     appender: &'a mut dyn Appender,
     at: Timestamp,
@@ -47,7 +52,7 @@ impl<'a> Batch<'a> {
         at: Timestamp,
         tally: &'a mut Tally,
     ) -> Self {
-        Self { cache, target, rules, appender, at, tally }
+        Self { cache, target, sink: Sink { rules, appender, at, tally } }
     }
 
     /// Appends everything. After an error the batch must be thrown away.
@@ -59,11 +64,11 @@ impl<'a> Batch<'a> {
             Fetched::Columns(columns) => self.append_columns(&columns)?,
         }
         // Counted to the end, so that the report says how many there were.
-        let limit = self.rules.limits.samples;
-        if limit > 0 && self.tally.kept > limit {
+        let limit = self.sink.rules.limits.samples;
+        if limit > 0 && self.sink.tally.kept > limit {
             return Err(Error::Limit("sample limit exceeded".to_owned()));
         }
-        self.cache.append_metadata(self.appender);
+        self.cache.append_metadata(self.sink.appender);
         Ok(())
     }
 
@@ -80,7 +85,7 @@ impl<'a> Batch<'a> {
                     self.append_point(sample.series, labels, sample.timestamp, Point::Float(sample.value))?;
                 if let (Some(series), Some(exemplar)) = (series, sample.exemplar) {
                     let when = exemplar.timestamp.is_some();
-                    let otherwise = self.time_of(sample.timestamp);
+                    let otherwise = self.sink.time_of(sample.timestamp);
                     let exemplar = exemplar.to_exemplar(otherwise).map_err(Error::Sample)?;
                     self.append_exemplar(sample.series, series, exemplar, when);
                 }
@@ -118,7 +123,7 @@ impl<'a> Batch<'a> {
             let Some(series) = self.cache.get_mut(&key).filter(|e| e.live).and_then(|e| e.series) else {
                 continue;
             };
-            let timestamp = e.timestamp_ms.map_or(self.at, Timestamp::from_millis);
+            let timestamp = e.timestamp_ms.map_or(self.sink.at, Timestamp::from_millis);
             let labels = Labels::from_pairs(e.labels.iter().map(|(n, v)| (n, v)));
             let exemplar = Exemplar { labels, value: e.value, timestamp };
             self.append_exemplar(&key, series, exemplar, e.timestamp_ms.is_some());
@@ -134,58 +139,17 @@ impl<'a> Batch<'a> {
         timestamp: Option<Timestamp>,
         point: Point<'_>,
     ) -> Result<Option<SeriesRef>, Error> {
-        self.tally.scraped += 1;
-        let own_time = timestamp.filter(|_| self.rules.honor_timestamps);
-        let at = own_time.unwrap_or(self.at);
+        self.sink.tally.scraped += 1;
         let generation = self.cache.generation();
-        // The borrow checker does not see that a failed look-up borrows nothing; hence two look-ups, of which
-        // only a new series makes the second.
-        let known = self.cache.get_mut(key).is_some();
-        let (entry, first) = if known {
-            match self.cache.touch(key) {
-                Some(found) => found,
-                None => return Ok(None),
-            }
-        } else {
-            let labels = self.finish(&labels()?)?;
-            if labels.is_some() {
-                self.tally.series_added += 1;
-            }
-            (self.cache.insert(key, labels), true)
-        };
-        let Some(labels) = &entry.labels else { return Ok(None) };
-        self.tally.kept += 1;
-        if self.rules.limits.samples > 0 && self.tally.kept > self.rules.limits.samples {
-            return Ok(None);
+        if let Some((entry, first)) = self.cache.touch(key) {
+            return Ok(self.sink.append(entry, first, generation, timestamp, point));
         }
-        entry.tracked = own_time.is_none() || self.rules.track_timestamps_staleness;
-        entry.histogram = matches!(point, Point::Histogram(_));
-        let appended = if own_time.is_none() && !first {
-            Err(AppendError::DuplicateTimestamp)
-        } else if at > self.at + AHEAD_MAX {
-            Err(AppendError::OutOfBounds)
-        } else {
-            match point {
-                Point::Float(value) => {
-                    self.appender.append(entry.series, labels, Sample { timestamp: at, value })
-                }
-                Point::Histogram(h) => match h.validate() {
-                    Ok(()) => self.appender.append_histogram(entry.series, labels, at, h),
-                    Err(e) => Err(AppendError::InvalidHistogram(e.to_string())),
-                },
-            }
-        };
-        match appended {
-            Ok(series) => {
-                entry.stored(series, generation);
-                self.tally.appended += 1;
-                Ok(Some(series))
-            }
-            Err(error) => {
-                self.tally.rejected.count(&error);
-                Ok(None)
-            }
+        let labels = self.finish(&labels()?)?;
+        if labels.is_some() {
+            self.sink.tally.series_added += 1;
         }
+        let entry = self.cache.insert(key, labels);
+        Ok(self.sink.append(entry, true, generation, timestamp, point))
     }
 
     /// Appends an exemplar, unless it is the one that the last answer had: without a time of its own (`timed`)
@@ -200,22 +164,18 @@ impl<'a> Batch<'a> {
                 return;
             }
         }
-        match self.appender.append_exemplar(series, &exemplar) {
+        match self.sink.appender.append_exemplar(series, &exemplar) {
             Ok(()) if !timed => entry.exemplar = Some(Box::new((exemplar.labels, exemplar.value))),
             Ok(()) => {}
-            Err(_) => self.tally.rejected.exemplars += 1,
+            Err(_) => self.sink.tally.rejected.exemplars += 1,
         }
-    }
-
-    fn time_of(&self, timestamp: Option<Timestamp>) -> Timestamp {
-        timestamp.filter(|_| self.rules.honor_timestamps).unwrap_or(self.at)
     }
 
     /// The labels that a series gets in the end; `None` where relabelling drops it.
     fn finish(&self, scraped: &Labels) -> Result<Option<Labels>, Error> {
         let mut builder = scraped.to_builder();
         self.merge(&mut builder);
-        if !relabel::process(&mut builder, &self.rules.metric_relabel_configs) {
+        if !relabel::process(&mut builder, &self.sink.rules.metric_relabel_configs) {
             return Ok(None);
         }
         let labels = builder.build();
@@ -236,7 +196,7 @@ impl<'a> Batch<'a> {
         for (name, value) in self.target {
             let own = builder.get(name).map(str::to_owned);
             match own {
-                Some(_) if self.rules.honor_labels => continue,
+                Some(_) if self.sink.rules.honor_labels => continue,
                 Some(own) => displaced.push((name, own)),
                 None => {}
             }
@@ -254,7 +214,7 @@ impl<'a> Batch<'a> {
     }
 
     fn check_limits(&self, metric: &str, labels: &Labels) -> Result<(), Error> {
-        let limits = &self.rules.limits;
+        let limits = &self.sink.rules.limits;
         let metric = quoted(metric);
         let over = |length: usize, limit: u64| limit > 0 && length as u64 > limit;
         let count = labels.count();
@@ -284,6 +244,59 @@ impl<'a> Batch<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl Sink<'_> {
+    /// Appends one sample of the series `entry`, which has one in this answer already unless it is the `first`.
+    fn append(
+        &mut self,
+        entry: &mut Entry,
+        first: bool,
+        generation: u64,
+        timestamp: Option<Timestamp>,
+        point: Point<'_>,
+    ) -> Option<SeriesRef> {
+        let labels = entry.labels.as_ref()?;
+        self.tally.kept += 1;
+        let limit = self.rules.limits.samples;
+        if limit > 0 && self.tally.kept > limit {
+            return None;
+        }
+        let own_time = timestamp.filter(|_| self.rules.honor_timestamps);
+        let at = own_time.unwrap_or(self.at);
+        entry.tracked = own_time.is_none() || self.rules.track_timestamps_staleness;
+        entry.histogram = matches!(point, Point::Histogram(_));
+        let appended = if own_time.is_none() && !first {
+            Err(AppendError::DuplicateTimestamp)
+        } else if at > self.at + AHEAD_MAX {
+            Err(AppendError::OutOfBounds)
+        } else {
+            match point {
+                Point::Float(value) => {
+                    self.appender.append(entry.series, labels, Sample { timestamp: at, value })
+                }
+                Point::Histogram(h) => match h.validate() {
+                    Ok(()) => self.appender.append_histogram(entry.series, labels, at, h),
+                    Err(e) => Err(AppendError::InvalidHistogram(e.to_string())),
+                },
+            }
+        };
+        match appended {
+            Ok(series) => {
+                entry.stored(series, generation);
+                self.tally.appended += 1;
+                Some(series)
+            }
+            Err(error) => {
+                self.tally.rejected.count(&error);
+                None
+            }
+        }
+    }
+
+    fn time_of(&self, timestamp: Option<Timestamp>) -> Timestamp {
+        timestamp.filter(|_| self.rules.honor_timestamps).unwrap_or(self.at)
     }
 }
 

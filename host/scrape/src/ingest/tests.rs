@@ -45,13 +45,13 @@ impl Fixture {
     }
 
     /// Scrapes and compares the error and what was stored.
-    fn check(&mut self, body: &str, expected: Expect) -> Tally {
+    fn check(&mut self, body: &str, expected: &Expect) -> Tally {
         let outcome = self.text(body);
         self.check_stored(&outcome, expected);
         outcome.tally
     }
 
-    fn check_stored(&self, outcome: &Outcome, expected: Expect) {
+    fn check_stored(&self, outcome: &Outcome, expected: &Expect) {
         let error = outcome.error.as_ref().map(|e| format!("error: {e}\n")).unwrap_or_default();
         expected.assert_eq(&format!("{error}{}", self.storage.take()));
     }
@@ -62,7 +62,7 @@ fn samples_get_the_labels_of_their_target() {
     let mut f = fixture("");
     let tally = f.check(
         "a 1\nb{x=\"y\"} 2\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @1000
         b{instance="i", job="j", x="y"} 2 @1000
         up{instance="i", job="j"} 1 @1000
@@ -80,7 +80,7 @@ fn series_that_vanish_are_marked_stale_once() {
     let mut f = fixture("");
     f.check(
         "a 1\nb 2\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @1000
         b{instance="i", job="j"} 2 @1000
         up{instance="i", job="j"} 1 @1000
@@ -88,7 +88,7 @@ fn series_that_vanish_are_marked_stale_once() {
     );
     f.check(
         "a 1\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @2000
         b{instance="i", job="j"} stale @2000
         up{instance="i", job="j"} 1 @2000
@@ -96,14 +96,14 @@ fn series_that_vanish_are_marked_stale_once() {
     );
     f.check(
         "a 1\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @3000
         up{instance="i", job="j"} 1 @3000
     "#]],
     );
     f.check(
         "a 1\nb 3\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @4000
         b{instance="i", job="j"} 3 @4000
         up{instance="i", job="j"} 1 @4000
@@ -118,7 +118,7 @@ fn the_same_labels_in_another_order_are_the_same_series() {
     f.storage.take();
     f.check(
         "a{y=\"2\",x=\"1\"} 2\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j", x="1", y="2"} 2 @2000
         up{instance="i", job="j"} 1 @2000
     "#]],
@@ -133,7 +133,7 @@ fn a_failed_scrape_ends_all_series_until_the_next_good_one() {
     let outcome = f.scrape(Err(Error::Fetch("connection refused".to_owned())));
     f.check_stored(
         &outcome,
-        expect![[r#"
+        &expect![[r#"
         error: connection refused
         a{instance="i", job="j"} stale @2000
         up{instance="i", job="j"} 0 @2000
@@ -142,14 +142,14 @@ fn a_failed_scrape_ends_all_series_until_the_next_good_one() {
     let outcome = f.scrape(Err(Error::Fetch("connection refused".to_owned())));
     f.check_stored(
         &outcome,
-        expect![[r#"
+        &expect![[r#"
         error: connection refused
         up{instance="i", job="j"} 0 @3000
     "#]],
     );
     f.check(
         "a 1\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @4000
         up{instance="i", job="j"} 1 @4000
     "#]],
@@ -163,7 +163,7 @@ fn an_answer_that_breaks_in_the_middle_is_not_stored() {
     f.storage.take();
     f.check(
         "b 1\na 2\n}{\n",
-        expect![[r#"
+        &expect![[r#"
         error: line 3: metric name is missing
         a{instance="i", job="j"} stale @2000
         up{instance="i", job="j"} 0 @2000
@@ -171,7 +171,7 @@ fn an_answer_that_breaks_in_the_middle_is_not_stored() {
     );
     f.check(
         "a 3\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 3 @3000
         up{instance="i", job="j"} 1 @3000
     "#]],
@@ -181,13 +181,13 @@ fn an_answer_that_breaks_in_the_middle_is_not_stored() {
 #[test]
 fn conflicting_labels_are_kept_as_exported_unless_honoured() {
     let body = "a{job=\"mine\",exported_job=\"x\",instance=\"k\"} 1\n";
-    fixture("").check(body, expect![[r#"
+    fixture("").check(body, &expect![[r#"
         a{exported_exported_job="mine", exported_instance="k", exported_job="x", instance="i", job="j"} 1 @1000
         up{instance="i", job="j"} 1 @1000
     "#]]);
     fixture("honor_labels: true").check(
         body,
-        expect![[r#"
+        &expect![[r#"
         a{exported_job="x", instance="k", job="mine"} 1 @1000
         up{instance="i", job="j"} 1 @1000
     "#]],
@@ -203,7 +203,7 @@ fn metric_relabelling_renames_and_drops() {
     );
     let tally = f.check(
         "drop_me 1\nkept{secret=\"s\"} 2\n",
-        expect![[r#"
+        &expect![[r#"
         kept{instance="i", job="j"} 2 @1000
         up{instance="i", job="j"} 1 @1000
     "#]],
@@ -212,7 +212,7 @@ fn metric_relabelling_renames_and_drops() {
     // A dropped series costs its look-up alone, and is no series that vanishes.
     f.check(
         "kept{secret=\"s\"} 2\n",
-        expect![[r#"
+        &expect![[r#"
         kept{instance="i", job="j"} 2 @2000
         up{instance="i", job="j"} 1 @2000
     "#]],
@@ -226,7 +226,7 @@ fn limits_fail_the_scrape() {
     f.storage.take();
     let tally = f.check(
         "a 1\nb 2\nc 3\nd 4\n",
-        expect![[r#"
+        &expect![[r#"
         error: sample limit exceeded
         a{instance="i", job="j"} stale @2000
         up{instance="i", job="j"} 0 @2000
@@ -235,7 +235,7 @@ fn limits_fail_the_scrape() {
     assert_eq!((tally.scraped, tally.kept, tally.appended), (4, 4, 0));
     f.check(
         "a 1\nb 2\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @3000
         b{instance="i", job="j"} 2 @3000
         up{instance="i", job="j"} 1 @3000
@@ -243,19 +243,19 @@ fn limits_fail_the_scrape() {
     );
     fixture("label_limit: 3").check(
         "a{x=\"1\"} 1\n",
-        expect![[r#"
+        &expect![[r#"
         error: label_limit exceeded (metric: a, number of labels: 4, limit: 3)
         up{instance="i", job="j"} 0 @1000
     "#]],
     );
     fixture("label_name_length_limit: 8").check(
         "a{long_name=\"1\"} 1\n",
-        expect![[r#"
+        &expect![[r#"
         error: label_name_length_limit exceeded (metric: a, label name: long_name, length: 9, limit: 8)
         up{instance="i", job="j"} 0 @1000
     "#]],
     );
-    fixture("label_value_length_limit: 3").check("a{x=\"long\"} 1\n", expect![[r#"
+    fixture("label_value_length_limit: 3").check("a{x=\"long\"} 1\n", &expect![[r#"
         error: label_value_length_limit exceeded (metric: a, label name: x, value: "long", length: 4, limit: 3)
         up{instance="i", job="j"} 0 @1000
     "#]]);
@@ -266,7 +266,7 @@ fn timestamps_count_where_they_are_honoured() {
     let mut f = fixture("");
     f.check(
         "a 1 500\nb 2\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @500
         b{instance="i", job="j"} 2 @1000
         up{instance="i", job="j"} 1 @1000
@@ -275,7 +275,7 @@ fn timestamps_count_where_they_are_honoured() {
     // Storage knows the sample already; nothing of it ends when it vanishes.
     let tally = f.check(
         "a 1 500\nb 2\n",
-        expect![[r#"
+        &expect![[r#"
         b{instance="i", job="j"} 2 @2000
         up{instance="i", job="j"} 1 @2000
     "#]],
@@ -283,7 +283,7 @@ fn timestamps_count_where_they_are_honoured() {
     assert_eq!(tally.rejected.duplicate, 1);
     f.check(
         "b 2\n",
-        expect![[r#"
+        &expect![[r#"
         b{instance="i", job="j"} 2 @3000
         up{instance="i", job="j"} 1 @3000
     "#]],
@@ -292,14 +292,14 @@ fn timestamps_count_where_they_are_honoured() {
     let mut f = fixture("honor_timestamps: false");
     f.check(
         "a 1 500\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @1000
         up{instance="i", job="j"} 1 @1000
     "#]],
     );
     f.check(
         "",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} stale @2000
         up{instance="i", job="j"} 1 @2000
     "#]],
@@ -310,7 +310,7 @@ fn timestamps_count_where_they_are_honoured() {
     f.storage.take();
     f.check(
         "",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} stale @2000
         up{instance="i", job="j"} 1 @2000
     "#]],
@@ -322,7 +322,7 @@ fn refused_samples_are_counted_and_the_rest_is_kept() {
     let mut f = fixture("");
     let tally = f.check(
         "a 1\na 2\nb 1 99999999\nc 1\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @1000
         c{instance="i", job="j"} 1 @1000
         up{instance="i", job="j"} 1 @1000
@@ -339,14 +339,14 @@ fn stale_markers_outlive_a_failed_commit() {
     f.storage.fail_commits(true);
     f.check(
         "a 1\n",
-        expect![[r#"
+        &expect![[r#"
         error: commit samples: disk is full
     "#]],
     );
     f.storage.fail_commits(false);
     f.check(
         "a 1\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @3000
         b{instance="i", job="j"} stale @3000
         up{instance="i", job="j"} 1 @3000
@@ -362,7 +362,7 @@ fn other_rules_end_the_series_that_they_no_longer_make() {
     f.ingest.set_rules(&rules("metric_relabel_configs: [{regex: x, action: labeldrop}]"));
     f.check(
         "a{x=\"1\"} 1\nb 1\n",
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j"} 1 @2000
         a{instance="i", job="j", x="1"} stale @2000
         b{instance="i", job="j"} 1 @2000
@@ -437,7 +437,7 @@ fn columns_are_stored_as_text_is() {
     let outcome = f.scrape(Ok(Fetched::Columns(columns())));
     f.check_stored(
         &outcome,
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j", x="1"} 7 @1000
         h{instance="i", job="j"} 4.5 histogram @1000
         up{instance="i", job="j"} 1 @1000
@@ -451,7 +451,7 @@ fn columns_are_stored_as_text_is() {
     let outcome = f.scrape(Ok(Fetched::Columns(Columns::default())));
     f.check_stored(
         &outcome,
-        expect![[r#"
+        &expect![[r#"
         a{instance="i", job="j", x="1"} stale @3000
         h{instance="i", job="j"} stale histogram @3000
         up{instance="i", job="j"} 1 @3000
@@ -465,7 +465,7 @@ fn columns_that_lie_fail_the_scrape() {
     let outcome = f.scrape(Ok(Fetched::Columns(Columns { label_ends: vec![4, 8], ..columns() })));
     f.check_stored(
         &outcome,
-        expect![[r#"
+        &expect![[r#"
         error: invalid columns: label-ends do not lead through label-refs
         up{instance="i", job="j"} 0 @1000
     "#]],
@@ -473,7 +473,7 @@ fn columns_that_lie_fail_the_scrape() {
     let outcome = f.scrape(Ok(Fetched::Columns(Columns { label_refs: vec![0, 1, 0, 1, 0, 2], ..columns() })));
     f.check_stored(
         &outcome,
-        expect![[r#"
+        &expect![[r#"
         error: invalid columns: series 0 has a label without a name, or one twice
         up{instance="i", job="j"} 0 @2000
     "#]],
@@ -481,7 +481,7 @@ fn columns_that_lie_fail_the_scrape() {
     let outcome = f.scrape(Ok(Fetched::Columns(Columns { label_refs: vec![3, 4, 4, 1, 0, 2], ..columns() })));
     f.check_stored(
         &outcome,
-        expect![[r#"
+        &expect![[r#"
         error: invalid sample: missing metric name in {"1"="a", instance="i", job="j", x="1"}
         up{instance="i", job="j"} 0 @3000
     "#]],

@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::config::GlobalConfig;
 
-fn check(job: &str, group: &[(&str, &str)], own: &[(&str, &str)], expected: Expect) {
+fn check(job: &str, group: &[(&str, &str)], own: &[(&str, &str)], expected: &Expect) {
     let job: ScrapeConfig = serde_saphyr::from_str(job).unwrap();
     let job = job.resolved(&GlobalConfig::default());
     let group = TargetGroup { labels: Labels::from_pairs(group.iter().copied()), ..TargetGroup::default() };
@@ -23,19 +23,19 @@ fn labels_of_the_group_are_joined_and_the_address_is_the_instance() {
         "job_name: api",
         &[("env", "prod"), ("zone", "a")],
         &[("__address__", "h:9100"), ("zone", "b")],
-        expect![[r#"{env="prod", instance="h:9100", job="api", zone="b"} http://h:9100/metrics 60s 10s"#]],
+        &expect![[r#"{env="prod", instance="h:9100", job="api", zone="b"} http://h:9100/metrics 60s 10s"#]],
     );
     check(
         "{job_name: api, scheme: https}",
         &[],
         &[("__address__", "h"), ("job", "mine"), ("instance", "i")],
-        expect![[r#"{instance="i", job="mine"} https://h/metrics 60s 10s"#]],
+        &expect![[r#"{instance="i", job="mine"} https://h/metrics 60s 10s"#]],
     );
     check(
         "job_name: v6",
         &[],
         &[("__address__", "[::1]:80")],
-        expect![[r#"{instance="[::1]:80", job="v6"} http://[::1]/metrics 60s 10s"#]],
+        &expect![[r#"{instance="[::1]:80", job="v6"} http://[::1]/metrics 60s 10s"#]],
     );
 }
 
@@ -54,7 +54,7 @@ fn control_labels_steer_the_scrape() {
             ("__scrape_timeout__", "1500ms"),
             ("__meta_x", "gone"),
         ],
-        expect![[
+        &expect![[
             r#"{instance="h:1", job="api"} https://h:1/probe%20me?module=other&module=n&target=t&x=1+2 5s 1.5s"#
         ]],
     );
@@ -70,7 +70,7 @@ fn relabelling_moves_and_drops() {
         probe,
         &[],
         &[("__address__", "example.com")],
-        expect![[
+        &expect![[
             r#"{instance="example.com", job="probe"} http://prober:9115/metrics?target=example.com 60s 10s"#
         ]],
     );
@@ -79,7 +79,7 @@ fn relabelling_moves_and_drops() {
         drop,
         &[],
         &[("__address__", "h:1"), ("__meta_x", "y")],
-        expect![[
+        &expect![[
             r#"dropped {__address__="h:1", __meta_x="y", __metrics_path__="/metrics", __scheme__="http", __scrape_interval__="1m", __scrape_timeout__="10s", job="a"}"#
         ]],
     );
@@ -87,41 +87,41 @@ fn relabelling_moves_and_drops() {
 
 #[test]
 fn what_cannot_be_scraped_is_named() {
-    check("job_name: a", &[], &[("x", "y")], expect!["error no address"]);
+    check("job_name: a", &[], &[("x", "y")], &expect!["error no address"]);
     check(
         "job_name: a",
         &[],
         &[("__address__", "h:1/metrics")],
-        expect![[r#"error "h:1/metrics" is not a valid hostname"#]],
+        &expect![[r#"error "h:1/metrics" is not a valid hostname"#]],
     );
     check(
         "job_name: a",
         &[],
         &[("__address__", "h:port")],
-        expect![[r#"error "http://h:port" is no URL: invalid port number"#]],
+        &expect![[r#"error "http://h:port" is no URL: invalid port number"#]],
     );
     check(
         "job_name: a",
         &[],
         &[("__address__", "h"), ("__scrape_interval__", "0s")],
-        expect!["error scrape interval cannot be 0"],
+        &expect!["error scrape interval cannot be 0"],
     );
     check(
         "job_name: a",
         &[],
         &[("__address__", "h"), ("__scrape_interval__", "often")],
-        expect![[r#"error error parsing scrape interval: not a valid duration string: "often""#]],
+        &expect![[r#"error error parsing scrape interval: not a valid duration string: "often""#]],
     );
     check(
         "job_name: a",
         &[],
         &[("__address__", "h"), ("__scrape_timeout__", "2m")],
-        expect![[r#"error scrape timeout cannot be greater than scrape interval ("2m" > "1m")"#]],
+        &expect![[r#"error scrape timeout cannot be greater than scrape interval ("2m" > "1m")"#]],
     );
     check(
         "job_name: a",
         &[],
         &[("__address__", "h"), ("__scheme__", "ftp")],
-        expect![[r#"error scheme "ftp" is neither http nor https"#]],
+        &expect![[r#"error scheme "ftp" is neither http nor https"#]],
     );
 }
