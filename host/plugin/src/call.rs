@@ -90,18 +90,23 @@ pub(crate) async fn call<C: Call>(
     let tenant = &state.tenant;
     let answer = answer.map_err(|refusal| {
         let Refusal { kind, mut message } = refusal;
-        let (kind, message) = match (kind, &state.call.denied) {
-            (FailureKind::Deadline, _) => {
-                (FailureKind::Deadline, format!("took longer than {}", model::format_duration(time)))
+        message.truncate(message.floor_char_boundary(LOG_LINE_BYTES_MAX));
+        if kind == FailureKind::Deadline {
+            message = format!("took longer than {}", model::format_duration(time));
+        }
+        let kind = match &state.call.denied {
+            Some(denied) => {
+                if !message.contains(denied) {
+                    message = format!("{message} ({denied})");
+                }
+                // What may succeed later was not the denial's fault.
+                if matches!(kind, FailureKind::Plugin { retryable: false, .. }) {
+                    FailureKind::Denied
+                } else {
+                    kind
+                }
             }
-            (FailureKind::Plugin { .. } | FailureKind::Trap, Some(denied)) => (
-                FailureKind::Denied,
-                if message.contains(denied) { message } else { format!("{message} ({denied})") },
-            ),
-            (kind, _) => {
-                message.truncate(message.floor_char_boundary(LOG_LINE_BYTES_MAX));
-                (kind, message)
-            }
+            None => kind,
         };
         Failure { operation: C::OPERATION, kind, message, stderr: state.stderr.take(), lost_guest }
     });

@@ -149,7 +149,7 @@ pub enum FailureKind {
     Memory,
     /// What the guest returned is too large or contradicts itself.
     Output,
-    /// The guest failed after it was refused something that its grants do not cover.
+    /// The guest failed for good after it was refused something that its grants do not cover, or asked too often.
     Denied,
     /// The guest broke the calling convention, or does not export what was called.
     Abi,

@@ -118,8 +118,17 @@ impl Host {
     /// # Errors
     /// Whatever fails of that. [`PluginError::Config`] names each key at fault.
     pub async fn start(&self, config: PluginConfig) -> Result<Arc<Instance>, PluginError> {
+        let file = resolve(&self.plugins_dir, &config.plugin);
+        // Before it is read: a change meanwhile is then noticed.
+        let stamp = FileStamp::of(&file);
         let bytes = self.read(&config.plugin, config.limits.component.0).await?;
-        self.start_bytes(config, bytes).await
+        self.start_stamped(config, bytes, Some(stamp)).await
+    }
+
+    /// Whether the instance's file is still the one that it was started from.
+    pub fn is_current(&self, instance: &Instance) -> bool {
+        let file = resolve(&self.plugins_dir, &instance.config().plugin);
+        instance.stamp().is_none_or(|stamp| *stamp == FileStamp::of(&file))
     }
 
     /// As [`start`](Self::start), for a plugin that is not in a file.
@@ -139,7 +148,7 @@ impl Host {
         let guest = Guest::start(&loaded, &tenant, &config_json)
             .await
             .map_err(|failure| call_error(failure, &tenant, &info.version))?;
-        Ok(Arc::new(Instance::new(config, config_json, info, loaded, tenant, guest)))
+        Ok(Arc::new(Instance::new(config, config_json, info, loaded, tenant, guest, stamp)))
     }
 
     fn tenant(&self, name: &str, grants: Grants, limits: Limits) -> Tenant {
@@ -154,11 +163,7 @@ impl Host {
 
     /// Reads a plugin's file, unless it is over the limit.
     async fn read(&self, plugin: &str, max: u64) -> Result<Vec<u8>, PluginError> {
-        let (path, by_name) = if plugin.contains('/') || plugin.ends_with(".wasm") {
-            (PathBuf::from(plugin), false)
-        } else {
-            (self.plugins_dir.join(format!("{plugin}.wasm")), true)
-        };
+        let (path, by_name) = (resolve(&self.plugins_dir, plugin), !is_path(plugin));
         let (plugin, dir) = (plugin.to_owned(), self.plugins_dir.clone());
         blocking(move || {
             let io = |source: std::io::Error| match source.kind() {
@@ -193,6 +198,27 @@ impl Host {
             Ok(new)
         })
         .await
+    }
+}
+
+/// Where a plugin's file is: a name is a file stem in `plugins_dir`; what has a slash or ends in `.wasm` is a path.
+pub fn resolve(plugins_dir: &Path, plugin: &str) -> PathBuf {
+    if is_path(plugin) { PathBuf::from(plugin) } else { plugins_dir.join(format!("{plugin}.wasm")) }
+}
+
+fn is_path(plugin: &str) -> bool {
+    plugin.contains('/') || plugin.ends_with(".wasm")
+}
+
+/// What changes about a file when it is written or replaced; cheaper to look at than its contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileStamp(Option<(u64, u64, std::time::SystemTime)>);
+
+impl FileStamp {
+    fn of(path: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = std::fs::metadata(path).ok();
+        Self(metadata.and_then(|metadata| Some((metadata.ino(), metadata.len(), metadata.modified().ok()?))))
     }
 }
 

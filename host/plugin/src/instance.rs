@@ -16,6 +16,7 @@ use crate::call::{Call, Failure, call};
 use crate::component::Loaded;
 use crate::config::PluginConfig;
 use crate::error::{CallError, FailureKind, Operation};
+use crate::host::FileStamp;
 use crate::kinds::Kind;
 use crate::kinds::collector::{Collect, Payload};
 use crate::kinds::detector::{Detect, Job, Scores};
@@ -39,6 +40,7 @@ pub struct Instance {
     version: Arc<str>,
     loaded: Arc<Loaded>,
     tenant: Tenant,
+    stamp: Option<FileStamp>,
     slot: Mutex<Slot>,
 }
 
@@ -91,13 +93,14 @@ fn abi(operation: Operation, error: &wasmtime::Error) -> Failure {
 pub(crate) async fn describe(loaded: &Loaded, tenant: &Tenant) -> Result<Info, Failure> {
     let tenant = Tenant { grants: Arc::default(), ..tenant.clone() };
     let mut store = new_store(loaded, &tenant);
-    let instance = call(&mut store, DESCRIBE_DEADLINE, Instantiate(&loaded.pre)).await?;
+    let time = DESCRIBE_DEADLINE.min(tenant.limits.deadline.0);
+    let instance = call(&mut store, time, Instantiate(&loaded.pre)).await?;
     let meta = loaded
         .interfaces
         .meta
         .load(&mut store, &instance)
         .map_err(|error| abi(Operation::Describe, &error))?;
-    call(&mut store, DESCRIBE_DEADLINE, Describe(meta)).await
+    call(&mut store, time, Describe(meta)).await
 }
 
 impl Guest {
@@ -144,21 +147,21 @@ impl Guest {
 
 impl Slot {
     /// Notes that a guest was lost and how long to leave the plugin alone. The first loss may be an accident.
-    fn lose(&mut self, failure: &Failure) {
+    fn lose(&mut self, failure: &Failure, now: Instant) {
         self.losses = self.losses.saturating_add(1);
         self.last_loss = format!("{} ({})", failure.message, failure.kind);
         self.resting_until = match self.losses {
             0 | 1 => None,
             n => {
                 let pause = BACKOFF_FIRST.saturating_mul(1 << (n - 2).min(16)).min(BACKOFF_MAX);
-                Some(Instant::now() + pause)
+                Some(now + pause)
             }
         };
     }
 
     /// The guest, or the error for a plugin that is being left alone.
-    fn take(&mut self, operation: Operation) -> Result<Option<Guest>, Failure> {
-        let left = self.resting_until.map(|until| until.saturating_duration_since(Instant::now()));
+    fn take(&mut self, operation: Operation, now: Instant) -> Result<Option<Guest>, Failure> {
+        let left = self.resting_until.map(|until| until.saturating_duration_since(now));
         match left {
             Some(retry_after) if self.guest.is_none() && !retry_after.is_zero() => Err(Failure {
                 operation,
@@ -181,10 +184,11 @@ impl Instance {
         loaded: Arc<Loaded>,
         tenant: Tenant,
         guest: Guest,
+        stamp: Option<FileStamp>,
     ) -> Self {
         let slot = Slot { guest: Some(guest), losses: 0, resting_until: None, last_loss: String::new() };
         let version = Arc::from(info.version.as_str());
-        Self { config, config_json, info, version, loaded, tenant, slot: Mutex::new(slot) }
+        Self { config, config_json, info, version, loaded, tenant, stamp, slot: Mutex::new(slot) }
     }
 
     /// The configured name.
@@ -205,6 +209,11 @@ impl Instance {
     /// SHA-256 of the plugin's file, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.loaded.digest
+    }
+
+    /// The file it was started from, as it was then; none where it was in no file.
+    pub(crate) fn stamp(&self) -> Option<&FileStamp> {
+        self.stamp.as_ref()
     }
 
     /// The kinds it is of.
@@ -263,7 +272,7 @@ impl Instance {
         slot: &mut Slot,
         make: impl FnOnce(&Guest) -> Option<C> + Send,
     ) -> Result<C::Answer, Failure> {
-        let taken = slot.take(C::OPERATION).inspect_err(|failure| {
+        let taken = slot.take(C::OPERATION, Instant::now()).inspect_err(|failure| {
             self.tenant.metrics.observe_refused(&self.tenant.name, C::OPERATION, failure.kind.as_str());
         })?;
         let mut guest = match taken {
@@ -271,7 +280,7 @@ impl Instance {
             None => {
                 self.tenant.metrics.restarts.with_label_values(&[&*self.tenant.name]).inc();
                 let started = Guest::start(&self.loaded, &self.tenant, &self.config_json).await;
-                started.inspect_err(|failure| slot.lose(failure))?
+                started.inspect_err(|failure| slot.lose(failure, Instant::now()))?
             }
         };
         let Some(prepared) = make(&guest) else {
@@ -291,7 +300,7 @@ impl Instance {
             Err(failure) if failure.lost_guest => {
                 drop(guest);
                 self.tenant.metrics.memory.with_label_values(&[&*self.tenant.name]).set(0);
-                slot.lose(failure);
+                slot.lose(failure, Instant::now());
             }
             _ => {
                 slot.guest = Some(guest);
@@ -300,5 +309,38 @@ impl Instance {
             }
         }
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_that_keeps_failing_is_left_alone_for_longer_and_longer() {
+        let failure = || Failure {
+            operation: Operation::Collect,
+            kind: FailureKind::Trap,
+            message: "boom".to_owned(),
+            stderr: String::new(),
+            lost_guest: true,
+        };
+        let mut slot = Slot { guest: None, losses: 0, resting_until: None, last_loss: String::new() };
+        let mut now = Instant::now();
+        slot.lose(&failure(), now);
+        assert!(slot.take(Operation::Collect, now).is_ok(), "the first loss may be an accident");
+        for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+            let pause = Duration::from_secs(pause);
+            slot.lose(&failure(), now);
+            let refused = slot.take(Operation::Poll, now).err().unwrap();
+            assert_eq!(refused.kind, FailureKind::Suspended { retry_after: pause });
+            now += pause;
+            assert!(slot.take(Operation::Poll, now).is_ok());
+        }
+        slot.losses = u32::MAX;
+        slot.lose(&failure(), now);
+        let refused = slot.take(Operation::Poll, now).err().unwrap();
+        assert_eq!(refused.kind, FailureKind::Suspended { retry_after: BACKOFF_MAX });
+        assert_eq!(refused.message, "failed 4294967295 times in a row, the last time: boom (trap)");
     }
 }

@@ -45,13 +45,19 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A label's name and value.
-pub type Label = (String, String);
+/// A name and a value, as a plugin wrote or will read them: neither sorted nor checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The name.
+    pub name: String,
+    /// The value.
+    pub value: String,
+}
 
 fn labels_in(labels: Vec<types::Label>) -> Vec<Label> {
-    labels.into_iter().map(|label| (label.name, label.value)).collect()
+    labels.into_iter().map(|types::Label { name, value }| Label { name, value }).collect()
 }
 
 fn labels_out(labels: Vec<Label>) -> Vec<types::Label> {
-    labels.into_iter().map(|(name, value)| types::Label { name, value }).collect()
+    labels.into_iter().map(|Label { name, value }| types::Label { name, value }).collect()
 }

@@ -30,7 +30,7 @@ mod state;
 pub use config::{DetectConfig, PluginConfig};
 pub use error::{CallError, FailureKind, Operation, PluginError};
 pub use grants::{FileGrant, FileMode, Grants, HttpGrant};
-pub use host::{Host, HostOptions, Inspection};
+pub use host::{Host, HostOptions, Inspection, resolve};
 pub use instance::Instance;
 pub use kinds::collector::{Batch, BatchExemplar, HistogramSample, Payload};
 pub use kinds::detector::{Job, Scores};

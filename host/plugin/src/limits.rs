@@ -25,7 +25,7 @@ pub(crate) const TABLE_ELEMENTS_MAX: usize = 1 << 20;
 pub(crate) const HANDLES_MAX: usize = 1_000;
 /// Random bytes per request through WASI; seeds are a few dozen bytes.
 pub(crate) const RANDOM_BYTES_MAX: u64 = 64 * KIB;
-/// How long `describe` may take. It only returns constants; a Python runtime takes a second to wake up.
+/// How long `describe` may take, where the plugin's deadline is not shorter. It only returns constants; a Python runtime takes a second to wake up.
 pub(crate) const DESCRIBE_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes of one log line; longer ones are cut.
 pub(crate) const LOG_LINE_BYTES_MAX: usize = 4 * 1024;

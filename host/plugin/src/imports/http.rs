@@ -40,16 +40,24 @@ pub(crate) struct Client(reqwest::Client);
 
 impl Client {
     pub(crate) fn new() -> Result<Self, PluginError> {
-        reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .dns_resolver(Arc::new(CheckedResolver))
-            .user_agent(concat!("stormglass/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(10))
-            .build()
+        let client = builder().build().or_else(|error| {
+            // A container without the system's certificates can still do without TLS.
+            tracing::warn!("plugins cannot use https: {}", causes(&error));
+            builder().tls_certs_only([]).build()
+        });
+        client
             .map(Self)
             .map_err(|error| PluginError::Host(format!("building the HTTP client: {}", causes(&error))))
     }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(Arc::new(CheckedResolver))
+        .user_agent(concat!("stormglass/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(10))
 }
 
 /// Resolves names and leaves out addresses that nobody may connect to.

@@ -78,7 +78,7 @@ impl Batch {
     }
 
     /// The labels of a series, as name and value, the metric's name among them; in the plugin's order and as it wrote
-    /// them. None where there is no such series.
+    /// them. Nothing where there is no such series.
     pub fn labels(&self, series: usize) -> impl Iterator<Item = (&str, &str)> {
         let refs = slice(&self.label_refs, &self.label_ends, series);
         refs.chunks_exact(2).filter_map(|pair| match pair {
