@@ -95,11 +95,12 @@ impl Collector for Hostile {
     }
 }
 
-/// Descends without end. What it returns depends on the call below, so that no compiler makes a loop of it.
+/// Descends without end. The frame is looked at after the call, so that no compiler makes a loop of it.
 #[expect(unconditional_recursion, reason = "ending the stack is its purpose")]
 fn recurse(depth: u64) -> u64 {
-    let frame = black_box([depth; 16]);
-    recurse(depth + 1) + frame[0]
+    let frame = [depth; 16];
+    let below = recurse(depth + 1);
+    black_box(&frame)[0] ^ below
 }
 
 collector!(Hostile);
