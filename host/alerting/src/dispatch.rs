@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use model::{Labels, Timestamp};
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::alert::{Alert, AlertSink};
 use crate::clock::Clock;
@@ -57,7 +57,6 @@ pub struct DispatcherOptions {
 /// Takes alerts and has receivers told about them. Must be made and used within a tokio runtime.
 pub struct Dispatcher {
     shared: Arc<Shared>,
-    maintenance: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the dispatcher, its groups and its maintenance share.
@@ -72,6 +71,8 @@ struct Shared {
     /// Rung when there is something to save.
     dirty: tokio::sync::Notify,
     stopping: CancellationToken,
+    /// Groups and maintenance, which a stop waits for, so that nothing is logged after the last save.
+    tasks: TaskTracker,
 }
 
 /// The configuration in force, and the groups it has made.
@@ -135,10 +136,11 @@ impl Dispatcher {
             active: Mutex::new(active),
             dirty: tokio::sync::Notify::new(),
             stopping,
+            tasks: TaskTracker::new(),
         });
         shared.put(saved.alerts);
-        let maintenance = Mutex::new(Some(tokio::spawn(maintain(Arc::clone(&shared)))));
-        Ok(Self { shared, maintenance })
+        shared.tasks.spawn(maintain(Arc::clone(&shared)));
+        Ok(Self { shared })
     }
 
     /// Puts another configuration in force. Notifications under way are broken off and delivered by the new
@@ -170,12 +172,8 @@ impl Dispatcher {
     /// [`Error::State`] where the state cannot be saved.
     pub async fn stop(&self) -> Result<(), Error> {
         self.shared.stopping.cancel();
-        let maintenance = self.maintenance.lock().take();
-        if let Some(task) = maintenance
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "alert maintenance ended unexpectedly");
-        }
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
         self.shared.save().await
     }
 }
@@ -230,7 +228,7 @@ impl Shared {
         let stop = active.generation.child_token();
         let group = Arc::new(Group::new(matched.route, key, id.1.clone(), integrations, stop));
         group.insert(alert, now);
-        tokio::spawn(group::run(Arc::clone(&group), Arc::clone(self)));
+        self.tasks.spawn(group::run(Arc::clone(&group), Arc::clone(self)));
         active.groups.insert(id, group);
     }
 

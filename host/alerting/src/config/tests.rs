@@ -1,6 +1,7 @@
 //! Configurations as people write them, and what is said of wrong ones.
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -80,7 +81,9 @@ fn wrong_configurations_say_why() {
     );
     refused(
         "{route: {receiver: a, group_by: [x, '...']}, receivers: [{name: a}]}",
-        &expect!["error: line 1 column 33: cannot have wildcard group_by (`...`) and other labels at the same time"],
+        &expect![
+            "error: line 1 column 33: cannot have wildcard group_by (`...`) and other labels at the same time"
+        ],
     );
     refused(
         "{route: {receiver: a}, receivers: [{name: a, slack_configs: []}]}",
@@ -102,7 +105,9 @@ fn wrong_configurations_say_why() {
     );
     refused(
         "{route: {receiver: a, routes: [{matchers: ['a=~\"(\"']}]}, receivers: [{name: a}]}",
-        &expect![[r#"error: line 1 column 43: bad matcher format: a=~"(": invalid regular expression "(": regex parse error:\n    ^(?s:()$\n     ^\nerror: unclosed group"#]],
+        &expect![[
+            r#"error: line 1 column 43: bad matcher format: a=~"(": invalid regular expression "(": regex parse error:\n    ^(?s:()$\n     ^\nerror: unclosed group"#
+        ]],
     );
 }
 
@@ -120,5 +125,23 @@ fn matchers_are_read_in_both_syntaxes() {
     check("a=~(x|y)", r#"{a=~"(x|y)"}"#);
     for wrong in ["", "a", "=b", "a=\"b", "{a=b", "a=~\"(\"", "1a=b c"] {
         assert!(parse_matchers(wrong).is_err(), "{wrong:?} was accepted");
+    }
+}
+
+proptest! {
+    #[test]
+    fn matchers_read_back_what_they_print(name in "[a-z éü\"{}=,]{1,6}", value in any::<String>(), regex in any::<bool>()) {
+        let op = if regex { MatchOp::NotRegex } else { MatchOp::Equal };
+        if let Ok(matcher) = Matcher::new(op, name, value) {
+            let text = matchers_text(std::slice::from_ref(&matcher));
+            prop_assert_eq!(parse_matchers(&text).unwrap(), vec![matcher]);
+        }
+    }
+
+    #[test]
+    fn arbitrary_matchers_never_panic(text in "[ab{}=~!,\"\\\\ é\n]{0,20}") {
+        if let Ok(matchers) = parse_matchers(&text) {
+            prop_assert_eq!(parse_matchers(&matchers_text(&matchers)).unwrap(), matchers);
+        }
     }
 }

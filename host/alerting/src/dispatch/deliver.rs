@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use model::Timestamp;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::group::Group;
 use super::log::{Entry, Standing};
@@ -84,7 +85,14 @@ pub(super) async fn deliver(
             idempotency_key: standing.idempotency_key(&key, entry.as_ref()),
             attempt: 0,
         };
-        if !attempt(shared, integration, &mut notification, deadline).await {
+        let span = tracing::info_span!(
+            "notify",
+            receiver = group.receiver,
+            plugin = integration.plugin,
+            group = group.key,
+            alerts = notification.alerts.len(),
+        );
+        if !attempt(shared, integration, &mut notification, deadline).instrument(span).await {
             return false;
         }
     }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::alerting::AlertContext;
 use super::file::RuleFile;
@@ -244,7 +245,9 @@ async fn run(group: Arc<Group>, shared: Arc<Shared>, stop: CancellationToken) {
                 at = group.first_evaluation(shared.clock.now());
                 continue 'align;
             }
-            group.evaluate(&shared, at).await;
+            let span =
+                tracing::info_span!("evaluate rules", file = group.spec.file, group = group.spec.group.name);
+            group.evaluate(&shared, at).instrument(span).await;
             if restore && behind {
                 // The second evaluation has seen what recording rules and scrapes have brought back.
                 group.restore(&shared, at).await;

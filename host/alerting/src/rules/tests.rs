@@ -344,7 +344,8 @@ groups:
         exceeded limit of 1 with 2 series
         out of bounds
         vector contains metrics with the same labelset after applying alert labels
-        vector contains metrics with the same labelset after applying rule labels"#]].assert_eq(&errors.join("\n"));
+        vector contains metrics with the same labelset after applying rule labels"#]]
+    .assert_eq(&errors.join("\n"));
     bench.manager.stop().await;
 }
 
@@ -410,7 +411,12 @@ fn wrong_rule_files_say_why() {
             "error: line 1 column 49: unknown field `fro`, expected one of record, alert, expr, for, keep_firing_for, labels, annotations"
         ],
     );
-    refused("groups: [{name: a, rules: [{alert: a, expr: 'sum(up'}]}]", &expect![[r#"error: line 1 column 28: rule "a": could not parse expression: 1:7: parse error: unclosed left parenthesis"#]]);
+    refused(
+        "groups: [{name: a, rules: [{alert: a, expr: 'sum(up'}]}]",
+        &expect![[
+            r#"error: line 1 column 28: rule "a": could not parse expression: 1:7: parse error: unclosed left parenthesis"#
+        ]],
+    );
     refused(
         "groups: [{name: a, interval: soon}]",
         &expect![[r#"error: line 1 column 30: not a valid duration string: "soon""#]],

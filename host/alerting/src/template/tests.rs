@@ -1,5 +1,7 @@
 //! Templates, and what Go (and Prometheus' functions) make of them.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn render(text: &str, value: f64) -> Result<String, TemplateError> {
@@ -133,4 +135,43 @@ fn output_is_bounded() {
     assert_eq!(render(&format!("{text}{{{{ $value }}}}{text}"), 1.0), Err(TemplateError::TooLarge(1000)));
     assert!(Template::parse(&"{{ if 1 }}".repeat(1000)).is_err());
     assert!(Template::parse(&format!("{{{{ {}1 }}}}", "(".repeat(1000))).is_err());
+}
+
+/// Pieces of templates, so that random texts get past the lexer.
+const PIECES: [&str; 24] = [
+    "{{", "}}", "{{-", "-}}", "if", "else", "end", "range", "with", " ", "$x", ":=", "=", "|", "(", ")", ".",
+    "$labels", ".Value", "\"a", "\"", "printf", "/*", "1e9",
+];
+
+proptest! {
+    #[test]
+    fn arbitrary_templates_never_panic(
+        pieces in proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..40),
+        text in ".{0,40}",
+        value in any::<f64>(),
+    ) {
+        for source in [pieces.concat(), text] {
+            if let Ok(rendered) = render(&source, value) {
+                prop_assert!(rendered.len() <= 1000);
+            }
+        }
+    }
+
+    #[test]
+    fn arbitrary_floats_read_back(value in any::<f64>()) {
+        let text = go_float(value);
+        if value.is_nan() {
+            prop_assert_eq!(text, "NaN");
+        } else {
+            prop_assert_eq!(text.parse::<f64>().unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn arbitrary_printf_patterns_never_panic(pattern in "[%a .0-9+#dfsvqegtx-]{0,12}", value in any::<f64>()) {
+        let text = Value::from(pattern.clone());
+        if let Ok(printed) = format::printf(&pattern, &[Value::Float(value), Value::Int(7), text]) {
+            prop_assert!(printed.len() < 20_000);
+        }
+    }
 }
