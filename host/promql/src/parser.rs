@@ -23,7 +23,11 @@ use crate::functions;
 use crate::lexer::{Token, TokenKind, tokenize};
 
 /// Trees deeper than this are refused: walking them recurses, and the stack of a thread is finite.
-const DEPTH_MAX: u32 = 300;
+const DEPTH_MAX: u32 = 150;
+
+/// Parentheses and signs nested deeper than this are refused for the same reason; parsing a level takes more
+/// stack than walking it.
+const NESTING_MAX: u32 = 80;
 
 /// Why a text is no query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,9 +175,9 @@ impl<'a> Parser<'a> {
 
     fn expression(&mut self, binding: u8) -> Parsed<Expr> {
         self.nesting += 1;
-        if self.nesting > DEPTH_MAX {
+        if self.nesting > NESTING_MAX {
             return Err(
-                self.error(self.peek().span, format!("expression nests deeper than {DEPTH_MAX} levels"))
+                self.error(self.peek().span, format!("expression nests deeper than {NESTING_MAX} levels"))
             );
         }
         let expr = self.operators(binding);

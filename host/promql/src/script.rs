@@ -1,1 +1,112 @@
-//! Test scripts.
+//! Test scripts in the promqltest language: `clear`, `load`, `eval`, and what must come out.
+//!
+//! A script is run by [`run`] against a storage in memory with the engine settings of Prometheus' own runner.
+//! Each `eval` passes or fails by itself; a block that cannot be read counts as one failure.
+
+mod command;
+mod compare;
+mod nhcb;
+mod series;
+mod storage;
+
+pub use storage::MemoryStorage;
+
+use std::time::Duration;
+
+use model::{Labels, Timestamp};
+
+use crate::engine::{Engine, EngineOptions, QueryControl, QueryResult};
+use crate::error::QueryError;
+use command::{Command, Eval, Times};
+use series::Item;
+
+/// Prometheus' runner holds no more samples than this at once; some scripts rely on it.
+const SAMPLES_MAX: u64 = 10_000;
+
+/// How a script went.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// How many evaluations came out as expected.
+    pub passed: usize,
+    /// What did not.
+    pub failures: Vec<Failure>,
+}
+
+/// Something in a script that did not come out as expected.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The line where its block starts.
+    pub line: usize,
+    /// The query, where it got that far.
+    pub query: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Runs a script.
+pub fn run(script: &str) -> Report {
+    let engine = Engine::new(EngineOptions {
+        samples_max: SAMPLES_MAX,
+        timeout: Duration::from_secs(100),
+        delayed_name_removal: true,
+        ..EngineOptions::prometheus_defaults()
+    });
+    let mut storage = MemoryStorage::default();
+    let mut report = Report::default();
+    for command in command::parse(script) {
+        let failed = match command {
+            Err((line, reason)) => Some(Failure { line, query: String::new(), reason }),
+            Ok(Command::Clear) => {
+                storage = MemoryStorage::default();
+                None
+            }
+            Ok(Command::Load { step_ms, series, with_nhcb }) => {
+                load(&mut storage, step_ms, &series);
+                let loaded: Vec<Labels> = series.into_iter().map(|(labels, _)| labels).collect();
+                let converted = if with_nhcb { nhcb::convert(&mut storage, &loaded) } else { Ok(()) };
+                converted.err().map(|reason| Failure { line: 0, query: String::new(), reason })
+            }
+            Ok(Command::Eval(eval)) => match check(&engine, &storage, &eval) {
+                Ok(()) => {
+                    report.passed += 1;
+                    None
+                }
+                Err(reason) => Some(Failure { line: eval.line, query: eval.query, reason }),
+            },
+        };
+        report.failures.extend(failed);
+    }
+    report
+}
+
+fn load(storage: &mut MemoryStorage, step_ms: i64, series: &[(Labels, Vec<Item>)]) {
+    for (labels, items) in series {
+        for (step, item) in items.iter().enumerate() {
+            if let Some(value) = &item.value {
+                storage.put(labels, Timestamp::from_millis(step_ms * step as i64), value.clone());
+            }
+        }
+    }
+}
+
+fn evaluate(engine: &Engine, storage: &MemoryStorage, eval: &Eval) -> Result<QueryResult, QueryError> {
+    let control = QueryControl::default();
+    match eval.times {
+        Times::Instant(at) => engine.instant(storage, &eval.query, at, &control),
+        Times::Range { start, end, step_ms } => {
+            engine.range(storage, &eval.query, start, end, step_ms, &control)
+        }
+    }
+}
+
+fn check(engine: &Engine, storage: &MemoryStorage, eval: &Eval) -> Result<(), String> {
+    match (evaluate(engine, storage, eval), &eval.fail) {
+        (Ok(result), None) => compare::compare(eval, &result),
+        (Ok(result), Some(_)) => Err(format!("expected an error, got {:?}", result.value)),
+        (Err(error), None) => Err(format!("failed: {error}")),
+        (Err(error), Some(text)) => {
+            let error = error.to_string();
+            if text.matches(&error) { Ok(()) } else { Err(format!("expected error {text:?}, got {error}")) }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Durations in brackets and after `offset`, which may be computed.
 
 use super::ast::{BinaryOp, DurationExpr};
-use super::{DEPTH_MAX, Parsed, Parser};
+use super::{NESTING_MAX, Parsed, Parser};
 use crate::lexer::TokenKind;
 
 impl Parser<'_> {
@@ -21,9 +21,9 @@ impl Parser<'_> {
 
     fn duration_operators(&mut self, binding: u8) -> Parsed<DurationExpr> {
         self.nesting += 1;
-        if self.nesting > DEPTH_MAX {
+        if self.nesting > NESTING_MAX {
             return Err(
-                self.error(self.peek().span, format!("expression nests deeper than {DEPTH_MAX} levels"))
+                self.error(self.peek().span, format!("expression nests deeper than {NESTING_MAX} levels"))
             );
         }
         let mut left = if self.take(&TokenKind::Sub) {

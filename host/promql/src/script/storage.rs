@@ -1,0 +1,87 @@
+//! Series in memory, as scripts load them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::{Histogram, Labels, Matcher, Timestamp, Value};
+
+use crate::read::{Columns, ReadError, Select, SeriesExemplars, SeriesReader, Storage};
+
+/// A storage that holds what it is given, for tests.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStorage {
+    series: BTreeMap<Labels, Arc<BTreeMap<Timestamp, Value>>>,
+}
+
+impl MemoryStorage {
+    /// Takes a sample; one of the same time is replaced.
+    pub fn put(&mut self, labels: &Labels, timestamp: Timestamp, value: Value) {
+        let samples = self.series.entry(labels.clone()).or_default();
+        Arc::make_mut(samples).insert(timestamp, value);
+    }
+
+    /// Its series with their samples, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Labels, &BTreeMap<Timestamp, Value>)> {
+        self.series.iter().map(|(labels, samples)| (labels, &**samples))
+    }
+
+    fn selected<'s>(
+        &'s self,
+        select: &Select<'s>,
+    ) -> impl Iterator<Item = (&'s Labels, &'s Arc<BTreeMap<Timestamp, Value>>)> {
+        let (start, end, matchers) = (select.start, select.end, select.matchers);
+        self.series.iter().filter(move |(labels, samples)| {
+            matchers.iter().all(|m: &Matcher| m.matches_labels(labels))
+                && start <= end
+                && samples.range(start..=end).next().is_some()
+        })
+    }
+}
+
+struct MemoryReader {
+    labels: Labels,
+    samples: Arc<BTreeMap<Timestamp, Value>>,
+}
+
+impl SeriesReader for MemoryReader {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn read(&self, start: Timestamp, end: Timestamp, columns: &mut Columns) -> Result<(), ReadError> {
+        for (time, value) in self.samples.range(start..=end) {
+            match value {
+                Value::Float(value) => columns.push(*time, *value),
+                Value::Histogram(histogram) => {
+                    columns.histograms.push((*time, Arc::<Histogram>::clone(histogram)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Storage for MemoryStorage {
+    fn select(&self, select: &Select<'_>) -> Result<Vec<Box<dyn SeriesReader>>, ReadError> {
+        let reader = |(labels, samples): (&Labels, &Arc<BTreeMap<Timestamp, Value>>)| {
+            let reader = MemoryReader { labels: labels.clone(), samples: Arc::clone(samples) };
+            Box::new(reader) as Box<dyn SeriesReader>
+        };
+        Ok(self.selected(select).map(reader).collect())
+    }
+
+    fn label_names(&self, select: &Select<'_>) -> Result<Vec<String>, ReadError> {
+        let names: BTreeSet<&str> =
+            self.selected(select).flat_map(|(labels, _)| labels.iter().map(|(name, _)| name)).collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
+    }
+
+    fn label_values(&self, name: &str, select: &Select<'_>) -> Result<Vec<String>, ReadError> {
+        let values: BTreeSet<&str> = self.selected(select).filter_map(|(labels, _)| labels.get(name)).collect();
+        Ok(values.into_iter().map(str::to_owned).collect())
+    }
+
+    fn exemplars(&self, _: &Select<'_>) -> Result<Vec<SeriesExemplars>, ReadError> {
+        Ok(Vec::new())
+    }
+}
