@@ -1,2 +1,56 @@
-//! Being written.
-fn main() {}
+//! `stormglass`: the server and its command line. See `host/ARCHITECTURE.md` for how the parts fit together.
+
+mod api;
+mod app;
+mod check;
+mod cli;
+mod config;
+mod detectors;
+mod ingest;
+mod otlp;
+mod plugin_command;
+mod plugins;
+mod queries;
+mod self_metrics;
+mod serve;
+mod spans;
+mod storage;
+mod telemetry;
+mod yaml;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use crate::cli::{Check, Cli, Command, Plugin};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("stormglass: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    // reqwest is built without a choice of its own; ring builds everywhere without further tools.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider is already installed"))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    match cli.command {
+        None => runtime.block_on(serve::serve(cli.server)),
+        Some(Command::Check(Check::Config { file, plugins_dir })) => {
+            runtime.block_on(check::config(&file, &plugins_dir))
+        }
+        Some(Command::Plugin(Plugin::Inspect { file })) => runtime.block_on(plugin_command::inspect(&file)),
+        Some(Command::Plugin(Plugin::Run { file, config, grant_files, grant_http })) => {
+            runtime.block_on(plugin_command::run(&file, &config, &grant_files, &grant_http))
+        }
+    }
+}

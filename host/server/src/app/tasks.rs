@@ -1,0 +1,87 @@
+//! What happens at regular times for as long as the server runs: syncing, maintenance, span metrics.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use model::Timestamp;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::{App, SYNC_INTERVAL};
+use crate::spans::SpanIntake;
+use crate::storage::Storage;
+
+/// How often blocks are cut and retention is looked at.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often span metrics are written.
+const SPAN_METRICS_INTERVAL: Duration = Duration::from_secs(5);
+
+fn now() -> Timestamp {
+    Timestamp::from_system(SystemTime::now())
+}
+
+/// Starts all of it; the tasks end when the server stops.
+pub(crate) fn spawn(app: &Arc<App>) -> Vec<JoinHandle<()>> {
+    vec![
+        every(app, SYNC_INTERVAL, sync),
+        every(app, MAINTENANCE_INTERVAL, maintain),
+        every(app, SPAN_METRICS_INTERVAL, |storage, spans| flush(storage, spans)),
+    ]
+}
+
+fn every(app: &Arc<App>, interval: Duration, work: fn(&Storage, &SpanIntake)) -> JoinHandle<()> {
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = app.stopping.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let (storage, spans) = (app.storage.clone(), Arc::clone(&app.spans));
+            if let Err(error) = tokio::task::spawn_blocking(move || work(&storage, &spans)).await {
+                tracing::error!(%error, "regular work failed unexpectedly");
+            }
+        }
+    })
+}
+
+fn sync(storage: &Storage, _spans: &SpanIntake) {
+    if let Err(error) = storage.tsdb().sync() {
+        tracing::error!(%error, "the log was not synced");
+    }
+}
+
+fn maintain(storage: &Storage, spans: &SpanIntake) {
+    match storage.tsdb().maintain() {
+        Ok(report) if report == Default::default() => {}
+        Ok(report) => tracing::info!(?report, "maintained the metrics"),
+        Err(error) => tracing::error!(%error, "the metrics were not maintained"),
+    }
+    if let Err(error) = spans.store.maintain(now()) {
+        tracing::error!(%error, "the traces were not maintained");
+    }
+}
+
+fn flush(storage: &Storage, spans: &SpanIntake) {
+    match spans.metrics.flush(now(), storage) {
+        Ok(flushed) if flushed.refused > 0 => {
+            tracing::warn!(refused = flushed.refused, "storage refused some span metrics");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, "span metrics were not written"),
+    }
+}
+
+/// Writes what is still in memory and closes storage for good.
+pub(super) fn close(storage: &Storage, spans: &SpanIntake) {
+    flush(storage, spans);
+    if let Err(error) = storage.tsdb().close() {
+        tracing::error!(%error, "the metrics were not closed cleanly");
+    }
+    if let Err(error) = spans.store.sync() {
+        tracing::error!(%error, "the traces were not synced");
+    }
+}

@@ -1,0 +1,140 @@
+//! Runs the server from its first log line to its last: sockets, signals, shutdown.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::api;
+use crate::app::{self, App};
+use crate::cli::ServerArgs;
+use crate::otlp;
+use crate::telemetry::Telemetry;
+
+/// How long requests under way may take once the server is to stop.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Runs until a signal or a request ends it.
+pub(crate) async fn serve(args: ServerArgs) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(args.log_level, args.log_format);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting stormglass");
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+
+    // Sockets come first: a port that is taken should fail the start at once, not after a long replay.
+    let web = bind(args.web_listen, "--web.listen-address").await?;
+    let grpc = bind(args.otlp_grpc_listen, "--otlp.grpc.listen-address").await?;
+    let http = bind(args.otlp_http_listen, "--otlp.http.listen-address").await?;
+    let addresses = [web.local_addr()?, grpc.local_addr()?, http.local_addr()?];
+
+    let stopping = CancellationToken::new();
+    let gate = Gate::default();
+    let mut servers = vec![spawn_http(web, gate.router(), stopping.clone())];
+
+    let start = App::start(ServerArgs { web_listen: addresses[0], ..args });
+    let app = tokio::select! {
+        app = start => app?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
+    let spans = Arc::clone(&app.spans);
+    telemetry.export_to(Box::new(move |batch| spans.take(&batch).map_err(|error| error.to_string())));
+    gate.open(api::router(&app));
+    servers.push(spawn_http(grpc, otlp::grpc::router(Arc::clone(&app.otlp)), stopping.clone()));
+    servers.push(spawn_http(http, otlp::http::router(Arc::clone(&app.otlp)), stopping.clone()));
+    let tasks = app::spawn_tasks(&app);
+    announce(addresses);
+
+    tokio::select! {
+        _ = interrupt.recv() => tracing::info!("received SIGINT, stopping"),
+        _ = terminate.recv() => tracing::info!("received SIGTERM, stopping"),
+        () = app.stopping.cancelled() => tracing::info!("asked to stop through HTTP, stopping"),
+        () = reload_on(hang_up, &app) => {}
+    }
+    app.stop();
+    stopping.cancel();
+    drain(servers.into_iter().chain(tasks).collect()).await;
+    app.shut_down().await;
+    tokio::task::block_in_place(|| telemetry.flush());
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listen on {address}: choose another with {flag}"))
+}
+
+fn announce(addresses: [SocketAddr; 3]) {
+    let [web, grpc, http] = addresses;
+    tracing::info!(address = %web, otlp_grpc = %grpc, otlp_http = %http, "Listening on");
+    tracing::info!("Server is ready to receive web requests.");
+    eprintln!(
+        "\nStormglass is at http://{web} (OTLP at {grpc} for gRPC and {http} for HTTP). A query to try:\n\n    \
+         curl -s 'http://{web}/api/v1/query?query=up'\n"
+    );
+}
+
+fn spawn_http(listener: TcpListener, router: Router, stopping: CancellationToken) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "a listener ended");
+        }
+    })
+}
+
+/// Reloads at every SIGHUP. Never returns.
+async fn reload_on(mut hang_up: Signal, app: &App) {
+    while hang_up.recv().await.is_some() {
+        // What went wrong is logged where it is found; the old configuration goes on.
+        let _ = app.reload().await;
+    }
+    std::future::pending().await
+}
+
+/// Waits for requests and regular work to end, but not for ever.
+async fn drain(tasks: Vec<JoinHandle<()>>) {
+    let all = async {
+        for task in tasks {
+            let _ = task.await;
+        }
+    };
+    if tokio::time::timeout(DRAIN_MAX, all).await.is_err() {
+        tracing::warn!("gave up on requests that would not end");
+    }
+}
+
+/// Stands before the API while storage is being replayed: alive, but not ready.
+#[derive(Clone, Default)]
+struct Gate(Arc<OnceLock<Router>>);
+
+impl Gate {
+    fn router(&self) -> Router {
+        Router::new().fallback(pass).with_state(self.clone())
+    }
+
+    /// Lets requests through from now on.
+    fn open(&self, router: Router) {
+        // There is one API to open it for, so that the first call is the only one.
+        let _ = self.0.set(router);
+    }
+}
+
+async fn pass(State(gate): State<Gate>, request: Request) -> Response {
+    match gate.0.get() {
+        Some(router) => router.clone().oneshot(request).await.into_response(),
+        None if request.uri().path() == "/-/healthy" => "Stormglass is Healthy.\n".into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response(),
+    }
+}
