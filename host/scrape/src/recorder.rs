@@ -1,6 +1,6 @@
 //! A storage for tests: keeps what was committed, refuses as the contract says, and can fail commits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use model::staleness::is_stale;
@@ -53,6 +53,15 @@ impl Recorder {
             let _ = writeln!(text, "{} {value}{kind} @{}", row.labels, row.at);
             text
         })
+    }
+
+    /// The metrics, other than the report's, of which some series has not ended.
+    pub(crate) fn live(&self) -> BTreeSet<String> {
+        let state = self.state.lock();
+        let latest: HashMap<&Labels, f64> = state.rows.iter().map(|row| (&row.labels, row.value)).collect();
+        let live = latest.into_iter().filter(|(_, value)| !is_stale(*value));
+        let names = live.filter_map(|(labels, _)| labels.metric_name());
+        names.filter(|name| *name != "up" && !name.starts_with("scrape_")).map(str::to_owned).collect()
     }
 
     pub(crate) fn take_metadata(&self) -> Vec<(String, Metadata)> {

@@ -1,8 +1,11 @@
 //! Answers against a recording storage: what is stored, marked stale, refused.
 
+use std::collections::BTreeSet;
+
 use expect_test::{Expect, expect};
 use formats::exposition::Format;
 use model::{Buckets, ConfigDuration};
+use proptest::prelude::*;
 
 use super::*;
 use crate::columns::{ColumnExemplar, ColumnHistogram, Columns};
@@ -486,4 +489,39 @@ fn columns_that_lie_fail_the_scrape() {
         up{instance="i", job="j"} 0 @3000
     "#]],
     );
+}
+
+proptest! {
+    /// Whatever a target answers, and whether storage works or not: the series that have not ended are those
+    /// of the last answer that was committed.
+    #[test]
+    fn what_lives_is_what_the_last_answer_had(
+        steps in prop::collection::vec(
+            (prop::option::weighted(0.8, prop::collection::btree_set(0u8..6, 0..6)), prop::bool::weighted(0.8)),
+            1..20,
+        ),
+        reload_at in 0usize..20,
+    ) {
+        let mut f = fixture("");
+        let mut expected = BTreeSet::new();
+        for (at, (answer, commits)) in steps.into_iter().enumerate() {
+            if at == reload_at {
+                f.ingest.set_rules(&rules("metric_relabel_configs: [{regex: m3, action: labeldrop}]"));
+            }
+            f.storage.fail_commits(!commits);
+            let names: BTreeSet<String> = answer.iter().flatten().map(|n| format!("m{n}")).collect();
+            match answer {
+                Some(_) => {
+                    f.text(&names.iter().map(|name| format!("{name} 1\n")).collect::<String>());
+                }
+                None => {
+                    f.scrape(Err(Error::Fetch("connection refused".to_owned())));
+                }
+            }
+            if commits {
+                expected = names;
+            }
+            prop_assert_eq!(f.storage.live(), expected.clone());
+        }
+    }
 }

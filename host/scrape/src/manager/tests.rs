@@ -105,6 +105,20 @@ async fn collectors_are_scraped_at_their_interval_without_drift() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reloads_at_every_moment_lose_no_scrape() {
+    let f = fixture();
+    let source = Counting::new("a", Duration::from_millis(7));
+    for _ in 0..30_000 {
+        f.manager.set_collectors(&[collector(&source)]).unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    f.manager.stop().await;
+    let rows = f.storage.rows("up");
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    assert!(rows.windows(2).all(|w| w[1].at - w[0].at == 10_000), "{rows:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn failing_and_hanging_collectors_are_down_and_recover() {
     let f = fixture();
     let source = Counting::new("a", Duration::ZERO);
