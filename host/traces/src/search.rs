@@ -45,7 +45,7 @@ pub struct SearchRequest {
     pub min_duration: Option<Duration>,
     /// The trace takes at most this long.
     pub max_duration: Option<Duration>,
-    /// The trace overlaps this.
+    /// A span that meets the query, or the first tag where there is none, overlaps this.
     pub range: Option<TimeRange>,
     /// How many traces to give, newest first.
     pub limit: usize,
@@ -108,14 +108,20 @@ impl SearchRequest {
     /// The spans of a trace that the answer shows, or `None` where the trace does not match.
     fn matched<'s>(&self, spans: &'s [Span], facts: &TraceFacts<'_>) -> Option<Vec<&'s Span>> {
         let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
-        if self.range.is_some_and(|range| !range.overlaps(facts.start, facts.end))
-            || self.min_duration.is_some_and(|min| facts.duration() < nanos(min))
+        if self.min_duration.is_some_and(|min| facts.duration() < nanos(min))
             || self.max_duration.is_some_and(|max| facts.duration() > nanos(max))
         {
             return None;
         }
         let holds = |condition: &Condition, span: &Span| condition.holds(span, Some(facts));
         if !self.tags.iter().all(|tag| spans.iter().any(|span| holds(&tag.condition, span))) {
+            return None;
+        }
+        let anchors = |span: &Span| {
+            let in_range = self.in_range(span);
+            in_range && self.anchor().is_none_or(|condition| holds(condition, span))
+        };
+        if !spans.iter().any(anchors) {
             return None;
         }
         let shown = |span: &&Span| match &self.query {
@@ -128,11 +134,20 @@ impl SearchRequest {
 
     /// Whether a trace with this span could match; wrong only towards yes.
     fn may_match(&self, span: &Span) -> bool {
+        self.in_range(span) && self.anchor().is_none_or(|condition| condition.holds(span, None))
+    }
+
+    /// The condition by which traces are found: one of their spans meets it within the range.
+    fn anchor(&self) -> Option<&Condition> {
         match (&self.query, self.tags.first()) {
-            (Some(query), _) => query.condition.holds(span, None),
-            (None, Some(tag)) => tag.condition.holds(span, None),
-            (None, None) => true,
+            (Some(query), _) => Some(&query.condition),
+            (None, tag) => tag.map(|tag| &tag.condition),
         }
+    }
+
+    fn in_range(&self, span: &Span) -> bool {
+        let end = span.end_unix_nanos.max(span.start_unix_nanos);
+        self.range.is_none_or(|range| range.overlaps(span.start_unix_nanos, end))
     }
 
     fn fields(&self) -> Vec<&Field> {
