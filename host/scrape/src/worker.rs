@@ -171,8 +171,13 @@ impl Worker {
         status.last_scrape = Some(at);
         status.last_duration = duration;
         let error = outcome.error.as_ref().map(Error::to_string).unwrap_or_default();
-        if !error.is_empty() && error != status.last_error {
-            tracing::debug!(target = %self.url, error, "scrape failed");
+        // A target that is down is data; a storage that is down is an incident.
+        if error != status.last_error {
+            match &outcome.error {
+                Some(Error::Commit(_)) => tracing::error!(target = %self.url, error, "scrape was not stored"),
+                Some(_) => tracing::debug!(target = %self.url, error, "scrape failed"),
+                None => {}
+            }
         }
         status.health = if error.is_empty() { Health::Up } else { Health::Down };
         status.last_error = error;
