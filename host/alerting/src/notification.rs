@@ -136,7 +136,6 @@ pub(crate) fn common<'a>(mut sets: impl Iterator<Item = &'a Labels>) -> Labels {
     Labels::from_pairs(shared)
 }
 
-#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
 fn time<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339_or_zero(*at))
 }

@@ -44,7 +44,7 @@ pub fn matchers_text(matchers: &[Matcher]) -> String {
 
 fn one_text(matcher: &Matcher) -> String {
     let op = matcher.op().as_str();
-    if matcher.name().contains(|c| is_reserved(c)) {
+    if matcher.name().contains(is_reserved) {
         return format!("{}{op}{}", quote(matcher.name()), quote(matcher.value()));
     }
     // Values are escaped as OpenMetrics does it, which is less than a Go literal escapes.

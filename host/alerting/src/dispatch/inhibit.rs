@@ -20,8 +20,15 @@ struct Rule {
     source: Vec<Matcher>,
     target: Vec<Matcher>,
     equal: Vec<String>,
-    /// By the values of `equal`; of each source, whether it matches the target side too.
-    sources: HashMap<Vec<String>, HashMap<Fingerprint, (Arc<Alert>, bool)>>,
+    /// By the values of `equal`.
+    sources: HashMap<Vec<String>, HashMap<Fingerprint, Source>>,
+}
+
+/// An alert that matches a rule's source side.
+struct Source {
+    alert: Arc<Alert>,
+    /// Whether it matches the target side too.
+    two_sided: bool,
 }
 
 impl Inhibitor {
@@ -41,7 +48,7 @@ impl Inhibitor {
             if all_match(&rule.source, &alert.labels) {
                 let two_sided = all_match(&rule.target, &alert.labels);
                 let sources = rule.sources.entry(rule.values(&alert.labels)).or_default();
-                sources.insert(alert.fingerprint(), (Arc::clone(alert), two_sided));
+                sources.insert(alert.fingerprint(), Source { alert: Arc::clone(alert), two_sided });
             }
         }
     }
@@ -53,7 +60,8 @@ impl Inhibitor {
             all_match(&rule.target, labels)
                 && rule.sources.get(&rule.values(labels)).is_some_and(|sources| {
                     let both = all_match(&rule.source, labels);
-                    sources.values().any(|(source, two_sided)| !source.resolved(now) && !(both && *two_sided))
+                    let holds = |source: &Source| !(source.alert.resolved(now) || both && source.two_sided);
+                    sources.values().any(holds)
                 })
         })
     }
@@ -62,7 +70,7 @@ impl Inhibitor {
     pub(super) fn clear(&mut self, now: Timestamp) {
         for rule in &mut self.rules {
             rule.sources.retain(|_, sources| {
-                sources.retain(|_, (source, _)| !source.resolved(now));
+                sources.retain(|_, source| !source.alert.resolved(now));
                 !sources.is_empty()
             });
         }

@@ -75,21 +75,3 @@ pub(super) fn save(path: &Path, state: &State) -> Result<(), Error> {
     // The rename itself is durable once the folder is.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn damaged_state_is_moved_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("alerts.json");
-        assert!(load(&path).unwrap().alerts.is_empty());
-        for damaged in [&b"{"[..], b"{\"version\":9,\"alerts\":[],\"notifications\":[]}", b"\xff\x00"] {
-            fs::write(&path, damaged).unwrap();
-            assert!(load(&path).unwrap().notifications.is_empty());
-            assert!(!path.exists());
-            assert_eq!(fs::read(path.with_extension("damaged")).unwrap(), damaged);
-        }
-    }
-}

@@ -343,3 +343,16 @@ async fn another_configuration_takes_over() {
     assert!(told.ends_with("Firing {}:{instance=\"a\"} +a\n"), "{told}");
     bench.dispatcher.stop().await.unwrap();
 }
+
+#[test]
+fn damaged_state_is_moved_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alerts.json");
+    assert!(state::load(&path).unwrap().alerts.is_empty());
+    for damaged in [&b"{"[..], b"{\"version\":9,\"alerts\":[],\"notifications\":[]}", b"\xff\x00"] {
+        std::fs::write(&path, damaged).unwrap();
+        assert!(state::load(&path).unwrap().notifications.is_empty());
+        assert!(!path.exists());
+        assert_eq!(std::fs::read(path.with_extension("damaged")).unwrap(), damaged);
+    }
+}

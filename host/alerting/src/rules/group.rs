@@ -414,7 +414,7 @@ fn generator_url(external_url: &str, expr: &str) -> String {
     for byte in expr.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                query.push(char::from(byte))
+                query.push(char::from(byte));
             }
             b' ' => query.push('+'),
             other => query.push_str(&format!("%{other:02X}")),

@@ -422,3 +422,17 @@ fn wrong_rule_files_say_why() {
         &expect![[r#"error: line 1 column 30: not a valid duration string: "soon""#]],
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_can_be_used_from_any_task() {
+    let world = Arc::new(World::default());
+    world.set("x", &[(&[], 1.0)]);
+    let bench = Bench::start(world, clock(), "groups: [{name: g, rules: [{record: r, expr: x}]}]").await;
+    let manager = Arc::new(bench.manager);
+    let stopped = tokio::spawn(async move {
+        manager.apply(Vec::new(), Duration::from_secs(1), Duration::ZERO).await.unwrap();
+        manager.stop().await;
+        manager.rules().groups.len()
+    });
+    assert_eq!(stopped.await.unwrap(), 0);
+}

@@ -62,8 +62,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
     let mut parser = Parser { pieces: pieces.into_iter(), depth: 0 };
     let (nodes, end) = parser.block(false)?;
     match end {
-        End::Text => Ok(nodes),
-        End::Else(line, _) | End::End(line) => Err(syntax(line, "unexpected {{end}} or {{else}}")),
+        Closing::Text => Ok(nodes),
+        Closing::Else(line, _) | Closing::End(line) => Err(syntax(line, "unexpected {{end}} or {{else}}")),
     }
 }
 
@@ -284,7 +284,7 @@ struct Parser {
 }
 
 /// What ended a block.
-enum End {
+enum Closing {
     Text,
     Else(usize, Vec<Token>),
     End(usize),
@@ -292,7 +292,7 @@ enum End {
 
 impl Parser {
     /// Reads nodes up to the `end` or `else` that belongs to the block, or to the end of the text.
-    fn block(&mut self, inner: bool) -> Result<(Vec<Node>, End), TemplateError> {
+    fn block(&mut self, inner: bool) -> Result<(Vec<Node>, Closing), TemplateError> {
         let mut nodes = Vec::new();
         while let Some(piece) = self.pieces.next() {
             let (line, tokens) = match piece {
@@ -307,8 +307,10 @@ impl Parser {
                 _ => "",
             };
             match keyword {
-                "end" if tokens.len() == 1 => return Ok((nodes, End::End(line))),
-                "else" => return Ok((nodes, End::Else(line, tokens.get(1..).unwrap_or_default().to_vec()))),
+                "end" if tokens.len() == 1 => return Ok((nodes, Closing::End(line))),
+                "else" => {
+                    return Ok((nodes, Closing::Else(line, tokens.get(1..).unwrap_or_default().to_vec())));
+                }
                 "if" | "with" | "range" => {
                     let rest = tokens.get(1..).unwrap_or_default().to_vec();
                     nodes.push(self.control(keyword, line, rest)?);
@@ -322,7 +324,7 @@ impl Parser {
         if inner {
             Err(syntax(0, "unexpected end of text: {{end}} is missing"))
         } else {
-            Ok((nodes, End::Text))
+            Ok((nodes, Closing::Text))
         }
     }
 
@@ -335,8 +337,8 @@ impl Parser {
         let value = pipeline(line, tokens)?;
         let (then, end) = self.block(true)?;
         let otherwise = match end {
-            End::Else(line, rest) => self.otherwise(keyword, line, &rest)?,
-            End::End(_) | End::Text => Vec::new(),
+            Closing::Else(line, rest) => self.otherwise(keyword, line, &rest)?,
+            Closing::End(_) | Closing::Text => Vec::new(),
         };
         self.depth -= 1;
         let mut names = names.into_iter();
@@ -355,7 +357,7 @@ impl Parser {
     fn otherwise(&mut self, keyword: &str, line: usize, rest: &[Token]) -> Result<Vec<Node>, TemplateError> {
         match rest.split_first() {
             None => match self.block(true)? {
-                (nodes, End::End(_)) => Ok(nodes),
+                (nodes, Closing::End(_)) => Ok(nodes),
                 (_, _) => Err(syntax(line, "expected {{end}}")),
             },
             Some((Token::Word(word), rest)) if word == keyword && matches!(keyword, "if" | "with") => {
