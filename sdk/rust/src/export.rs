@@ -188,3 +188,6 @@ fn report_panics() {
         std::panic::set_hook(Box::new(|panic| crate::host::log::stderr(&format!("{panic}\n"))));
     }
 }
+
+#[cfg(test)]
+mod tests;
