@@ -23,7 +23,7 @@ mod set;
 mod sort;
 pub(crate) mod window;
 
-pub(crate) use aggregate::HistogramSum;
+pub(crate) use aggregate::finish_sum;
 pub(crate) use column::{Column, Series, is_metric_label};
 pub(crate) use context::{Context, Grid, same_labelset};
 pub(crate) use range::raw as raw_range;

@@ -5,6 +5,7 @@
 mod arithmetic;
 mod quantile;
 mod reset;
+mod sum;
 mod text;
 mod trim;
 
@@ -13,6 +14,7 @@ pub(crate) use arithmetic::{
 };
 pub(crate) use quantile::{fraction, quantile, variance};
 pub(crate) use reset::is_reset;
+pub(crate) use sum::HistogramSum;
 pub(crate) use text::text;
 pub(crate) use trim::trim;
 

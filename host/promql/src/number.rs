@@ -19,6 +19,12 @@ pub fn format_float(value: f64) -> String {
     format!("{value}")
 }
 
+/// As [`format_float`], but whole numbers keep a `.0`, as label values of OpenMetrics do.
+pub(crate) fn format_open_metrics(value: f64) -> String {
+    let text = format_float(value);
+    if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') { text + ".0" } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::format_float;

@@ -64,6 +64,7 @@ pub fn run(script: &str) -> Report {
                 load(&mut storage, step_ms, &series);
                 let loaded: Vec<Labels> = series.into_iter().map(|(labels, _)| labels).collect();
                 let converted = if with_nhcb { nhcb::convert(&mut storage, &loaded) } else { Ok(()) };
+                storage.find_resets();
                 converted.err().map(|reason| Failure { line: 0, query: String::new(), reason })
             }
             Ok(Command::Eval(eval)) => match check(&engine, &storage, &eval) {

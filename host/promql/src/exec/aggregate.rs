@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use model::{Histogram, Labels, LabelsBuilder, METRIC_NAME, ResetHint, Value};
+use model::{Histogram, Labels, LabelsBuilder, METRIC_NAME, Value};
 
 use super::{Column, Context, Grid, Series, Sink, rank};
 use crate::error::QueryError;
 use crate::functions::quantile;
 use crate::kahan::{Kahan, Mean};
-use crate::native;
+use crate::native::{self, HistogramSum};
 use crate::parser::{AggregateOp, Span};
 use crate::plan::{Aggregate, AggregateParam, Grouping};
 
@@ -149,48 +149,16 @@ impl Sums {
     }
 }
 
-/// A sum of histograms, and what came up on the way.
-pub(crate) struct HistogramSum {
-    sum: Histogram,
-    /// What rounding has lost so far, as a histogram of its own.
-    count: f64,
-    hints: (bool, bool),
-    bounds_reconciled: bool,
-}
-
-impl HistogramSum {
-    pub(crate) fn new(first: &Histogram) -> Self {
-        let mut sum =
-            Self { sum: first.clone(), count: 1.0, hints: (false, false), bounds_reconciled: false };
-        sum.note_hint(first);
-        sum
+/// Finishes a sum of histograms and says what was conflicting.
+pub(crate) fn finish_sum(sum: HistogramSum, cx: &Context<'_>, span: Span) -> Histogram {
+    let summed = sum.finish();
+    if summed.reset_conflict {
+        cx.notes.warn(span, "conflicting counter resets during histogram aggregation".to_owned());
     }
-
-    fn note_hint(&mut self, h: &Histogram) {
-        self.hints.0 |= h.reset_hint == ResetHint::Reset;
-        self.hints.1 |= h.reset_hint == ResetHint::NotReset;
+    if summed.bounds_reconciled {
+        cx.notes.info(span, "mismatched custom buckets were reconciled during aggregation".to_owned());
     }
-
-    pub(crate) fn add(&mut self, h: &Histogram) -> Result<(), native::Incompatible> {
-        let outcome = native::add(&self.sum, h)?;
-        self.bounds_reconciled |= outcome.bounds_reconciled;
-        self.sum = outcome.histogram;
-        self.count += 1.0;
-        self.note_hint(h);
-        Ok(())
-    }
-
-    /// The sum or the mean; says what was conflicting.
-    pub(crate) fn finish(self, mean: bool, cx: &Context<'_>, span: Span) -> Histogram {
-        if self.hints == (true, true) {
-            cx.notes.warn(span, "conflicting counter resets during histogram aggregation".to_owned());
-        }
-        if self.bounds_reconciled {
-            cx.notes.info(span, "mismatched custom buckets were reconciled during aggregation".to_owned());
-        }
-        let sum = if mean { native::divided(&self.sum, self.count) } else { self.sum };
-        native::compact(&sum)
-    }
+    summed.histogram
 }
 
 impl Fold for Sums {
@@ -212,7 +180,7 @@ impl Fold for Sums {
                 self.histograms.resize_with(self.counts.len(), || None);
             }
             match &mut self.histograms[step] {
-                slot @ None => *slot = Some(HistogramSum::new(histogram)),
+                slot @ None => *slot = Some(HistogramSum::new(histogram, self.mean)),
                 Some(sum) => {
                     if sum.add(histogram).is_err() && !self.mixed[step] {
                         self.mixed[step] = true;
@@ -241,7 +209,7 @@ impl Fold for Sums {
                 scope.cx.notes.warn(scope.span, text.to_owned());
                 column.remove(step);
             } else if !self.mixed[step] {
-                let histogram = sum.finish(self.mean, scope.cx, scope.span);
+                let histogram = finish_sum(sum, scope.cx, scope.span);
                 column.set(step, Value::Histogram(Arc::new(histogram)));
             }
         }

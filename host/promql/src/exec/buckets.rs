@@ -45,7 +45,7 @@ pub(crate) fn run(
             for (q, span) in quantiles {
                 let q = super::scalar(q, cx, grid)?;
                 q.iter().for_each(|q| quantile::check(*q, &cx.notes, *span));
-                let text = crate::number::format_float(q.first().copied().unwrap_or(f64::NAN));
+                let text = crate::number::format_open_metrics(q.first().copied().unwrap_or(f64::NAN));
                 let label = Some((label.as_str(), text.as_str()));
                 evaluate(&inputs, node.span, cx, grid, label, &Statistic::Quantile(&q), sink)?;
             }

@@ -15,6 +15,7 @@ pub(crate) fn run(node: &Info, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
     let base = super::collect(&node.input, cx, grid)?;
     super::release(cx, &base);
     let infos = select_infos(node, &base, cx, grid)?;
+    let times = sample_times(&infos, node, cx, grid)?;
     let mut by_identity: AHashMap<Labels, Vec<usize>> = AHashMap::new();
     for (index, info) in infos.iter().enumerate() {
         by_identity.entry(identity(&info.labels)).or_default().push(index);
@@ -23,7 +24,7 @@ pub(crate) fn run(node: &Info, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
     let required: Vec<&Matcher> = node.data_matchers.iter().filter(|m| !m.matches_empty()).collect();
     let mut out = Merged { known: AHashMap::new(), series: Vec::new() };
     for series in base {
-        let is_info = node.select.matchers.iter().all(|m| m.matches(series.metric_name()));
+        let is_info = is_info_metric(&series, node);
         if is_info {
             out.put_all(&series)?;
             continue;
@@ -31,12 +32,23 @@ pub(crate) fn run(node: &Info, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
         let found = by_identity.get(&identity(&series.labels)).map_or(&[][..], Vec::as_slice);
         for step in 0..grid.count {
             let Some(value) = series.column.get(step) else { continue };
-            let present = found.iter().map(|i| &infos[*i]).filter(|i| i.column.has(step));
+            let newest = |i: &usize| {
+                let rivals = found.iter().filter(|j| infos[**j].metric_name() == infos[*i].metric_name());
+                rivals.into_iter().all(|j| times[*i][step] >= times[*j][step] || !infos[*j].column.has(step))
+            };
+            let present =
+                found.iter().filter(|i| infos[**i].column.has(step) && newest(i)).map(|i| &infos[*i]);
             let Some(labels) = enriched(&series.labels, present, node, &required)? else { continue };
             out.put(labels, series.drop_name, step, grid.count, value)?;
         }
     }
     out.series.into_iter().try_for_each(sink)
+}
+
+/// A series that is an info metric itself gets nothing added.
+fn is_info_metric(series: &Series, node: &Info) -> bool {
+    let name = series.metric_name();
+    node.select.matchers.iter().all(|m| m.matches(name)) && !name.is_empty()
 }
 
 fn identity(labels: &Labels) -> Labels {
@@ -52,13 +64,7 @@ fn select_infos(
     if base.is_empty() {
         return Ok(Vec::new());
     }
-    let mut matchers = node.select.matchers.clone();
-    // Labels that are asked for with a value narrow down the info series.
-    matchers.extend(node.data_matchers.iter().filter(|m| !m.matches_empty()).cloned());
-    if matchers.iter().all(Matcher::matches_empty) || matchers.iter().all(|m| m.op() == MatchOp::NotRegex) {
-        matchers.extend(Matcher::new(MatchOp::Regex, METRIC_NAME, ".+_info"));
-    }
-    let select = Select { matchers, shift: node.select.shift, span: node.select.span };
+    let select = info_select(node);
     let mut infos = Vec::new();
     select::run(&select, cx, grid, What::Values, &mut |series| {
         if series.column.histograms.iter().any(Option::is_some) {
@@ -69,6 +75,38 @@ fn select_infos(
         Ok(())
     })?;
     Ok(infos)
+}
+
+fn info_select(node: &Info) -> Select {
+    let mut matchers = node.select.matchers.clone();
+    // Labels that are asked for with a value narrow down the info series.
+    matchers.extend(node.data_matchers.iter().filter(|m| !m.matches_empty()).cloned());
+    let positive = |m: &Matcher| matches!(m.op(), MatchOp::Equal | MatchOp::Regex);
+    if !node.select.matchers.iter().any(positive) {
+        // Names are only excluded: info metrics are then those that are named as such.
+        matchers.extend(Matcher::new(MatchOp::Regex, METRIC_NAME, ".+_info"));
+    }
+    Select { matchers, shift: node.select.shift, span: node.select.span }
+}
+
+/// When the samples of the info series were taken: of several series of a metric that still count, the one
+/// with the newest sample tells the present state.
+fn sample_times(
+    infos: &[Series],
+    node: &Info,
+    cx: &Context<'_>,
+    grid: Grid,
+) -> Result<Vec<Vec<f64>>, QueryError> {
+    let mut by_labels: AHashMap<Labels, Vec<f64>> = AHashMap::new();
+    if !infos.is_empty() {
+        let select = info_select(node);
+        select::run(&select, cx, grid, What::SampleTimes, &mut |series| {
+            by_labels.insert(series.labels, series.column.floats);
+            Ok(())
+        })?;
+    }
+    let none = || vec![f64::NEG_INFINITY; grid.count];
+    Ok(infos.iter().map(|info| by_labels.remove(&info.labels).unwrap_or_else(none)).collect())
 }
 
 /// The labels with those of the info series added; `None` where a required one was not found.

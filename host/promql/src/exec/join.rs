@@ -53,11 +53,8 @@ pub(crate) fn run(node: &Join, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
         });
         if is_many { &mut order[at].1.many } else { &mut order[at].1.one }.push(index);
     }
-    let (fill_many, fill_one) = if swapped {
-        (matching.fill_right, matching.fill_left)
-    } else {
-        (matching.fill_left, matching.fill_right)
-    };
+    // Fills name the sides as they are matched: the left is the one of which there may be many.
+    let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
     let mut joiner = Joiner {
         node,
         cx,

@@ -125,17 +125,16 @@ fn in_ratio(ratio: f64, labels: &Labels) -> bool {
     if ratio >= 0.0 { offset < ratio } else { offset >= 1.0 + ratio }
 }
 
-/// FNV-1a with a final mix: the same on every machine and in every run, and even in its high bits.
+/// A fixed hash: the same on every machine and in every run.
 fn label_hash(labels: &Labels) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut hash: u64 = 0x9e37_79b9_7f4a_7c15;
     for byte in labels.as_encoded() {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        hash ^= hash >> 32;
     }
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^ (hash >> 33)
+    hash ^= hash >> 29;
+    hash = hash.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash ^ (hash >> 32)
 }
 
 /// The best `k` so far, the worst of them first. Which of equal values stay depends on how a binary heap moves

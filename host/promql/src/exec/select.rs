@@ -12,8 +12,10 @@ use crate::read::{Columns, Select};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     Values,
-    /// Its time, in seconds.
+    /// Its time, in seconds; the metric's name no longer holds.
     Times,
+    /// Its time, in seconds, under the series' own labels.
+    SampleTimes,
 }
 
 pub(crate) fn run(
@@ -73,7 +75,7 @@ fn latest(columns: &Columns, shift: plan::Shift, grid: Grid, lookback_ms: i64, w
             _ => continue,
         };
         if time.millis() > oldest {
-            column.set(step, if what == What::Times { Value::Float(time.secs_f64()) } else { value });
+            column.set(step, if what == What::Values { value } else { Value::Float(time.secs_f64()) });
         }
     }
     column

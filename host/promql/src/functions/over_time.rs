@@ -8,7 +8,7 @@ use super::rate::{self, Kind};
 use super::{quantile, regression};
 use crate::error::QueryError;
 use crate::exec::Context;
-use crate::exec::HistogramSum;
+use crate::exec::finish_sum;
 use crate::exec::window::{Scope, Window};
 use crate::kahan::{Kahan, Mean};
 use crate::native;
@@ -104,6 +104,7 @@ fn of_floats(
         WindowFunction::Stdvar => variance(values),
         WindowFunction::Stddev => variance(values).sqrt(),
         WindowFunction::Quantile => quantile::of_values(arg(0), &mut values.to_vec()),
+        WindowFunction::Mad if values.iter().any(|v| v.is_nan()) => f64::NAN,
         WindowFunction::Mad => {
             let median = quantile::of_values(0.5, &mut values.to_vec());
             let mut deviations: Vec<f64> = values.iter().map(|v| (v - median).abs()).collect();
@@ -148,14 +149,14 @@ fn sum(window: &Window<'_>, mean: bool, scope: &Scope<'_, '_>) -> Option<Value> 
         return None;
     }
     if let Some(((_, first), rest)) = window.histograms.split_first() {
-        let mut sum = HistogramSum::new(first);
+        let mut sum = native::HistogramSum::new(first, mean);
         for (_, histogram) in rest {
             if sum.add(histogram).is_err() {
                 scope.warn_mixed_schemas();
                 return None;
             }
         }
-        return Some(Value::Histogram(Arc::new(sum.finish(mean, scope.cx, scope.span))));
+        return Some(Value::Histogram(Arc::new(finish_sum(sum, scope.cx, scope.span))));
     }
     if mean {
         let mut mean = Mean::EMPTY;

@@ -114,7 +114,7 @@ pub(crate) fn at_schema(h: &Histogram, schema: i8) -> Histogram {
 }
 
 /// Widens the narrower zero bucket until both are the same.
-fn reconcile_zero(a: &mut Histogram, b: &mut Histogram) {
+pub(super) fn reconcile_zero(a: &mut Histogram, b: &mut Histogram) {
     while a.zero_threshold != b.zero_threshold {
         if a.zero_threshold < b.zero_threshold {
             widen_zero(a, b.zero_threshold);

@@ -16,7 +16,10 @@ pub(crate) fn trim(h: &Histogram, bound: f64, keep_below: bool) -> Histogram {
             0.0
         } else if linear {
             if bucket.lower == f64::NEG_INFINITY || bucket.upper == f64::INFINITY {
-                return if keep_below == (bucket.upper == f64::INFINITY) { 0.0 } else { 1.0 };
+                // Nothing is known of where in an unbounded bucket its observations are: what lies next to
+                // the other end stays below, and an overflow is never taken to be within a bound.
+                let below = keep_below && bucket.upper != f64::INFINITY;
+                return f64::from(u8::from(below));
             }
             (bound - bucket.lower) / (bucket.upper - bucket.lower)
         } else {

@@ -167,7 +167,11 @@ impl Checker<'_> {
                 .fail(span, format!("expected at most {most} argument(s) in call to {name}, got {count}"));
         }
         for (index, arg) in call.args.iter().enumerate() {
-            self.expr(arg)?;
+            // The second argument of info selects labels rather than series, and may name none.
+            let label_selector = signature.name == "info" && index == 1;
+            if !label_selector {
+                self.expr(arg)?;
+            }
             let wanted = signature.args.get(index).or(signature.args.last());
             if let Some(wanted) = wanted {
                 self.expect(arg, *wanted, &format!("call to function {name}"))?;

@@ -38,7 +38,11 @@ pub(super) enum Expected {
     Scalar(f64),
     String(String),
     /// An instant query that answers a matrix.
-    Matrix { start: Timestamp, step_ms: i64, series: Vec<(Labels, Vec<Item>)> },
+    Matrix {
+        start: Timestamp,
+        step_ms: i64,
+        series: Vec<(Labels, Vec<Item>)>,
+    },
 }
 
 /// A text that must be met.
@@ -101,7 +105,9 @@ fn command(number: usize, line: &str, body: &[&str]) -> Result<Command, String> 
                 with_nhcb: word.eq_ignore_ascii_case("load_with_nhcb"),
             })
         }
-        "eval" | "eval_fail" | "eval_warn" | "eval_info" | "eval_ordered" => eval(number, word, rest.trim(), body),
+        "eval" | "eval_fail" | "eval_warn" | "eval_info" | "eval_ordered" => {
+            eval(number, word, rest.trim(), body)
+        }
         other => Err(format!("unknown command {other}")),
     }
 }

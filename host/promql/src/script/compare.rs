@@ -20,10 +20,18 @@ pub(super) fn compare(eval: &Eval, result: &QueryResult) -> Compared {
     notes("info", &eval.infos, &result.infos)?;
     match (&eval.value, &result.value) {
         (Expected::Scalar(wanted), QueryValue::Scalar { value, .. }) => {
-            if floats_equal(*wanted, *value) { Ok(()) } else { Err(format!("expected {wanted}, got {value}")) }
+            if floats_equal(*wanted, *value) {
+                Ok(())
+            } else {
+                Err(format!("expected {wanted}, got {value}"))
+            }
         }
         (Expected::String(wanted), QueryValue::String { value, .. }) => {
-            if wanted == value { Ok(()) } else { Err(format!("expected {wanted:?}, got {value:?}")) }
+            if wanted == value {
+                Ok(())
+            } else {
+                Err(format!("expected {wanted:?}, got {value:?}"))
+            }
         }
         (Expected::Series(wanted), QueryValue::Vector(found)) => {
             let found: Vec<(&Labels, &Value)> = found.iter().map(|s| (&s.labels, &s.value)).collect();
@@ -52,7 +60,8 @@ fn notes(what: &str, wanted: &Notes, found: &[String]) -> Compared {
     if wanted.wanted.is_empty() {
         return Ok(());
     }
-    let meets = |text: &super::command::Text, note: &String| text.matches(note) || text.matches(without_place(note));
+    let meets =
+        |text: &super::command::Text, note: &String| text.matches(note) || text.matches(without_place(note));
     if let Some(odd) = found.iter().find(|note| !wanted.wanted.iter().any(|text| meets(text, note))) {
         return Err(format!("unexpected {what}: {odd}"));
     }
@@ -85,7 +94,12 @@ fn vector(wanted: &[(Labels, Vec<Item>)], found: &[(&Labels, &Value)], ordered: 
     }
 }
 
-fn matrix(wanted: &[(Labels, Vec<Item>)], found: &[MatrixSeries], start: Timestamp, step_ms: i64) -> Compared {
+fn matrix(
+    wanted: &[(Labels, Vec<Item>)],
+    found: &[MatrixSeries],
+    start: Timestamp,
+    step_ms: i64,
+) -> Compared {
     if found.windows(2).any(|pair| pair[0].labels >= pair[1].labels) {
         return Err("matrix is not sorted by labels".to_owned());
     }

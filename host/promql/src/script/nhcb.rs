@@ -27,7 +27,8 @@ pub(super) fn convert(storage: &mut MemoryStorage, loaded: &[Labels]) -> Result<
             continue;
         };
         let target = labels.without(|name| name == "le").with(METRIC_NAME, base);
-        let bound: Option<f64> = labels.get("le").and_then(|le| le.parse().ok()).filter(|le: &f64| !le.is_nan());
+        let bound: Option<f64> =
+            labels.get("le").and_then(|le| le.parse().ok()).filter(|le: &f64| !le.is_nan());
         if suffix == "_bucket" && bound.is_none() {
             continue;
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{Histogram, Labels, Matcher, Timestamp, Value};
+use model::{Histogram, Labels, Matcher, ResetHint, Timestamp, Value};
 
 use crate::read::{Columns, ReadError, Select, SeriesExemplars, SeriesReader, Storage};
 
@@ -18,6 +18,29 @@ impl MemoryStorage {
     pub fn put(&mut self, labels: &Labels, timestamp: Timestamp, value: Value) {
         let samples = self.series.entry(labels.clone()).or_default();
         Arc::make_mut(samples).insert(timestamp, value);
+    }
+
+    /// Says of every counter histogram whether it was reset, as storage finds out when samples come in.
+    pub(super) fn find_resets(&mut self) {
+        for samples in self.series.values_mut() {
+            let mut previous: Option<Arc<Histogram>> = None;
+            for value in Arc::make_mut(samples).values_mut() {
+                let Value::Histogram(current) = value else {
+                    previous = None;
+                    continue;
+                };
+                if current.is_stale() || current.reset_hint == ResetHint::Gauge {
+                    previous = None;
+                    continue;
+                }
+                if let (Some(previous), ResetHint::Unknown) = (&previous, current.reset_hint) {
+                    let reset = crate::native::is_reset(current, previous);
+                    Arc::make_mut(current).reset_hint =
+                        if reset { ResetHint::Reset } else { ResetHint::NotReset };
+                }
+                previous = Some(Arc::clone(current));
+            }
+        }
     }
 
     /// Its series with their samples, in order.
@@ -77,7 +100,8 @@ impl Storage for MemoryStorage {
     }
 
     fn label_values(&self, name: &str, select: &Select<'_>) -> Result<Vec<String>, ReadError> {
-        let values: BTreeSet<&str> = self.selected(select).filter_map(|(labels, _)| labels.get(name)).collect();
+        let values: BTreeSet<&str> =
+            self.selected(select).filter_map(|(labels, _)| labels.get(name)).collect();
         Ok(values.into_iter().map(str::to_owned).collect())
     }
 
