@@ -1,6 +1,6 @@
 //! `node_network_*`: counters from `/proc/net/dev`, state from `/sys/class/net`.
 
-use stormglass_sdk::{Error, MetricKind, Metrics, Result, files};
+use stormglass_sdk::{MetricKind, Metrics, Result, files};
 
 use crate::paths::{Paths, number};
 
@@ -68,9 +68,7 @@ pub(crate) fn collect_counters(paths: &Paths, out: &mut Metrics) -> Result<()> {
 }
 
 pub(crate) fn collect_class(paths: &Paths, out: &mut Metrics) -> Result<()> {
-    let directory = format!("{}/class/net", paths.sysfs);
-    let devices =
-        files::read_dir(&directory).map_err(|e| Error::from(e).context(format!("list {directory}")))?;
+    let devices = files::read_dir(&format!("{}/class/net", paths.sysfs))?;
     for device in devices.iter().map(|entry| entry.name.as_str()) {
         let labels = [("device", device)];
         // Not every entry is a device: `bonding_masters` is a file.

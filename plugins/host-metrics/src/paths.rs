@@ -1,6 +1,6 @@
 //! Where procfs and sysfs are, and how their files are read.
 
-use stormglass_sdk::{Context, Error, Result, files};
+use stormglass_sdk::{Context, Result, files};
 
 /// The two directories.
 pub(crate) struct Paths {
@@ -11,8 +11,7 @@ pub(crate) struct Paths {
 impl Paths {
     /// The text of a file below procfs.
     pub(crate) fn proc(&self, name: &str) -> Result<String> {
-        let path = format!("{}/{name}", self.procfs);
-        files::read_to_string(&path).context(format!("read {path}"))
+        Ok(files::read_to_string(&format!("{}/{name}", self.procfs))?)
     }
 
     /// The text of a file below procfs, or nothing where this kernel has no such file.
@@ -30,7 +29,7 @@ fn if_any(path: &str) -> Result<Option<String>> {
     match files::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(files::Error::NotFound(_)) => Ok(None),
-        Err(e) => Err(Error::from(e).context(format!("read {path}"))),
+        Err(e) => Err(e.into()),
     }
 }
 

@@ -455,7 +455,7 @@ fn a_failing_part_leaves_the_others() {
             assert!(text.contains("node_scrape_collector_success{collector=\"loadavg\"} 1\n"), "{text}");
             assert!(text.contains("node_scrape_collector_success{collector=\"meminfo\"} 0\n"), "{text}");
         }
-        assert_eq!(logged(), ["collector meminfo failed: read /proc/meminfo: no such file: /proc/meminfo"]);
+        assert_eq!(logged(), ["collector meminfo failed: /proc/meminfo: no such file"]);
     });
 }
 
@@ -464,10 +464,7 @@ fn nothing_at_all_is_an_error_that_says_why() {
     Host::new().run(|| {
         let mut plugin: HostMetrics = init(r#"{"collectors": ["loadavg"]}"#).unwrap();
         let error = plugin.collect(&mut Metrics::new()).unwrap_err();
-        assert_eq!(
-            error.message(),
-            "no collector succeeded; loadavg: read /proc/loadavg: no such file: /proc/loadavg"
-        );
+        assert_eq!(error.message(), "no collector succeeded; loadavg: /proc/loadavg: no such file");
     });
 }
 

@@ -78,8 +78,8 @@ fn other_answers_are_errors() {
         (Err(http::Error::Connect("refused".into())), "cannot connect: refused", true),
         (Err(http::Error::Timeout), "no response in time", true),
         (
-            Err(http::Error::Denied("http://sd.example.com:80".into())),
-            "http access to http://sd.example.com:80 is not granted; add it to the plugin's grants",
+            Err(http::Error::Denied("http: http://sd.example.com:80 is not granted".into())),
+            "http: http://sd.example.com:80 is not granted",
             false,
         ),
     ] {

@@ -102,12 +102,8 @@ impl From<http::Error> for Error {
 impl From<files::Error> for Error {
     fn from(error: files::Error) -> Self {
         Self::permanent(match error {
-            files::Error::Denied(what) => {
-                format!("access to {what} is not granted; add it to the plugin's grants")
-            }
-            files::Error::NotFound(path) => format!("no such file: {path}"),
+            files::Error::Denied(what) | files::Error::NotFound(what) | files::Error::Other(what) => what,
             files::Error::TooLarge(limit) => format!("file is over the limit of {limit} bytes"),
-            files::Error::Other(what) => what,
         })
     }
 }

@@ -98,7 +98,7 @@ impl Host {
             }
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        if entries.is_empty() { Err(Error::NotFound(path.into())) } else { Ok(entries) }
+        if entries.is_empty() { Err(Error::NotFound(format!("{path}: no such file"))) } else { Ok(entries) }
     }
 }
 
@@ -141,7 +141,7 @@ pub(crate) mod host {
     use super::{CURRENT, Host};
 
     /// What every call answers where no host has been set up.
-    const NO_HOST: &str = "anything: there is no server outside of stormglass_sdk::testing::Host::run";
+    const NO_HOST: &str = "there is no server outside of stormglass_sdk::testing::Host::run";
 
     fn current<T>(f: impl FnOnce(&mut Host) -> T) -> Option<T> {
         CURRENT.with_borrow_mut(|host| host.as_mut().map(f))
@@ -172,7 +172,8 @@ pub(crate) mod host {
         pub(crate) fn fetch(request: &Request) -> Result<Response, Error> {
             // The closure leaves the host while it runs, so that it may log or read a file itself.
             let fetch = current(|host| host.fetch.take()).ok_or_else(|| Error::Denied(NO_HOST.into()))?;
-            let mut fetch = fetch.ok_or_else(|| Error::Denied(request.url.clone()))?;
+            let mut fetch =
+                fetch.ok_or_else(|| Error::Denied(format!("http: {} is not granted", request.url)))?;
             let result = fetch(request);
             current(|host| host.fetch = Some(fetch));
             result
@@ -188,7 +189,9 @@ pub(crate) mod host {
         }
 
         pub(crate) fn read(path: &str) -> Result<Vec<u8>, Error> {
-            find(|host| host.files.get(path).cloned().ok_or_else(|| Error::NotFound(path.into())))
+            find(|host| {
+                host.files.get(path).cloned().ok_or_else(|| Error::NotFound(format!("{path}: no such file")))
+            })
         }
 
         pub(crate) fn read_dir(path: &str) -> Result<Vec<Entry>, Error> {
@@ -196,11 +199,18 @@ pub(crate) mod host {
         }
 
         pub(crate) fn read_link(path: &str) -> Result<String, Error> {
-            find(|host| host.links.get(path).cloned().ok_or_else(|| Error::NotFound(path.into())))
+            find(|host| {
+                host.links.get(path).cloned().ok_or_else(|| Error::NotFound(format!("{path}: no such file")))
+            })
         }
 
         pub(crate) fn space(path: &str) -> Result<Volume, Error> {
-            find(|host| host.volumes.get(path).copied().ok_or_else(|| Error::Denied(path.into())))
+            find(|host| {
+                host.volumes
+                    .get(path)
+                    .copied()
+                    .ok_or_else(|| Error::Denied(format!("files: {path} is not granted")))
+            })
         }
     }
 }
