@@ -85,9 +85,7 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
 impl From<http::Error> for Error {
     fn from(error: http::Error) -> Self {
         match error {
-            http::Error::Denied(what) => Self::permanent(format!(
-                "http access to {what} is not granted; add it to the plugin's grants"
-            )),
+            http::Error::Denied(what) => Self::permanent(what),
             http::Error::Invalid(what) => Self::permanent(format!("invalid request: {what}")),
             http::Error::Connect(what) => Self::retryable(format!("cannot connect: {what}")),
             http::Error::Timeout => Self::retryable("no response in time"),
