@@ -19,13 +19,15 @@ struct Found {
 
 impl Annotations {
     /// The result is doubtful.
-    pub(crate) fn warn(&self, span: Span, text: String) {
-        self.add(true, format!("PromQL warning: {text}"), span);
+    pub(crate) fn warn(&self, span: Span, mut text: String) {
+        text.insert_str(0, "PromQL warning: ");
+        self.add(true, text, span);
     }
 
     /// Something was left out or mended.
-    pub(crate) fn info(&self, span: Span, text: String) {
-        self.add(false, format!("PromQL info: {text}"), span);
+    pub(crate) fn info(&self, span: Span, mut text: String) {
+        text.insert_str(0, "PromQL info: ");
+        self.add(false, text, span);
     }
 
     fn add(&self, warning: bool, text: String, span: Span) {

@@ -90,11 +90,11 @@ fn fold<F: Fold>(
     new: &mut dyn FnMut() -> F,
 ) -> Result<(), QueryError> {
     let scope = Scope { cx, op: node.op, span: node.span };
-    if node.op == AggregateOp::Quantile {
-        if let AggregateParam::Number(q) = &node.param {
-            for q in super::scalar(q, cx, grid)? {
-                quantile::check(q, &cx.notes, node.param_span);
-            }
+    if node.op == AggregateOp::Quantile
+        && let AggregateParam::Number(q) = &node.param
+    {
+        for q in super::scalar(q, cx, grid)? {
+            quantile::check(q, &cx.notes, node.param_span);
         }
     }
     let mut known: AHashMap<Labels, usize> = AHashMap::new();

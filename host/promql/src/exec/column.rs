@@ -47,6 +47,11 @@ impl Column {
         }
     }
 
+    /// Steps with a sample, and the samples.
+    pub(crate) fn samples(&self) -> impl Iterator<Item = (usize, Value)> + '_ {
+        (0..self.step_count()).filter_map(|step| Some((step, self.get(step)?)))
+    }
+
     pub(crate) fn has(&self, step: usize) -> bool {
         !is_stale(self.floats[step]) || self.histogram(step).is_some()
     }

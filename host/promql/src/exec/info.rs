@@ -1,7 +1,7 @@
 //! `info(v)`: adds the labels of info series that share `instance` and `job` with a series.
 
 use ahash::AHashMap;
-use model::{Labels, METRIC_NAME, MatchOp, Matcher, Value};
+use model::{Labels, METRIC_NAME, Matcher, Value};
 
 use super::select::{self, What};
 use super::{Column, Context, Grid, Series, Sink};
@@ -30,8 +30,7 @@ pub(crate) fn run(node: &Info, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
             continue;
         }
         let found = by_identity.get(&identity(&series.labels)).map_or(&[][..], Vec::as_slice);
-        for step in 0..grid.count {
-            let Some(value) = series.column.get(step) else { continue };
+        for (step, value) in series.column.samples() {
             let newest = |i: &usize| {
                 let rivals = found.iter().filter(|j| infos[**j].metric_name() == infos[*i].metric_name());
                 rivals.into_iter().all(|j| times[*i][step] >= times[*j][step] || !infos[*j].column.has(step))
@@ -81,11 +80,6 @@ fn info_select(node: &Info) -> Select {
     let mut matchers = node.select.matchers.clone();
     // Labels that are asked for with a value narrow down the info series.
     matchers.extend(node.data_matchers.iter().filter(|m| !m.matches_empty()).cloned());
-    let positive = |m: &Matcher| matches!(m.op(), MatchOp::Equal | MatchOp::Regex);
-    if !node.select.matchers.iter().any(positive) {
-        // Names are only excluded: info metrics are then those that are named as such.
-        matchers.extend(Matcher::new(MatchOp::Regex, METRIC_NAME, ".+_info"));
-    }
     Select { matchers, shift: node.select.shift, span: node.select.span }
 }
 

@@ -122,11 +122,11 @@ impl Joiner<'_, '_> {
                 self.pair(key, step, (Some(many), &many_value), (one, &one_value), &mut slots, &mut pairs)?;
             }
             let has_many = found.many.iter().any(|m| self.many[*m].column.has(step));
-            if let (false, Some(fill), Some(one)) = (has_many, self.fill_many, one) {
-                if let Some(one_value) = self.one[one].column.get(step) {
-                    let filled = Value::Float(fill);
-                    self.pair(key, step, (None, &filled), (Some(one), &one_value), &mut slots, &mut pairs)?;
-                }
+            if let (false, Some(fill), Some(one)) = (has_many, self.fill_many, one)
+                && let Some(one_value) = self.one[one].column.get(step)
+            {
+                let filled = Value::Float(fill);
+                self.pair(key, step, (None, &filled), (Some(one), &one_value), &mut slots, &mut pairs)?;
             }
         }
         Ok(())

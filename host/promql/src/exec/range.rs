@@ -1,7 +1,9 @@
 //! Functions over ranges: selectors and subqueries whose windows slide from step to step.
 
+use std::sync::Arc;
+
 use model::staleness::is_stale;
-use model::{Labels, Timestamp, Value};
+use model::{Histogram, Labels, ResetHint, Timestamp, Value};
 
 use super::context::Distinct;
 use super::window::{Scope, Sliding};
@@ -59,7 +61,9 @@ pub(crate) fn series(
                     let time = Timestamp::from_millis(inner.time(step));
                     match series.column.get(step) {
                         Some(Value::Float(value)) => columns.push(time, value),
-                        Some(Value::Histogram(histogram)) => columns.histograms.push((time, histogram)),
+                        Some(Value::Histogram(histogram)) => {
+                            columns.histograms.push((time, without_hint(histogram)));
+                        }
                         None => {}
                     }
                 }
@@ -71,6 +75,14 @@ pub(crate) fn series(
             })
         }
     }
+}
+
+/// What a histogram says of resets relates to the sample before it, which a subquery may skip or repeat.
+fn without_hint(mut histogram: Arc<Histogram>) -> Arc<Histogram> {
+    if matches!(histogram.reset_hint, ResetHint::Reset | ResetHint::NotReset) {
+        Arc::make_mut(&mut histogram).reset_hint = ResetHint::Unknown;
+    }
+    histogram
 }
 
 /// The steps of a subquery: multiples of its step within all ranges of the outer steps.

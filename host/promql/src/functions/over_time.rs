@@ -181,10 +181,10 @@ fn edge_time(window: &Window<'_>, last: bool) -> Option<Timestamp> {
 fn edge(window: &Window<'_>, last: bool) -> Option<Value> {
     let time = edge_time(window, last)?;
     let histogram = if last { window.histograms.last() } else { window.histograms.first() };
-    if let Some((at, histogram)) = histogram {
-        if *at == time {
-            return Some(Value::Histogram(Arc::clone(histogram)));
-        }
+    if let Some((at, histogram)) = histogram
+        && *at == time
+    {
+        return Some(Value::Histogram(Arc::clone(histogram)));
     }
     let value = if last { window.values.last() } else { window.values.first() };
     value.map(|v| Value::Float(*v))

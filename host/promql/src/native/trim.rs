@@ -16,10 +16,10 @@ pub(crate) fn trim(h: &Histogram, bound: f64, keep_below: bool) -> Histogram {
             0.0
         } else if linear {
             if bucket.lower == f64::NEG_INFINITY || bucket.upper == f64::INFINITY {
-                // Nothing is known of where in an unbounded bucket its observations are: what lies next to
-                // the other end stays below, and an overflow is never taken to be within a bound.
-                let below = keep_below && bucket.upper != f64::INFINITY;
-                return f64::from(u8::from(below));
+                // Nothing is known of where in an unbounded bucket its observations are; it counts as a whole
+                // to its open side, and to neither where both are open.
+                let keeps = if keep_below { bucket.upper } else { bucket.lower }.is_finite();
+                return f64::from(u8::from(keeps));
             }
             (bound - bucket.lower) / (bucket.upper - bucket.lower)
         } else {

@@ -72,10 +72,10 @@ impl Checker<'_> {
 
     /// A literal range or step must be positive; a computed one is checked when its value is known.
     fn positive(&self, duration: &DurationExpr) -> Result<(), ParseError> {
-        if let DurationExpr::Number { seconds, span, .. } = duration {
-            if *seconds <= 0.0 {
-                return self.fail(*span, "duration must be greater than 0");
-            }
+        if let DurationExpr::Number { seconds, span, .. } = duration
+            && *seconds <= 0.0
+        {
+            return self.fail(*span, "duration must be greater than 0");
         }
         Ok(())
     }
@@ -107,14 +107,12 @@ impl Checker<'_> {
         if op.is_set() && filled {
             return self.fail(span, format!("no fill modifier allowed for {:?} operation", op.as_str()));
         }
-        if matching.on {
-            if let Some(label) = matching.include.iter().find(|l| matching.labels.contains(l)) {
-                let message = format!(
-                    "label {} must not occur in ON and GROUP clause at once",
-                    quote(label.as_bytes())
-                );
-                return self.fail(span, message);
-            }
+        if matching.on
+            && let Some(label) = matching.include.iter().find(|l| matching.labels.contains(l))
+        {
+            let message =
+                format!("label {} must not occur in ON and GROUP clause at once", quote(label.as_bytes()));
+            return self.fail(span, message);
         }
         for side in [left, right] {
             if !matches!(side.value_type(), ValueType::Scalar | ValueType::Vector) {

@@ -12,7 +12,7 @@ fn prints(query: &str, text: &str) {
     );
 }
 
-fn fails(query: &str, expected: Expect) {
+fn fails(query: &str, expected: &Expect) {
     expected.assert_eq(&parse(query).unwrap_err().to_string());
 }
 
@@ -32,24 +32,24 @@ fn queries_print_canonically() {
 
 #[test]
 fn faults_are_reported_as_prometheus_does() {
-    fails("", expect!["unknown position: parse error: no expression found in input"]);
-    fails("1 +", expect!["1:4: parse error: unexpected end of input"]);
-    fails("foo bar", expect![[r#"1:5: parse error: unexpected identifier "bar""#]]);
+    fails("", &expect!["unknown position: parse error: no expression found in input"]);
+    fails("1 +", &expect!["1:4: parse error: unexpected end of input"]);
+    fails("foo bar", &expect![[r#"1:5: parse error: unexpected identifier "bar""#]]);
     fails(
         "rate(foo)",
-        expect![[
+        &expect![[
             r#"1:6: parse error: expected type range vector in call to function "rate", got instant vector"#
         ]],
     );
     fails(
         "foo[5m] + 1",
-        expect!["1:1: parse error: binary expression must contain only scalar and instant vector types"],
+        &expect!["1:1: parse error: binary expression must contain only scalar and instant vector types"],
     );
-    fails("{}", expect!["1:1: parse error: vector selector must contain at least one non-empty matcher"]);
-    fails("nope(1)", expect![[r#"1:1: parse error: unknown function with name "nope""#]]);
-    fails("1 == 1", expect!["1:1: parse error: comparisons between scalars must use BOOL modifier"]);
-    fails("sum(", expect!["1:5: parse error: unclosed left parenthesis"]);
-    fails("a\n  and b or )", expect!["2:12: parse error: unexpected right parenthesis ')'"]);
+    fails("{}", &expect!["1:1: parse error: vector selector must contain at least one non-empty matcher"]);
+    fails("nope(1)", &expect![[r#"1:1: parse error: unknown function with name "nope""#]]);
+    fails("1 == 1", &expect!["1:1: parse error: comparisons between scalars must use BOOL modifier"]);
+    fails("sum(", &expect!["1:5: parse error: unclosed left parenthesis"]);
+    fails("a\n  and b or )", &expect!["2:12: parse error: unexpected right parenthesis ')'"]);
 }
 
 #[test]

@@ -357,8 +357,12 @@ impl Builder<'_> {
             matchers = names;
             data_matchers = others;
         }
+        let positive = |m: &Matcher| matches!(m.op(), MatchOp::Equal | MatchOp::Regex);
         if matchers.is_empty() {
             matchers.push(Matcher::equal(METRIC_NAME, "target_info"));
+        } else if !matchers.iter().any(positive) {
+            // Names are only excluded: info metrics are then those that are named as such.
+            matchers.extend(Matcher::new(MatchOp::Regex, METRIC_NAME, ".+_info"));
         }
         // The info series are looked up at the times that the first argument looks at.
         let mut shift = Shift::default();

@@ -165,6 +165,8 @@ pub(super) fn number(text: &str) -> Option<f64> {
     let value = match digits.to_ascii_lowercase().as_str() {
         "inf" => f64::INFINITY,
         "nan" => f64::from_bits(model::staleness::NORMAL_NAN_BITS),
+        // `0x5` is zero, six times, and no hexadecimal number.
+        lower if lower.starts_with("0x") => return None,
         lower => {
             parse_number(lower).or_else(|| model::parse_duration(digits).ok().map(|d| d.as_secs_f64()))?
         }
