@@ -1,8 +1,10 @@
 //! Test scripts in the promqltest language: `clear`, `load`, `eval`, and what must come out.
 //!
 //! A script is run by [`run`] against a storage in memory with the engine settings of Prometheus' own runner.
+//! An instant `eval` also runs with `@` attached and as a range query, as there.
 //! Each `eval` passes or fails by itself; a block that cannot be read counts as one failure.
 
+mod again;
 mod command;
 mod compare;
 mod nhcb;
@@ -67,13 +69,15 @@ pub fn run(script: &str) -> Report {
                 storage.find_resets();
                 converted.err().map(|reason| Failure { line: 0, query: String::new(), reason })
             }
-            Ok(Command::Eval(eval)) => match check(&engine, &storage, &eval) {
-                Ok(()) => {
-                    report.passed += 1;
-                    None
+            Ok(Command::Eval(eval)) => {
+                match check(&engine, &storage, &eval).and_then(|()| again::run(&engine, &storage, &eval)) {
+                    Ok(()) => {
+                        report.passed += 1;
+                        None
+                    }
+                    Err(reason) => Some(Failure { line: eval.line, query: eval.query, reason }),
                 }
-                Err(reason) => Some(Failure { line: eval.line, query: eval.query, reason }),
-            },
+            }
         };
         report.failures.extend(failed);
     }

@@ -18,6 +18,11 @@ type Compared = Result<(), String>;
 pub(super) fn compare(eval: &Eval, result: &QueryResult) -> Compared {
     notes("warning", &eval.warnings, &result.warnings)?;
     notes("info", &eval.infos, &result.infos)?;
+    value(eval, result, eval.ordered)
+}
+
+/// Compares the value alone.
+pub(super) fn value(eval: &Eval, result: &QueryResult, ordered: bool) -> Compared {
     match (&eval.value, &result.value) {
         (Expected::Scalar(wanted), QueryValue::Scalar { value, .. }) => {
             if floats_equal(*wanted, *value) {
@@ -35,7 +40,7 @@ pub(super) fn compare(eval: &Eval, result: &QueryResult) -> Compared {
         }
         (Expected::Series(wanted), QueryValue::Vector(found)) => {
             let found: Vec<(&Labels, &Value)> = found.iter().map(|s| (&s.labels, &s.value)).collect();
-            vector(wanted, &found, eval.ordered)
+            vector(wanted, &found, ordered)
         }
         (Expected::Series(wanted), QueryValue::Matrix(found)) => match eval.times {
             Times::Range { start, step_ms, .. } => matrix(wanted, found, start, step_ms),
