@@ -140,6 +140,15 @@ impl Host {
         config: PluginConfig,
         bytes: Vec<u8>,
     ) -> Result<Arc<Instance>, PluginError> {
+        self.start_stamped(config, bytes, None).await
+    }
+
+    async fn start_stamped(
+        &self,
+        config: PluginConfig,
+        bytes: Vec<u8>,
+        stamp: Option<FileStamp>,
+    ) -> Result<Arc<Instance>, PluginError> {
         let loaded = self.load(&config.name, bytes).await?;
         let tenant = self.tenant(&config.name, config.grants.clone(), config.limits.clone());
         let info = described(&loaded, &tenant).await?;
