@@ -20,6 +20,7 @@ mod rank;
 mod scalar;
 mod select;
 mod set;
+mod smoothed;
 mod sort;
 pub(crate) mod window;
 
@@ -44,6 +45,7 @@ pub(crate) fn vector(
 ) -> Result<(), QueryError> {
     match node {
         VectorNode::Select(select) => select::run(select, cx, grid, select::What::Values, sink),
+        VectorNode::Smoothed(select) => smoothed::run(select, cx, grid, sink),
         VectorNode::SampleTimes(select) => select::run(select, cx, grid, select::What::Times, sink),
         VectorNode::OfScalar(scalar) => scalar::as_vector(scalar, cx, grid, sink),
         VectorNode::Invariant(inner) => vector(inner, cx, grid.first_step(), &mut |series| {

@@ -4,6 +4,7 @@
 //! a sample, [`over_time`] and [`rate`] fold a window of samples, [`quantile`] reads classic buckets.
 
 pub(crate) mod date;
+pub(crate) mod extended;
 pub(crate) mod math;
 pub(crate) mod over_time;
 pub(crate) mod quantile;

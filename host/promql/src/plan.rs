@@ -43,6 +43,8 @@ pub(crate) enum ScalarNode {
 #[derive(Debug)]
 pub(crate) enum VectorNode {
     Select(Select),
+    /// Interpolated between the samples around each step.
+    Smoothed(Select),
     /// Times of the samples instead of their values.
     SampleTimes(Select),
     OfScalar(ScalarNode),

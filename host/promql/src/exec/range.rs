@@ -9,7 +9,8 @@ use super::context::Distinct;
 use super::window::{Scope, Sliding};
 use super::{Column, Context, Grid, Series, Sink};
 use crate::error::QueryError;
-use crate::functions::{over_time, rate};
+use crate::functions::extended::Edges;
+use crate::functions::{extended, over_time, rate};
 use crate::parser::Extension;
 use crate::plan::{RangeNode, Subquery, Window, WindowFunction};
 use crate::read::{Columns, Select};
@@ -133,6 +134,13 @@ pub(crate) fn run(
     let keeps_name = matches!(node.function, WindowFunction::Last | WindowFunction::First);
     let mut distinct = Distinct::new(cx);
     let (range_ms, shift) = (node.input.range_ms(), node.input.shift());
+    let extension = match &node.input {
+        RangeNode::Select { extension, .. } => *extension,
+        RangeNode::Subquery(_) => Extension::None,
+    };
+    if let Some(text) = extended::refusal(node.function, extension) {
+        return Err(QueryError::Execution(text.to_owned()));
+    }
     let mut step_args = vec![0.0; args.len()];
     series(&node.input, cx, grid, &mut |labels, drop_name, columns| {
         let mut column = Column::empty(grid.count);
@@ -142,6 +150,17 @@ pub(crate) fn run(
         let mut sliding = Sliding::new(columns, range_ms, shift);
         let mut found = false;
         for step in 0..grid.count {
+            if extension != Extension::None {
+                let end = shift.apply(grid.time(step));
+                let smoothed = extension == Extension::Smoothed;
+                let start = end.saturating_sub(range_ms);
+                let edges = Edges { start, end, lookback_ms: cx.lookback_ms, smoothed };
+                if let Some(value) = extended::evaluate(node.function, columns, edges, &scope) {
+                    column.set(step, value);
+                    found = true;
+                }
+                continue;
+            }
             let window = sliding.at(grid, step);
             if window.is_empty() {
                 continue;

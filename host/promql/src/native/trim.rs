@@ -30,13 +30,20 @@ pub(crate) fn trim(h: &Histogram, bound: f64, keep_below: bool) -> Histogram {
     };
     let mut sum = Kahan::ZERO;
     let mut count = 0.0;
+    let mut whole = true;
     let mut cut = |mut bucket: Bucket, linear: bool| -> f64 {
-        if custom && bucket.lower == f64::NEG_INFINITY && bucket.upper > 0.0 && bound >= 0.0 {
+        if custom
+            && bucket.lower == f64::NEG_INFINITY
+            && bucket.upper > 0.0
+            && bucket.upper.is_finite()
+            && bound >= 0.0
+        {
             bucket.lower = 0.0;
         }
         let share = share(bucket, linear);
         let kept = bucket.count * share;
         count += kept;
+        whole &= share == 1.0 || bucket.count == 0.0;
         if kept != 0.0 {
             let lower = if keep_below { bucket.lower } else { bucket.lower.max(bound.min(bucket.upper)) };
             let upper = if keep_below { bucket.upper.min(bound.max(bucket.lower)) } else { bucket.upper };
@@ -58,7 +65,7 @@ pub(crate) fn trim(h: &Histogram, bound: f64, keep_below: bool) -> Histogram {
     }
     let zero_count = if h.zero_count == 0.0 { 0.0 } else { cut(zero, true) };
     let above: Vec<f64> = super::positive(h).map(|b| cut(b, custom)).collect();
-    if count == h.count {
+    if whole {
         return h.clone();
     }
     Histogram {

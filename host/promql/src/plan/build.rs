@@ -12,8 +12,8 @@ use crate::exec::arithmetic;
 use crate::functions::{date, math};
 use crate::lexer::quote;
 use crate::parser::{
-    self, AggregateOp, At, BinaryOp, Call, DurationExpr, Expr, ExprKind, Span, TimeShift, ValueType,
-    VectorSelector,
+    self, AggregateOp, At, BinaryOp, Call, DurationExpr, Expr, ExprKind, Extension, Span, TimeShift,
+    ValueType, VectorSelector,
 };
 
 /// What a plan is built for.
@@ -153,6 +153,9 @@ impl Builder<'_> {
     fn vector(&self, expr: &Expr) -> Built<VectorNode> {
         Ok(match &expr.kind {
             ExprKind::Paren(inner) => self.vector(inner)?,
+            ExprKind::Vector(selector) if selector.extension == Extension::Smoothed => {
+                VectorNode::Smoothed(self.select(selector, expr.span)?)
+            }
             ExprKind::Vector(selector) => VectorNode::Select(self.select(selector, expr.span)?),
             ExprKind::Unary { negate: false, expr } => self.vector(expr)?,
             ExprKind::Unary { negate: true, expr: inner } => VectorNode::Negate(self.child(expr, inner)?),

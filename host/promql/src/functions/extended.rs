@@ -1,0 +1,242 @@
+//! Ranges with treated edges: `anchored` takes the last sample at or before the start, `smoothed` interpolates
+//! at both edges. Nothing is extrapolated.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use model::{Histogram, ResetHint, Timestamp, Value};
+
+use super::over_time;
+use crate::exec::window::{Scope, Window};
+use crate::native;
+use crate::parser::Extension;
+use crate::plan::WindowFunction;
+use crate::read::Columns;
+
+/// The edges of one step.
+#[derive(Clone, Copy)]
+pub(crate) struct Edges {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    /// How far beyond the edges samples still count.
+    pub(crate) lookback_ms: i64,
+    pub(crate) smoothed: bool,
+}
+
+/// Which functions know such ranges; others are refused with this text.
+pub(crate) fn refusal(function: WindowFunction, extension: Extension) -> Option<&'static str> {
+    use WindowFunction::{Changes, Delta, Increase, Rate, Resets};
+    match extension {
+        Extension::Anchored if !matches!(function, Changes | Delta | Increase | Rate | Resets) => {
+            Some("anchored modifier can only be used with: changes, delta, increase, rate, resets")
+        }
+        Extension::Smoothed if !matches!(function, Delta | Increase | Rate) => {
+            Some("smoothed modifier can only be used with: delta, increase, rate")
+        }
+        _ => None,
+    }
+}
+
+/// What the function makes of the samples around one step.
+pub(crate) fn evaluate(
+    function: WindowFunction,
+    columns: &Columns,
+    edges: Edges,
+    scope: &Scope<'_, '_>,
+) -> Option<Value> {
+    let float_times = |i: usize| columns.timestamps[i].millis();
+    let histogram_times = |i: usize| columns.histograms[i].0.millis();
+    let floats = around(columns.timestamps.len(), float_times, edges);
+    let histograms = around(columns.histograms.len(), histogram_times, edges);
+    if matches!(function, WindowFunction::Changes | WindowFunction::Resets) {
+        return of_both(function, columns, floats, histograms, edges, scope);
+    }
+    let counter = function != WindowFunction::Delta;
+    let seconds = (edges.end - edges.start) as f64 / 1000.0;
+    let factor = if function == WindowFunction::Rate { 1.0 / seconds } else { 1.0 };
+    match (floats.is_empty(), (!histograms.is_empty()).then_some(histograms)) {
+        (false, Some(_)) => {
+            scope.warn_mixed();
+            None
+        }
+        (false, None) => {
+            let points: Vec<(i64, f64)> = floats.map(|i| (float_times(i), columns.values[i])).collect();
+            change(&points, edges, counter).map(|change| Value::Float(change * factor))
+        }
+        (true, Some(histograms)) => {
+            let points: Vec<(i64, Histogram)> =
+                histograms.map(|i| (histogram_times(i), (*columns.histograms[i].1).clone())).collect();
+            let custom = points.first()?.1.has_custom_bounds();
+            if points.iter().any(|(_, h)| h.has_custom_bounds() != custom) {
+                scope.warn_mixed_schemas();
+                return None;
+            }
+            let mut change = change(&points, edges, counter)?.times(factor);
+            change.reset_hint = ResetHint::Gauge;
+            Some(Value::Histogram(Arc::new(native::compact(&change))))
+        }
+        (true, None) => None,
+    }
+}
+
+/// The samples within the range, with the one before it and, where edges are smoothed, the one after it.
+/// Empty where there is nothing but old samples.
+fn around(count: usize, time: impl Fn(usize) -> i64, edges: Edges) -> Range<usize> {
+    let first_after = |limit: i64| partition(count, |i| time(i) <= limit);
+    let (inside, outside) = (first_after(edges.start), first_after(edges.end));
+    let mut from = inside;
+    if from > 0 && time(from - 1) > edges.start.saturating_sub(edges.lookback_ms) {
+        from -= 1;
+    }
+    let mut to = outside;
+    let ends_on_edge = to > 0 && time(to - 1) == edges.end;
+    let reachable = to < count && time(to) <= edges.end.saturating_add(edges.lookback_ms);
+    if edges.smoothed && !ends_on_edge && reachable {
+        to += 1;
+    }
+    if to <= inside { inside..inside } else { from..to }
+}
+
+fn partition(count: usize, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        if before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// `changes` and `resets` look at floats and histograms alike; one of them is the latest before the start.
+fn of_both(
+    function: WindowFunction,
+    columns: &Columns,
+    floats: Range<usize>,
+    histograms: Range<usize>,
+    edges: Edges,
+    scope: &Scope<'_, '_>,
+) -> Option<Value> {
+    let oldest = edges.start.saturating_sub(edges.lookback_ms);
+    let before = |times: &mut dyn Iterator<Item = Timestamp>| {
+        times.map(Timestamp::millis).filter(|t| *t <= edges.start && *t > oldest).max()
+    };
+    let float_before = before(&mut columns.timestamps.iter().copied());
+    let histogram_before = before(&mut columns.histograms.iter().map(|(t, _)| *t));
+    let start = float_before.max(histogram_before).map_or(edges.start, |t| t - 1);
+    let inside = |time: Timestamp| time.millis() > edges.start && time.millis() <= edges.end;
+    let any = columns.timestamps[floats].iter().any(|t| inside(*t))
+        || columns.histograms[histograms].iter().any(|(t, _)| inside(*t));
+    if !any {
+        return None;
+    }
+    let cut = |count: usize, time: &dyn Fn(usize) -> i64| {
+        partition(count, |i| time(i) <= start)..partition(count, |i| time(i) <= edges.end)
+    };
+    let floats = cut(columns.timestamps.len(), &|i| columns.timestamps[i].millis());
+    let histograms = cut(columns.histograms.len(), &|i| columns.histograms[i].0.millis());
+    let window = Window {
+        times: &columns.timestamps[floats.clone()],
+        values: &columns.values[floats],
+        histograms: &columns.histograms[histograms],
+        start,
+        end: edges.end,
+        at: edges.end,
+    };
+    over_time::evaluate(function, &window, edges.end - start, &[], scope)
+}
+
+/// What can be interpolated: floats and histograms.
+pub(crate) trait Quantity: Clone {
+    fn minus(&self, other: &Self) -> Option<Self>;
+    fn plus(&self, other: &Self) -> Option<Self>;
+    fn times(&self, factor: f64) -> Self;
+    /// Whether a counter was reset on the way from `previous`.
+    fn fell_from(&self, previous: &Self) -> bool;
+}
+
+impl Quantity for f64 {
+    fn minus(&self, other: &Self) -> Option<Self> {
+        Some(self - other)
+    }
+
+    fn plus(&self, other: &Self) -> Option<Self> {
+        Some(self + other)
+    }
+
+    fn times(&self, factor: f64) -> Self {
+        self * factor
+    }
+
+    fn fell_from(&self, previous: &Self) -> bool {
+        self < previous
+    }
+}
+
+impl Quantity for Histogram {
+    fn minus(&self, other: &Self) -> Option<Self> {
+        native::subtract(self, other).ok().map(|outcome| outcome.histogram)
+    }
+
+    fn plus(&self, other: &Self) -> Option<Self> {
+        native::add(self, other).ok().map(|outcome| outcome.histogram)
+    }
+
+    fn times(&self, factor: f64) -> Self {
+        native::scaled(self, factor)
+    }
+
+    fn fell_from(&self, previous: &Self) -> bool {
+        native::is_reset(self, previous)
+    }
+}
+
+/// The value at `time` between two samples. Across a reset the counter is taken to start again from zero at
+/// the earlier sample; `onto` says whether that counts on from the earlier value.
+pub(crate) fn interpolated<Q: Quantity>(
+    (from_time, from): &(i64, Q),
+    (to_time, to): &(i64, Q),
+    time: i64,
+    counter: bool,
+    onto: bool,
+) -> Option<Q> {
+    let share = (time - from_time) as f64 / (to_time - from_time) as f64;
+    if counter && to.fell_from(from) {
+        let risen = to.times(share);
+        return if onto { from.plus(&risen) } else { Some(risen) };
+    }
+    from.plus(&to.minus(from)?.times(share))
+}
+
+fn change<Q: Quantity>(points: &[(i64, Q)], edges: Edges, counter: bool) -> Option<Q> {
+    let (first, last) = (points.first()?, points.last()?);
+    let cut_left = edges.smoothed && first.0 < edges.start && points.len() > 1;
+    let cut_right = edges.smoothed && last.0 > edges.end && points.len() > 1;
+    let left = if cut_left {
+        interpolated(first, &points[1], edges.start, counter, false)?
+    } else {
+        first.1.clone()
+    };
+    let right = if cut_right {
+        let same_gap = cut_left && points.len() == 2;
+        interpolated(&points[points.len() - 2], last, edges.end, counter, !same_gap)?
+    } else if last.0 > edges.end {
+        return None;
+    } else {
+        last.1.clone()
+    };
+    let mut change = right.minus(&left)?;
+    if counter {
+        // Resets in the gaps at the edges are part of the interpolation.
+        let from = usize::from(cut_left);
+        let to = points.len() - usize::from(cut_right);
+        for pair in points.get(from..to).unwrap_or(&[]).windows(2) {
+            if pair[1].1.fell_from(&pair[0].1) {
+                change = change.plus(&pair[0].1)?;
+            }
+        }
+    }
+    Some(change)
+}
