@@ -39,7 +39,7 @@
 //! ```
 //!
 //! A block is written under a temporary name, synced, and only then given its own: a file with the extension
-//! `block` is whole. Damage is found by the checksums: all but the chunks are checked when the block is opened.
+//! `block` is whole. Of two blocks for the same range the one with the higher number counts. Damage is found by the checksums: all but the chunks are checked when the block is opened.
 //!
 //! | version | change |
 //! |---|---|
@@ -148,6 +148,11 @@ impl BlockMeta {
             sample_count: reader.u64()?,
             exemplar_count: reader.u64()?,
         })
+    }
+
+    /// Whether the range of `other` lies within the range of this one.
+    pub(crate) const fn covers(&self, other: &Self) -> bool {
+        self.range_start <= other.range_start && self.range_end >= other.range_end
     }
 
     pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {

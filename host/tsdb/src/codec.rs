@@ -11,4 +11,4 @@ pub(crate) mod values;
 pub(crate) use bytes::{Malformed, Reader};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -32,11 +32,13 @@ pub(crate) use series::{
 /// Shards of each table: enough that the cores of a large machine seldom meet, few enough to cost nothing.
 const SHARD_COUNT: usize = 64;
 
+type ById = HashMap<u32, Arc<Series>, RandomState>;
+
 /// The head.
 pub(crate) struct Head {
     hasher: RandomState,
     by_labels: Box<[RwLock<HashTable<Arc<Series>>>]>,
-    by_id: Box<[RwLock<HashMap<u32, Arc<Series>, RandomState>>]>,
+    by_id: Box<[RwLock<ById>]>,
     index: RwLock<MemoryIndex>,
     next_id: AtomicU32,
     metadata: RwLock<BTreeMap<String, Metadata>>,
@@ -107,7 +109,7 @@ impl Head {
         self.hasher.hash_one(labels.as_encoded())
     }
 
-    fn id_shard(&self, id: u32) -> &RwLock<HashMap<u32, Arc<Series>, RandomState>> {
+    fn id_shard(&self, id: u32) -> &RwLock<ById> {
         &self.by_id[id as usize % SHARD_COUNT]
     }
 

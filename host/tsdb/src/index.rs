@@ -92,4 +92,4 @@ fn exclude(index: &impl LabelIndex, matcher: &Matcher) -> Result<RoaringBitmap> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

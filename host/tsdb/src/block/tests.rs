@@ -1,1 +1,77 @@
+//! A block answers as the index in memory does, and refuses what is no block.
 
+use std::path::Path;
+
+use model::Labels;
+use proptest::collection::{btree_set, vec};
+use proptest::prelude::*;
+use roaring::RoaringBitmap;
+
+use super::{Block, BlockSeries, BlockWriter};
+use crate::chunk::Chunk;
+use crate::error::Error;
+use crate::fs::sim::SimFileSystem;
+use crate::index::tests::{any_labels, any_matcher};
+use crate::index::{LabelIndex, MemoryIndex, resolve};
+
+const PATH: &str = "/blocks/00000001.block";
+
+fn write(fs: &SimFileSystem, series: &[Labels]) -> Block {
+    let chunk = Chunk::from_floats(&[1, 2, 3], &[1.0, 2.0, 3.0]).unwrap();
+    let mut writer = BlockWriter::create(fs, Path::new(PATH), 0, 1000).unwrap();
+    for labels in series {
+        writer.add(&BlockSeries { labels, chunks: &[(chunk.meta, &chunk.data)], exemplars: &[] }).unwrap();
+    }
+    let path = writer.finish(&[]).unwrap();
+    Block::open(fs, &path).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_index_on_disk_answers_as_the_one_in_memory(
+        series in btree_set(any_labels(), 1..20), matchers in vec(any_matcher(), 0..4)
+    ) {
+        let series: Vec<Labels> = series.into_iter().collect();
+        let block = write(&SimFileSystem::default(), &series);
+        let mut memory = MemoryIndex::default();
+        (0u32..).zip(&series).for_each(|(number, labels)| memory.insert(number, labels));
+        let ids = resolve(&memory, &matchers).unwrap();
+        prop_assert_eq!(&resolve(&block.index(), &matchers).unwrap(), &ids);
+        let names = |index: &dyn LabelIndex, ids: &RoaringBitmap| {
+            let (mut names, mut values) = (Vec::new(), Vec::new());
+            index.names_of(ids, &mut |name| names.push(name.to_owned())).unwrap();
+            index.values_of("a", ids, &mut |value| values.push(value.to_owned())).unwrap();
+            names.sort();
+            values.sort();
+            (names, values)
+        };
+        prop_assert_eq!(names(&block.index(), &ids), names(&memory, &ids));
+        for (number, labels) in (0u32..).zip(&series) {
+            let (read, chunks) = block.series(number, 0, 10).unwrap();
+            prop_assert_eq!(&read, labels);
+            prop_assert_eq!(chunks.len(), 1);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_no_block(bytes in vec(any::<u8>(), 0..200)) {
+        let fs = SimFileSystem::default();
+        fs.set_bytes(Path::new(PATH), &bytes);
+        let refused = matches!(Block::open(&fs, Path::new(PATH)), Err(Error::Corrupt { .. }));
+        prop_assert!(refused);
+    }
+}
+
+#[test]
+fn a_newer_version_is_told_from_damage() {
+    let fs = SimFileSystem::default();
+    write(&fs, &[Labels::from_pairs([("a", "b")])]);
+    let mut bytes = fs.bytes(Path::new(PATH));
+    bytes[8] = 99;
+    let crc = crc32fast::hash(&bytes[..12]).to_le_bytes();
+    bytes[12..16].copy_from_slice(&crc);
+    fs.set_bytes(Path::new(PATH), &bytes);
+    assert!(matches!(Block::open(&fs, Path::new(PATH)), Err(Error::UnsupportedVersion { version: 99, .. })));
+}

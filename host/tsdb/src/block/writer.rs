@@ -1,4 +1,8 @@
 //! Writing a block: chunks as they come, the rest at the end.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a writer indexes only what it has just made, never bytes from outside"
+)]
 
 use std::path::{Path, PathBuf};
 

@@ -121,8 +121,26 @@ fn open_blocks(fs: &dyn FileSystem, dir: &Path, recovery: &mut Recovery) -> Resu
             _ => {}
         }
     }
+    remove_superseded(fs, &mut blocks)?;
     blocks.sort_by_key(|block| block.meta().range_start);
     Ok(blocks)
+}
+
+/// Removes each block whose range a later one covers. A cut that failed after its block got its name leaves one
+/// behind, and has been repeated with the same samples.
+fn remove_superseded(fs: &dyn FileSystem, blocks: &mut Vec<Arc<Block>>) -> Result<()> {
+    // Numbers are padded: later blocks have greater names.
+    blocks.sort_by(|a, b| b.path().cmp(a.path()));
+    let mut kept: Vec<Arc<Block>> = Vec::with_capacity(blocks.len());
+    for block in blocks.drain(..) {
+        if kept.iter().any(|later| later.meta().covers(block.meta())) {
+            fs.remove(block.path()).at("remove superseded block", block.path())?;
+        } else {
+            kept.push(block);
+        }
+    }
+    *blocks = kept;
+    Ok(())
 }
 
 fn set_aside(fs: &dyn FileSystem, path: &Path) -> Result<()> {

@@ -1,1 +1,143 @@
+//! The database against a plain model, under faults, crashes, cuts and reopening.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use model::{
+    Append, AppendError, Exemplar, Histogram, Labels, Matcher, Metadata, MetricKind, Sample, SeriesRef,
+    Timestamp,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::{Sink, Tsdb};
+use crate::clock::Clock;
+use crate::codec::histogram::bits_equal;
+use crate::codec::tests::{any_float, any_histogram};
+use crate::error::{Error, Result};
+use crate::fs::sim::{Fault, Loss, SimFileSystem};
+use crate::fs::{FileSystem, RealFileSystem};
+use crate::options::{Options, WalSync};
+
+mod behaviour;
+mod faults;
+mod fixtures;
+
+const DIR: &str = "/db";
+
+/// A clock that stands still until it is set.
+#[derive(Debug, Default)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl TestClock {
+    fn at(millis: i64) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(millis)))
+    }
+
+    fn set(&self, millis: i64) {
+        self.0.store(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Small numbers, so that a few samples reach every border.
+fn options(wal_sync: WalSync) -> Options {
+    Options {
+        wal_sync,
+        wal_segment_bytes: 300,
+        checkpoint_bytes: 2_000,
+        block_range: Duration::from_millis(1000),
+        retention: None,
+    }
+}
+
+fn open(fs: &SimFileSystem, clock: &Arc<TestClock>) -> Tsdb {
+    try_open(fs, clock, options(WalSync::Always)).unwrap()
+}
+
+fn try_open(fs: &SimFileSystem, clock: &Arc<TestClock>, options: Options) -> Result<Tsdb> {
+    Tsdb::open(DIR, options, Arc::new(fs.clone()), clock.clone())
+}
+
+fn far_clock() -> Arc<TestClock> {
+    TestClock::at(i64::MAX / 2)
+}
+
+fn series(number: usize) -> Labels {
+    Labels::from_pairs([("__name__", "m"), ("n", &number.to_string())])
+}
+
+fn ms(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn append(db: &Tsdb, number: usize, time: i64, value: f64) -> SeriesRef {
+    let mut batch = db.appender();
+    let id = batch.append(None, &series(number), Sample::new(time, value)).unwrap();
+    batch.commit().unwrap();
+    id
+}
+
+/// A sample as it is compared: bits, or the histogram.
+#[derive(Debug, Clone)]
+enum Seen {
+    Float(u64),
+    Histogram(Arc<Histogram>),
+}
+
+impl PartialEq for Seen {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Float(a), Self::Float(b)) => a == b,
+            (Self::Histogram(a), Self::Histogram(b)) => bits_equal(a, b),
+            _ => false,
+        }
+    }
+}
+
+type Content = BTreeMap<Labels, BTreeMap<i64, Seen>>;
+
+#[derive(Default)]
+struct Collect(Vec<(i64, Seen)>);
+
+impl Sink for Collect {
+    fn float(&mut self, timestamp: Timestamp, value: f64) {
+        self.0.push((timestamp.millis(), Seen::Float(value.to_bits())));
+    }
+
+    fn histogram(&mut self, timestamp: Timestamp, histogram: Arc<Histogram>) {
+        self.0.push((timestamp.millis(), Seen::Histogram(histogram)));
+    }
+}
+
+/// What the database holds in a range, with the promises of reading checked on the way.
+fn content(db: &Tsdb, matchers: &[Matcher], start: i64, end: i64) -> Content {
+    let selected = db.select(matchers, ms(start), ms(end)).unwrap();
+    assert!(selected.is_sorted_by(|a, b| a.labels() < b.labels()), "series are not in order of their labels");
+    let mut content = Content::new();
+    for series in selected {
+        let mut collect = Collect::default();
+        series.read(ms(start), ms(end), &mut collect).unwrap();
+        assert!(collect.0.is_sorted_by(|a, b| a.0 < b.0), "times of {:?} do not increase", series.labels());
+        if !collect.0.is_empty() {
+            content.insert(series.labels().clone(), collect.0.into_iter().collect());
+        }
+    }
+    content
+}
+
+fn everything(db: &Tsdb) -> Content {
+    content(db, &[], i64::MIN, i64::MAX)
+}
+
+fn floats(pairs: &[(i64, f64)]) -> BTreeMap<i64, Seen> {
+    pairs.iter().map(|(time, value)| (*time, Seen::Float(value.to_bits()))).collect()
+}

@@ -1,1 +1,267 @@
+//! A file system in memory that can fail, and that forgets what a power cut would take.
+//!
+//! It is as unkind as the contract of [`super::FileSystem`] allows: names last only from [`FileSystem::sync_dir`]
+//! on, bytes only from [`File::sync`] on, and an unsynced tail survives in part, or as zeros.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{File, FileBytes, FileSystem};
+
+/// What happens to the call that a fault meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails; a write gets half of its bytes out. The calls after it work.
+    Error,
+    /// It and every call after it fail, until [`SimFileSystem::restart`].
+    Crash,
+}
+
+/// What a restart finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// The process was killed: all that reached the file system.
+    Nothing,
+    /// The power failed: only what was synced.
+    Unsynced,
+    /// The power failed: what was synced and half of the rest.
+    HalfOfUnsynced,
+    /// The power failed: the rest has its length but reads as zeros.
+    UnsyncedIsZeros,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Node {
+    data: Vec<u8>,
+    synced: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    nodes: Vec<Node>,
+    live: BTreeMap<PathBuf, usize>,
+    durable: BTreeMap<PathBuf, usize>,
+    fault: Option<(u64, Fault)>,
+    crashed: bool,
+    calls: u64,
+    locked: bool,
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SimFileSystem(Arc<Mutex<State>>);
+
+impl SimFileSystem {
+    /// The `after`th changing call from now on (0 is the next one) meets `fault`.
+    pub(crate) fn fail(&self, after: u64, fault: Fault) {
+        self.0.lock().fault = Some((after, fault));
+    }
+
+    /// Takes back a fault that has not been met. Says whether there was one.
+    pub(crate) fn clear_fault(&self) -> bool {
+        self.0.lock().fault.take().is_some()
+    }
+
+    pub(crate) fn has_crashed(&self) -> bool {
+        self.0.lock().crashed
+    }
+
+    /// Comes back after the process, or the machine, has gone.
+    pub(crate) fn restart(&self, loss: Loss) {
+        let mut state = self.0.lock();
+        (state.fault, state.crashed, state.locked) = (None, false, false);
+        if loss == Loss::Nothing {
+            return;
+        }
+        state.live = state.durable.clone();
+        for node in &mut state.nodes {
+            // Cut files were synced as they were cut, so that the synced bytes are a prefix of the others.
+            let rest = node.data.len().saturating_sub(node.synced.len());
+            let kept = match loss {
+                Loss::HalfOfUnsynced => rest / 2,
+                Loss::UnsyncedIsZeros => rest,
+                Loss::Nothing | Loss::Unsynced => 0,
+            };
+            let mut data = node.synced.clone();
+            let tail = node.data.get(node.synced.len()..node.synced.len() + kept).unwrap_or_default();
+            match loss {
+                Loss::UnsyncedIsZeros => data.resize(data.len() + tail.len(), 0),
+                _ => data.extend_from_slice(tail),
+            }
+            node.synced.clone_from(&data);
+            node.data = data;
+        }
+    }
+
+    /// The content of a file.
+    pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
+        let state = self.0.lock();
+        state.nodes[state.live[path]].data.clone()
+    }
+
+    /// Replaces the content of a file, durably.
+    pub(crate) fn set_bytes(&self, path: &Path, bytes: &[u8]) {
+        let mut state = self.0.lock();
+        let at = state.nodes.len();
+        state.nodes.push(Node { data: bytes.to_vec(), synced: bytes.to_vec() });
+        state.live.insert(path.to_owned(), at);
+        state.durable.insert(path.to_owned(), at);
+    }
+}
+
+impl State {
+    /// Counts a changing call and says what becomes of it.
+    fn meet(&mut self) -> Option<Fault> {
+        self.calls += 1;
+        if self.crashed {
+            return Some(Fault::Crash);
+        }
+        let (after, fault) = self.fault?;
+        if after > 0 {
+            self.fault = Some((after - 1, fault));
+            return None;
+        }
+        self.fault = None;
+        self.crashed = fault == Fault::Crash;
+        Some(fault)
+    }
+
+    fn change(&mut self) -> io::Result<()> {
+        match self.meet() {
+            Some(_) => Err(io::Error::other("injected fault")),
+            None => Ok(()),
+        }
+    }
+
+    fn node(&self, path: &Path) -> io::Result<usize> {
+        self.live.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl FileSystem for SimFileSystem {
+    fn create_dir_all(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn append(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let mut state = self.0.lock();
+        state.change()?;
+        let node = match state.node(path) {
+            Ok(node) => node,
+            Err(_) => {
+                state.nodes.push(Node::default());
+                let node = state.nodes.len() - 1;
+                state.live.insert(path.to_owned(), node);
+                node
+            }
+        };
+        Ok(Box::new(SimFile { fs: self.clone(), node }))
+    }
+
+    fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.change()?;
+        let node = state.node(path)?;
+        let node = &mut state.nodes[node];
+        node.data.truncate(len as usize);
+        node.synced.clone_from(&node.data);
+        Ok(())
+    }
+
+    fn map(&self, path: &Path) -> io::Result<FileBytes> {
+        let state = self.0.lock();
+        if state.crashed {
+            return Err(io::Error::other("injected fault"));
+        }
+        Ok(FileBytes::new(state.nodes[state.node(path)?].data.clone()))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.change()?;
+        let node = state.node(from)?;
+        state.live.remove(from);
+        state.live.insert(to.to_owned(), node);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.change()?;
+        state.node(path)?;
+        state.live.remove(path);
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let state = self.0.lock();
+        let here = state.live.keys().filter(|path| path.parent() == Some(dir));
+        Ok(here.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.change()?;
+        let live: Vec<(PathBuf, usize)> = state
+            .live
+            .iter()
+            .filter(|(path, _)| path.parent() == Some(dir))
+            .map(|(path, node)| (path.clone(), *node))
+            .collect();
+        state.durable.retain(|path, _| path.parent() != Some(dir));
+        state.durable.extend(live);
+        Ok(())
+    }
+
+    fn lock(&self, _path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let mut state = self.0.lock();
+        if std::mem::replace(&mut state.locked, true) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(Unlock(self.clone())))
+    }
+}
+
+struct Unlock(SimFileSystem);
+
+impl Drop for Unlock {
+    fn drop(&mut self) {
+        self.0.0.lock().locked = false;
+    }
+}
+
+struct SimFile {
+    fs: SimFileSystem,
+    node: usize,
+}
+
+impl File for SimFile {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.fs.0.lock();
+        let before = state.crashed;
+        let met = state.meet();
+        let part = match met {
+            None => bytes,
+            // A call after the crash writes nothing: the process is gone.
+            Some(_) if before => &[],
+            Some(_) => &bytes[..bytes.len() / 2],
+        };
+        state.nodes[self.node].data.extend_from_slice(part);
+        match met {
+            None => Ok(()),
+            Some(_) => Err(io::Error::other("injected fault")),
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut state = self.fs.0.lock();
+        state.change()?;
+        let node = &mut state.nodes[self.node];
+        node.synced.clone_from(&node.data);
+        Ok(())
+    }
+}

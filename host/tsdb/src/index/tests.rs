@@ -38,7 +38,7 @@ proptest! {
             .filter(|id| !removed.contains(*id))
             .filter(|id| matchers.iter().all(|matcher| matcher.matches_labels(&series[*id as usize])))
             .collect();
-        prop_assert_eq!(resolve(&index, &matchers).unwrap(), expected.clone());
+        prop_assert_eq!(&resolve(&index, &matchers).unwrap(), &expected);
 
         let (mut names, mut values) = (Vec::new(), Vec::new());
         index.names_of(&expected, &mut |name| names.push(name.to_owned())).unwrap();

@@ -1,0 +1,266 @@
+//! What each operation promises, one at a time.
+
+use super::*;
+
+#[test]
+fn what_was_committed_is_seen_and_nothing_else() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let db = open(&fs, &clock);
+    let mut batch = db.appender();
+    batch.append(None, &series(1), Sample::new(10, 1.0)).unwrap();
+    assert!(everything(&db).is_empty());
+    assert!(db.label_names(&[], ms(0), ms(100)).unwrap().is_empty());
+    batch.commit().unwrap();
+    let mut dropped = db.appender();
+    dropped.append(None, &series(2), Sample::new(10, 1.0)).unwrap();
+    drop(dropped);
+    assert_eq!(everything(&db), Content::from([(series(1), floats(&[(10, 1.0)]))]));
+    assert_eq!(db.maintain().unwrap().series_removed, 1);
+    assert_eq!(db.stats().head_series, 1);
+}
+
+#[test]
+fn samples_are_refused_as_prometheus_does() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let db = open(&fs, &clock);
+    let id = append(&db, 1, 10, f64::NAN);
+    let mut batch = db.appender();
+    let mut try_append = |time, value| batch.append(Some(id), &series(1), Sample::new(time, value)).map(drop);
+    assert_eq!(try_append(10, f64::NAN), Ok(()));
+    assert_eq!(try_append(10, 0.0), Err(AppendError::DuplicateTimestamp));
+    assert_eq!(try_append(9, f64::NAN), Err(AppendError::OutOfOrder));
+    assert_eq!(try_append(11, 0.0), Ok(()));
+    assert_eq!(try_append(11, -0.0), Err(AppendError::DuplicateTimestamp));
+    assert_eq!(try_append(10, f64::NAN), Err(AppendError::OutOfOrder));
+    let refused = batch.append(None, &Labels::empty(), Sample::new(1, 1.0));
+    assert!(matches!(refused, Err(AppendError::InvalidLabels(_))));
+    batch.commit().unwrap();
+    assert_eq!(everything(&db), Content::from([(series(1), floats(&[(10, f64::NAN), (11, 0.0)]))]));
+}
+
+#[test]
+fn labels_decide_over_a_wrong_reference() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let db = open(&fs, &clock);
+    let one = append(&db, 1, 10, 1.0);
+    let mut batch = db.appender();
+    let two = batch.append(Some(one), &series(2), Sample::new(10, 2.0)).unwrap();
+    batch.append(Some(SeriesRef(u64::MAX)), &series(3), Sample::new(10, 3.0)).unwrap();
+    batch.commit().unwrap();
+    assert_ne!(one, two);
+    assert_eq!(everything(&db).len(), 3);
+    assert_eq!(everything(&db)[&series(2)], floats(&[(10, 2.0)]));
+}
+
+#[test]
+fn exemplars_and_metadata_survive_cut_and_restart() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let exemplar = |time, value: f64| Exemplar {
+        labels: Labels::from_pairs([("trace_id", "abc")]),
+        value,
+        timestamp: ms(time),
+    };
+    let metadata = Metadata {
+        kind: MetricKind::Counter,
+        help: "What it counts.".to_owned(),
+        unit: "seconds".to_owned(),
+    };
+    let check = |db: &Tsdb| {
+        let found = db.exemplars(&[Matcher::equal("n", "1")], ms(0), ms(5000)).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].labels, series(1));
+        assert_eq!(found[0].exemplars, [exemplar(5, 1.0), exemplar(5, 2.0), exemplar(2600, 3.0)]);
+        let late = db.exemplars(&[], ms(100), ms(5000)).unwrap();
+        assert_eq!(late[0].exemplars, [exemplar(2600, 3.0)]);
+        assert!(db.exemplars(&[Matcher::equal("n", "2")], ms(0), ms(5000)).unwrap().is_empty());
+        assert_eq!(db.metadata(), [("m".to_owned(), metadata.clone())]);
+    };
+    let db = open(&fs, &clock);
+    let id = append(&db, 1, 10, 1.0);
+    append(&db, 2, 2600, 1.0);
+    let mut batch = db.appender();
+    for given in [exemplar(5, 1.0), exemplar(5, 1.0), exemplar(5, 2.0), exemplar(2600, 3.0)] {
+        batch.append_exemplar(id, &given).unwrap();
+    }
+    assert_eq!(batch.append_exemplar(id, &exemplar(4, 1.0)), Err(AppendError::OutOfOrderExemplar));
+    assert_eq!(
+        batch.append_exemplar(SeriesRef(999), &exemplar(4, 1.0)),
+        Err(AppendError::UnknownSeries(999))
+    );
+    let long = Exemplar { labels: Labels::from_pairs([("a", "x".repeat(128))]), ..exemplar(9, 1.0) };
+    assert_eq!(batch.append_exemplar(id, &long), Err(AppendError::ExemplarTooLong));
+    batch.append_metadata("m", &metadata);
+    batch.commit().unwrap();
+    check(&db);
+    assert_eq!(db.maintain().unwrap().blocks_cut, 1);
+    check(&db);
+    drop(db);
+    let db = open(&fs, &clock);
+    check(&db);
+    let mut batch = db.appender();
+    assert_eq!(batch.append_exemplar(id, &exemplar(4, 1.0)), Err(AppendError::OutOfBounds));
+}
+
+#[test]
+fn a_cut_moves_whole_ranges_and_shortens_the_log() {
+    let (fs, clock) = (SimFileSystem::default(), TestClock::at(0));
+    let db = open(&fs, &clock);
+    for time in (0..4000).step_by(10) {
+        append(&db, 1, time, time as f64);
+    }
+    assert_eq!(db.maintain().unwrap().blocks_cut, 0, "cut by samples from the future");
+    clock.set(2499);
+    assert_eq!(db.maintain().unwrap().blocks_cut, 1);
+    clock.set(4000);
+    let before = db.stats();
+    let selected = db.select(&[], ms(0), ms(4000)).unwrap();
+    let report = db.maintain().unwrap();
+    assert_eq!((report.blocks_cut, report.checkpointed), (2, true));
+    let after = db.stats();
+    assert!(after.wal_bytes < before.wal_bytes, "{} to {}", before.wal_bytes, after.wal_bytes);
+    assert_eq!((after.blocks, after.block_samples, after.head_series), (3, 300, 1));
+    assert_eq!(after.head_min_time, Some(ms(3000)));
+    let mut old = Collect::default();
+    selected[0].read(ms(0), ms(4000), &mut old).unwrap();
+    assert_eq!(old.0.len(), 400, "a selection from before the cut reads on");
+    assert_eq!(everything(&db)[&series(1)].len(), 400);
+    assert_eq!(content(&db, &[], 995, 1005)[&series(1)], floats(&[(1000, 1000.0)]));
+    let mut batch = db.appender();
+    assert_eq!(batch.append(None, &series(2), Sample::new(2999, 0.0)), Err(AppendError::OutOfBounds));
+    assert!(batch.append(None, &series(2), Sample::new(3000, 0.0)).is_ok());
+    drop(batch);
+    drop(db);
+    let db = open(&fs, &clock);
+    assert_eq!(everything(&db)[&series(1)].len(), 400);
+    assert_eq!(db.stats().head_min_time, Some(ms(3000)));
+}
+
+#[test]
+fn a_batch_that_a_cut_overtakes_is_refused_whole() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let db = open(&fs, &clock);
+    append(&db, 1, 10, 1.0);
+    let mut late = db.appender();
+    late.append(None, &series(2), Sample::new(20, 1.0)).unwrap();
+    late.append(None, &series(3), Sample::new(2600, 1.0)).unwrap();
+    append(&db, 1, 2600, 1.0);
+    assert_eq!(db.maintain().unwrap().blocks_cut, 1);
+    let error = late.commit().unwrap_err();
+    assert!(error.to_string().contains("send it again"), "{error}");
+    assert_eq!(everything(&db).len(), 1);
+}
+
+#[test]
+fn blocks_past_retention_go() {
+    let (fs, clock) = (SimFileSystem::default(), TestClock::at(10_000));
+    let options = Options { retention: Some(Duration::from_millis(5000)), ..options(WalSync::Always) };
+    let db = try_open(&fs, &clock, options).unwrap();
+    for time in (0..10_000).step_by(500) {
+        append(&db, 1, time, 1.0);
+    }
+    append(&db, 1, 1_000_000, 1.0);
+    let report = db.maintain().unwrap();
+    assert_eq!(
+        (report.blocks_cut, report.blocks_removed),
+        (9, 5),
+        "the present is 10000, not the sample's 1000000"
+    );
+    assert_eq!(everything(&db)[&series(1)].first_key_value().unwrap().0, &5000);
+    drop(db);
+    assert_eq!(open(&fs, &clock).stats().blocks, 4);
+}
+
+#[test]
+fn label_questions_see_head_and_blocks() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let db = open(&fs, &clock);
+    append(&db, 1, 10, 1.0);
+    append(&db, 2, 500, 1.0);
+    append(&db, 3, 2600, 1.0);
+    for _ in 0..2 {
+        let values = |matchers: &[Matcher], start, end| {
+            db.label_values("n", matchers, ms(start), ms(end)).unwrap().concat()
+        };
+        assert_eq!(values(&[], 0, 3000), "123");
+        assert_eq!(values(&[], 0, 100), "1");
+        assert_eq!(values(&[], 400, 3000), "23");
+        assert_eq!(values(&[Matcher::equal("n", "2")], 0, 3000), "2");
+        assert_eq!(db.label_names(&[], ms(0), ms(3000)).unwrap(), ["__name__", "n"]);
+        assert!(db.label_names(&[], ms(11), ms(400)).unwrap().is_empty());
+        assert_eq!(content(&db, &[Matcher::equal("n", "1")], 0, 3000).len(), 1);
+        db.maintain().unwrap();
+    }
+    assert_eq!(db.stats().blocks, 1);
+    let cardinality = db.cardinality(1);
+    assert_eq!(cardinality.series_by_metric, [("m".to_owned(), 1)]);
+    assert_eq!(cardinality.series_by_pair, [("__name__=m".to_owned(), 1)]);
+}
+
+#[test]
+fn a_directory_has_one_owner_on_a_real_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let real: Arc<dyn FileSystem> = Arc::new(RealFileSystem);
+    let open = || Tsdb::open(dir.path(), options(WalSync::Always), real.clone(), far_clock());
+    let db = open().unwrap();
+    assert!(matches!(open(), Err(Error::Locked { .. })));
+    for time in (0..3000).step_by(100) {
+        append(&db, 1, time, time as f64);
+    }
+    let before = everything(&db);
+    assert_eq!(db.maintain().unwrap().blocks_cut, 2);
+    assert_eq!(everything(&db), before);
+    db.close().unwrap();
+    db.close().unwrap();
+    let mut batch = db.appender();
+    batch.append(None, &series(1), Sample::new(9000, 1.0)).unwrap();
+    assert!(batch.commit().unwrap_err().to_string().contains("closed"));
+    drop(db);
+    let db = open().unwrap();
+    assert_eq!(everything(&db), before);
+    assert!(db.recovery().corruptions.is_empty());
+}
+
+#[test]
+fn many_writers_and_readers_at_once() {
+    const COMMITS: i64 = 300;
+    let (fs, clock) = (SimFileSystem::default(), TestClock::at(0));
+    let options = Options { wal_segment_bytes: 1 << 20, ..options(WalSync::Always) };
+    let db = try_open(&fs, &clock, options.clone()).unwrap();
+    let times = [const { AtomicI64::new(0) }; 4];
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = times
+            .iter()
+            .enumerate()
+            .map(|(writer, reached)| {
+                let db = &db;
+                scope.spawn(move || {
+                    for time in (0..COMMITS).map(|i| i * 10) {
+                        let mut batch = db.appender();
+                        // Two series in one batch: whoever reads sees both or neither.
+                        for number in [writer * 2, writer * 2 + 1] {
+                            batch.append(None, &series(number), Sample::new(time, time as f64)).unwrap();
+                        }
+                        batch.commit().unwrap();
+                        reached.store(time, Ordering::SeqCst);
+                    }
+                })
+            })
+            .collect();
+        while !writers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            // The clock follows the slowest writer, so that no cut overtakes it.
+            clock.set(times.iter().map(|time| time.load(Ordering::SeqCst)).min().unwrap());
+            db.maintain().unwrap();
+            let seen = everything(&db);
+            for writer in 0..4 {
+                assert_eq!(seen.get(&series(writer * 2)), seen.get(&series(writer * 2 + 1)));
+            }
+        }
+    });
+    clock.set(COMMITS * 10);
+    db.maintain().unwrap();
+    let before = everything(&db);
+    assert_eq!(db.stats().blocks, 2);
+    assert_eq!(before.values().map(BTreeMap::len).sum::<usize>(), 8 * COMMITS as usize);
+    drop(db);
+    assert_eq!(everything(&try_open(&fs, &clock, options).unwrap()), before);
+}

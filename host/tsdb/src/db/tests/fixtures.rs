@@ -1,0 +1,65 @@
+//! Files of every format version, written once: what was written then must be read for as long as the version
+//! counts as readable.
+
+use super::*;
+
+const FILES: [(&str, &[u8]); 3] = [
+    ("wal/00000005.checkpoint", include_bytes!("../../../fixtures/v1.checkpoint")),
+    ("wal/00000005.wal", include_bytes!("../../../fixtures/v1.wal")),
+    ("blocks/00000001.block", include_bytes!("../../../fixtures/v1.block")),
+];
+
+fn exemplar(time: i64) -> Exemplar {
+    Exemplar { labels: Labels::from_pairs([("trace_id", "4bf92f35")]), value: 0.25, timestamp: ms(time) }
+}
+
+fn histogram(count: f64) -> Histogram {
+    Histogram {
+        schema: 3,
+        zero_threshold: 1e-128,
+        count,
+        sum: 12.5,
+        positive: model::Buckets::from_pairs([(-1, 1.0), (0, count), (7, 0.5)]),
+        ..Histogram::stale()
+    }
+}
+
+/// The history that the fixtures hold.
+fn write(db: &Tsdb, clock: &TestClock) {
+    let metadata =
+        Metadata { kind: MetricKind::Histogram, help: "Time.".to_owned(), unit: "seconds".to_owned() };
+    for time in (0..2600).step_by(100) {
+        let mut batch = db.appender();
+        let id = batch.append(None, &series(1), Sample::new(time, time as f64 / 4.0)).unwrap();
+        batch.append(None, &series(2), Sample::new(time, model::staleness::STALE_NAN)).unwrap();
+        batch.append_histogram(None, &series(3), ms(time), &histogram(time as f64)).unwrap();
+        batch.append_exemplar(id, &exemplar(time)).unwrap();
+        batch.append_metadata("m", &metadata);
+        batch.commit().unwrap();
+    }
+    clock.set(1600);
+    assert_eq!(db.maintain().unwrap().blocks_cut, 1);
+    append(db, 4, 2600, -0.0);
+}
+
+#[test]
+fn fixtures_of_every_version_are_read() {
+    let (fs, clock) = (SimFileSystem::default(), TestClock::at(1600));
+    for (name, bytes) in FILES {
+        fs.set_bytes(&Path::new(DIR).join(name), bytes);
+    }
+    let db = open(&fs, &clock);
+    assert!(db.recovery().corruptions.is_empty(), "{:?}", db.recovery());
+    assert_eq!(db.recovery().blocks, 1);
+
+    let (fresh, now) = (SimFileSystem::default(), TestClock::at(0));
+    let expected = open(&fresh, &now);
+    write(&expected, &now);
+    assert_eq!(everything(&db), everything(&expected));
+    assert_eq!(everything(&db).len(), 4);
+    let exemplars = |db: &Tsdb| db.exemplars(&[], Timestamp::MIN, Timestamp::MAX).unwrap();
+    assert_eq!(exemplars(&db), exemplars(&expected));
+    assert_eq!(exemplars(&db)[0].exemplars.len(), 26);
+    assert_eq!(db.metadata(), expected.metadata());
+    assert_eq!(db.metadata().len(), 1);
+}
