@@ -1,4 +1,10 @@
 //! A block answers as the index in memory does, and refuses what is no block.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where it is surprised"
+)]
 
 use std::path::Path;
 
