@@ -7,10 +7,12 @@
 //! * [`staleness`] says which float marks "this series has ended", and why it must survive bit for bit.
 //! * An [`Exemplar`] is one observation that carries labels of its own, most often a `trace_id`.
 //! * A [`Matcher`] selects series by one label. A selector is a list of them, all of which must hold.
+//! * [`Columns`] are many samples at once, each text written only once: what collectors yield.
 //! * [`span`] holds the nouns of traces, in OpenTelemetry's shape.
 //! * [`Append`] and [`Appender`] are the contract between whatever brings samples in and whatever keeps them.
 
 mod append;
+mod columns;
 mod duration;
 mod exemplar;
 mod histogram;
@@ -23,6 +25,7 @@ pub mod staleness;
 mod time;
 
 pub use append::{Append, AppendError, Appender, CommitError, SeriesRef};
+pub use columns::{ColumnExemplar, ColumnHistogram, ColumnParts, Columns, ColumnsError};
 pub use duration::{ConfigDuration, DurationError, format_duration, parse_duration};
 pub use exemplar::Exemplar;
 pub use histogram::{BucketIter, BucketSpan, Buckets, Histogram, HistogramError, ResetHint};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use formats::exposition::Format;
+use model::Columns;
 
 use crate::Error;
-use crate::columns::Columns;
 
 /// One answer.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) enum Fetched {
         /// The text, decompressed.
         body: Vec<u8>,
     },
-    /// Columns, not yet checked.
+    /// Columns.
     Columns(Columns),
 }
 
@@ -38,7 +38,7 @@ pub enum Collected {
         /// The text.
         body: Vec<u8>,
     },
-    /// Columns, not yet checked.
+    /// Columns.
     Columns(Columns),
 }
 

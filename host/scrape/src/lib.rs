@@ -5,14 +5,13 @@
 //! * **Discovery** ([`Discover`]) finds label sets, in [`TargetGroup`]s. [`relabel`] rewrites or drops them,
 //!   and what is left is a [`Target`].
 //! * A **collector** ([`Collect`]) is a plugin that is scraped like a target: it has `up`, a job, an instance,
-//!   limits and staleness, and yields text or [`Columns`].
+//!   limits and staleness, and yields text or `model::Columns`.
 //! * Each target has a worker, which asks at fixed moments and hands the answer on to be stored: labels merged
 //!   and relabelled, samples appended, series that vanished marked stale, the report series (`up`, `scrape_*`)
 //!   written, all in one batch.
 //! * A **pool** is a job's targets. The [`Manager`] owns pools, collectors and discoverers, changes them while
 //!   they run, and shows them as [`Targets`].
 
-mod columns;
 pub mod config;
 mod discovery;
 mod error;
@@ -29,7 +28,6 @@ mod snapshot;
 mod target;
 mod worker;
 
-pub use columns::{ColumnExemplar, ColumnHistogram, Columns};
 pub use discovery::{Discover, Discoverer, Snapshot};
 pub use error::Error;
 pub use fetch::{Collect, Collected};

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use formats::exposition::{self, Entry as Line};
 use model::{
-    AppendError, Appender, Exemplar, Histogram, Labels, LabelsBuilder, Sample, SeriesRef, Timestamp,
+    AppendError, Appender, Columns, Exemplar, Histogram, Labels, LabelsBuilder, Sample, SeriesRef, Timestamp,
 };
 
 use super::cache::{Cache, Entry};
 use super::{Rules, Tally};
 use crate::Error;
-use crate::columns::Columns;
 use crate::fetch::Fetched;
 use crate::relabel;
 
@@ -95,8 +94,7 @@ impl<'a> Batch<'a> {
     }
 
     fn append_columns(&mut self, columns: &Columns) -> Result<(), Error> {
-        columns.check()?;
-        for (family, metadata) in &columns.families {
+        for (family, metadata) in columns.families() {
             self.cache.describe(family, |m| {
                 let changed = m != metadata;
                 m.clone_from(metadata);
@@ -111,14 +109,14 @@ impl<'a> Batch<'a> {
                 self.append_point(&key, || labels_of(columns, series), timestamp, Point::Float(value))?;
             }
         }
-        for h in &columns.histograms {
+        for h in columns.histograms() {
             let series = h.series as usize;
             write_key(&mut key, columns, series);
             let timestamp = h.timestamp_ms.map(Timestamp::from_millis);
             let point = Point::Histogram(&h.histogram);
             self.append_point(&key, || labels_of(columns, series), timestamp, point)?;
         }
-        for e in &columns.exemplars {
+        for e in columns.exemplars() {
             write_key(&mut key, columns, e.series as usize);
             let Some(series) = self.cache.get_mut(&key).filter(|e| e.live).and_then(|e| e.series) else {
                 continue;
