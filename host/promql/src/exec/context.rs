@@ -25,7 +25,7 @@ pub(crate) struct Grid {
 
 impl Grid {
     pub(crate) fn time(self, step: usize) -> i64 {
-        self.start + self.step * step as i64
+        self.start.saturating_add(self.step.saturating_mul(step as i64))
     }
 
     pub(crate) fn end(self) -> i64 {

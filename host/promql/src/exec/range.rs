@@ -55,6 +55,9 @@ pub(crate) fn series(
         }
         RangeNode::Subquery(subquery) => {
             let Some(inner) = inner_grid(subquery, grid) else { return Ok(()) };
+            if inner.count as u64 > cx.samples_max {
+                return Err(QueryError::TooManySamples);
+            }
             let mut columns = Columns::default();
             super::vector(&subquery.input, cx, inner, &mut |series| {
                 columns.clear();
@@ -92,11 +95,11 @@ fn inner_grid(subquery: &Subquery, grid: Grid) -> Option<Grid> {
     let first = subquery.shift.apply(grid.start).saturating_sub(subquery.range_ms);
     let end = subquery.shift.apply(grid.end());
     // Left open: a multiple that falls on the start itself is outside.
-    let start = (first.div_euclid(step) + 1) * step;
+    let start = (first.div_euclid(step) + 1).saturating_mul(step);
     if end < start {
         return None;
     }
-    let count = usize::try_from((end - start) / step).ok()? + 1;
+    let count = usize::try_from(end.saturating_sub(start) / step).ok()?.saturating_add(1);
     Some(Grid { start, step, count })
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn evaluate(
         return of_both(function, columns, floats, histograms, edges, scope);
     }
     let counter = function != WindowFunction::Delta;
-    let seconds = (edges.end - edges.start) as f64 / 1000.0;
+    let seconds = edges.end.saturating_sub(edges.start) as f64 / 1000.0;
     let factor = if function == WindowFunction::Rate { 1.0 / seconds } else { 1.0 };
     match (floats.is_empty(), (!histograms.is_empty()).then_some(histograms)) {
         (false, Some(_)) => {
@@ -145,7 +145,7 @@ fn of_both(
         end: edges.end,
         at: edges.end,
     };
-    over_time::evaluate(function, &window, edges.end - start, &[], scope)
+    over_time::evaluate(function, &window, edges.end.saturating_sub(start), &[], scope)
 }
 
 /// What can be interpolated: floats and histograms.

@@ -88,8 +88,8 @@ fn extrapolation(
     kind: Kind,
     (start_value, change): (f64, f64),
 ) -> f64 {
-    let mut to_start = (first.millis() - window.start) as f64 / 1000.0;
-    let mut to_end = (window.end - last.millis()) as f64 / 1000.0;
+    let mut to_start = first.millis().saturating_sub(window.start) as f64 / 1000.0;
+    let mut to_end = window.end.saturating_sub(last.millis()) as f64 / 1000.0;
     let sampled = last.since(first) as f64 / 1000.0;
     let average = sampled / intervals as f64;
     let threshold = average * 1.1;

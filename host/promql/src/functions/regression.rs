@@ -14,7 +14,7 @@ pub(crate) fn linear(times: &[Timestamp], values: &[f64], origin: i64) -> (f64, 
     let (mut sum_x, mut sum_y, mut sum_xy, mut sum_x2) = (Kahan::ZERO, Kahan::ZERO, Kahan::ZERO, Kahan::ZERO);
     for (time, y) in times.iter().zip(values) {
         n += 1.0;
-        let x = (time.millis() - origin) as f64 / 1000.0;
+        let x = time.millis().saturating_sub(origin) as f64 / 1000.0;
         sum_x.add(x);
         sum_y.add(*y);
         sum_xy.add(x * y);

@@ -136,7 +136,7 @@ impl Builder<'_> {
             "start" => seconds(start_ms),
             "end" => seconds(end_ms),
             "step" => seconds(step_ms),
-            "range" => seconds(end_ms - start_ms),
+            "range" => seconds(end_ms.saturating_sub(start_ms)),
             "min_of" => {
                 let (a, b) = pair()?;
                 ScalarNode::MinOf(a, b)
@@ -451,7 +451,7 @@ impl Builder<'_> {
         Ok(match duration {
             DurationExpr::Number { seconds, .. } => *seconds,
             DurationExpr::Step => self.params.step_ms as f64 / 1000.0,
-            DurationExpr::Range => (self.params.end_ms - self.params.start_ms) as f64 / 1000.0,
+            DurationExpr::Range => self.params.end_ms.saturating_sub(self.params.start_ms) as f64 / 1000.0,
             DurationExpr::MinOf(a, b) => of(a)?.min(of(b)?),
             DurationExpr::MaxOf(a, b) => of(a)?.max(of(b)?),
             DurationExpr::Negate(a) => -of(a)?,

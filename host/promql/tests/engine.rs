@@ -1,0 +1,161 @@
+//! What callers of the engine rely on besides values: limits, cancellation, error types, order, annotations.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use expect_test::{Expect, expect};
+use model::{Labels, Timestamp, Value};
+use promql::script::MemoryStorage;
+use promql::{Engine, EngineOptions, QueryControl, QueryError, QueryResult, QueryValue};
+
+/// Two counters that rise by 1 and 2 per second over ten minutes, sampled every 15 s.
+fn storage() -> MemoryStorage {
+    let mut storage = MemoryStorage::default();
+    for (name, instance, slope) in [("a_total", "x", 1.0), ("a_total", "y", 2.0), ("b", "x", 3.0)] {
+        let labels = Labels::from_pairs([("__name__", name), ("instance", instance)]);
+        for step in 0..40 {
+            let time = Timestamp::from_millis(step * 15_000);
+            storage.put(&labels, time, Value::Float(slope * 15.0 * step as f64));
+        }
+    }
+    storage
+}
+
+fn instant(query: &str) -> Result<QueryResult, QueryError> {
+    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    engine.instant(&storage(), query, Timestamp::from_millis(300_000), &QueryControl::default())
+}
+
+fn check(query: &str, expected: &Expect) {
+    let text = match instant(query) {
+        Err(error) => format!("{}: {error}", error.error_type()),
+        Ok(QueryResult { value: QueryValue::Vector(samples), .. }) => {
+            samples.iter().map(|s| format!("{} {:?}", s.labels, s.value)).collect::<Vec<_>>().join("\n")
+        }
+        Ok(result) => format!("{:?}", result.value),
+    };
+    expected.assert_eq(&text);
+}
+
+#[test]
+fn vectors_come_in_the_order_of_labels_or_of_the_sort() {
+    check(
+        "a_total + 1",
+        &expect![[r#"
+            {instance="x"} Float(301.0)
+            {instance="y"} Float(601.0)"#]],
+    );
+    check(
+        "sort_desc(a_total)",
+        &expect![[r#"
+            a_total{instance="y"} Float(600.0)
+            a_total{instance="x"} Float(300.0)"#]],
+    );
+}
+
+#[test]
+fn errors_have_the_types_of_the_api() {
+    check("a_total +", &expect!["bad_data: 1:10: parse error: unexpected end of input"]);
+    check(
+        "rate({__name__=~\"a_total|b\"}[1m])",
+        &expect!["execution: vector cannot contain metrics with the same labelset"],
+    );
+    check(
+        "a_total / on (instance) {__name__=~\"a_total|b\"}",
+        &expect![[
+            r#"execution: found duplicate series for the match group {instance="x"} on the right hand-side of the operation: [{__name__="b", instance="x"}, {__name__="a_total", instance="x"}];many-to-many matching not allowed: matching labels must be unique on one side"#
+        ]],
+    );
+}
+
+#[test]
+fn annotations_say_where() {
+    let result = instant("1 + rate(b[1m])").unwrap();
+    expect![[r#"
+        [
+            "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"b\" (1:10)",
+        ]
+    "#]]
+    .assert_debug_eq(&result.infos);
+    assert!(result.warnings.is_empty());
+    assert!(result.stats.samples_read > 0 && result.stats.peak_samples > 0);
+}
+
+#[test]
+fn range_queries_answer_every_step_and_sort_by_labels() {
+    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let (start, end) = (Timestamp::from_millis(60_000), Timestamp::from_millis(180_000));
+    let control = QueryControl::default();
+    let result = engine.range(&storage(), "sort_desc(a_total)", start, end, 60_000, &control).unwrap();
+    let QueryValue::Matrix(series) = result.value else { panic!("no matrix") };
+    let values: Vec<Vec<f64>> = series.iter().map(|s| s.floats.iter().map(|f| f.value).collect()).collect();
+    assert_eq!(values, [[60.0, 120.0, 180.0], [120.0, 240.0, 360.0]]);
+    assert!(engine.range(&storage(), "a_total", end, start, 60_000, &control).is_err());
+    assert!(engine.range(&storage(), "a_total", start, end, 0, &control).is_err());
+    assert!(engine.range(&storage(), "a_total[5m]", start, end, 60_000, &control).is_err());
+}
+
+#[test]
+fn a_query_ends_when_it_is_told_to() {
+    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let at = Timestamp::from_millis(300_000);
+    let canceled = Arc::new(AtomicBool::new(false));
+    let control = QueryControl { canceled: Arc::clone(&canceled), ..QueryControl::default() };
+    assert!(engine.instant(&storage(), "a_total", at, &control).is_ok());
+    canceled.store(true, Ordering::Relaxed);
+    assert!(matches!(engine.instant(&storage(), "a_total", at, &control), Err(QueryError::Canceled)));
+    let control = QueryControl { deadline: Some(Instant::now()), ..QueryControl::default() };
+    assert!(matches!(engine.instant(&storage(), "a_total", at, &control), Err(QueryError::Timeout)));
+}
+
+#[test]
+fn a_query_cannot_exceed_its_budget() {
+    let engine = Engine::new(EngineOptions { samples_max: 50, ..EngineOptions::prometheus_defaults() });
+    let at = Timestamp::from_millis(600_000);
+    let control = QueryControl::default();
+    assert!(engine.instant(&storage(), "sum(a_total)", at, &control).is_ok());
+    let (start, end) = (Timestamp::EPOCH, at);
+    let wide = engine.range(&storage(), "a_total", start, end, 15_000, &control);
+    assert!(matches!(wide, Err(QueryError::TooManySamples)), "{wide:?}");
+}
+
+#[test]
+fn extreme_times_are_survived() {
+    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let control = QueryControl::default();
+    let queries = [
+        "a_total",
+        "rate(a_total[5m])",
+        "rate(a_total[290y] offset -290y)",
+        "predict_linear(a_total[5m] @ 300, 60)",
+        "increase(a_total[100y] smoothed)",
+        "max_over_time(a_total[100y:50y])",
+        "max_over_time(a_total[1h:1m] @ 9e15 offset 290y)",
+        "range() + step() + time()",
+    ];
+    for query in queries {
+        for at in [Timestamp::MIN, Timestamp::EPOCH, Timestamp::from_millis(300_000), Timestamp::MAX] {
+            assert!(engine.instant(&storage(), query, at, &control).is_ok(), "{query} at {at:?}");
+        }
+    }
+    // Trillions of steps are refused before anything is allocated for them.
+    let at = Timestamp::from_millis(300_000);
+    let endless = engine.instant(&storage(), "max_over_time(a_total[100y:1ms])", at, &control);
+    assert!(matches!(endless, Err(QueryError::TooManySamples)), "{endless:?}");
+}
+
+#[test]
+fn the_lookback_can_be_set_by_the_query() {
+    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let at = Timestamp::from_millis(700_000);
+    let lookback = |lookback| {
+        let control = QueryControl { lookback, ..QueryControl::default() };
+        match engine.instant(&storage(), "b", at, &control).unwrap().value {
+            QueryValue::Vector(samples) => samples.len(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(lookback(None), 1);
+    assert_eq!(lookback(Some(Duration::from_secs(60))), 0);
+}
