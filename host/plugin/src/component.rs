@@ -89,15 +89,19 @@ impl Loader {
         };
 
         let component_type = component.component_type();
-        let names = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect::<Vec<_>>();
+        let sorted = |names: &mut dyn Iterator<Item = &str>| {
+            let mut names: Vec<String> = names.map(str::to_owned).collect();
+            names.sort_unstable();
+            names
+        };
         // Interfaces of types alone give no capability.
-        let imports = names(
+        let imports = sorted(
             &mut component_type
                 .imports(&self.engine)
                 .map(|(name, _)| name)
                 .filter(|name| !is_types_only(name)),
         );
-        let exports = names(&mut component_type.exports(&self.engine).map(|(name, _)| name));
+        let exports = sorted(&mut component_type.exports(&self.engine).map(|(name, _)| name));
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {
             let missing: Vec<String> = imports.iter().filter(|name| !is_offered(name)).cloned().collect();
             if missing.is_empty() {

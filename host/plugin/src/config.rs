@@ -149,7 +149,12 @@ mod tests {
 
     #[test]
     fn everything_but_the_names_has_a_default() {
-        check("{name: host, plugin: host-metrics}", &expect![[""]]);
+        check(
+            "{name: host, plugin: host-metrics}",
+            &expect![[
+                r#"{"name":"host","plugin":"host-metrics","interval":"15s","config":{},"grants":{"files":[],"http":[]},"limits":{"memory":"64MiB","deadline":"5s","payload":"16MiB","response":"8MiB","file":"4MiB","stderr":"16KiB","log_lines":100,"series":100000,"host_calls":10000,"component":"32MiB"}}"#
+            ]],
+        );
     }
 
     #[test]
@@ -158,18 +163,63 @@ mod tests {
             "name: host\nplugin: ./x.wasm\ninterval: 1m\nconfig: {a: [1]}\n\
              grants:\n  files: [{path: /proc, mode: read}]\n  http: ['https://a.b', 'c:80']\n\
              limits: {memory: 32MiB, deadline: 1s}\ndetect: {expr: up}\n",
-            &expect![[""]],
+            &expect![[
+                r#"{"name":"host","plugin":"./x.wasm","interval":"1m","config":{"a":[1]},"grants":{"files":[{"path":"/proc","mode":"read"}],"http":["https://a.b:443","c:80"]},"limits":{"memory":"32MiB","deadline":"1s","payload":"16MiB","response":"8MiB","file":"4MiB","stderr":"16KiB","log_lines":100,"series":100000,"host_calls":10000,"component":"32MiB"},"detect":{"expr":"up","range":"1h","step":"15s"}}"#
+            ]],
         );
     }
 
     #[test]
     fn mistakes_are_named() {
-        check("{name: a, plugin: b, colour: red}", &expect![[""]]);
-        check("{name: '', plugin: b}", &expect![[""]]);
-        check("{name: a, plugin: b, limits: {memory: lots}}", &expect![[""]]);
-        check("{name: a, plugin: b, limits: {deadline: 0}}", &expect![[""]]);
-        check("{name: a, plugin: b, grants: {files: [{path: proc, mode: read}]}}", &expect![[""]]);
-        check("{name: a, plugin: b, grants: {files: [{path: /proc, mode: write}]}}", &expect![[""]]);
-        check("{name: a, plugin: b, grants: {http: ['*:80']}}", &expect![[""]]);
+        check(
+            "{name: a, plugin: b, colour: red}",
+            &expect![[r#"
+            error: line 1 column 22: unknown field `colour`, expected one of name, plugin, interval, config, grants, limits, detect
+             --> <input>:1:22
+              |
+            1 | {name: a, plugin: b, colour: red}
+              |                      ^ unknown field `colour`, expected one of name, plugin, interval, config, grants, limits, detect"#]],
+        );
+        check("{name: '', plugin: b}", &expect!["name: must not be empty"]);
+        check(
+            "{name: a, plugin: b, limits: {memory: lots}}",
+            &expect![[r#"
+            error: line 1 column 39: not a size: "lots"; write a number and a unit, such as 64MiB
+             --> <input>:1:39
+              |
+            1 | {name: a, plugin: b, limits: {memory: lots}}
+              |                                       ^ not a size: "lots"; write a number and a unit, such as 64MiB"#]],
+        );
+        check(
+            "{name: a, plugin: b, limits: {deadline: 0}}",
+            &expect!["limits.deadline: must be longer than 0s"],
+        );
+        check(
+            "{name: a, plugin: b, grants: {files: [{path: proc, mode: read}]}}",
+            &expect![[r#"
+            error: line 1 column 46: proc is not an absolute path without `..`
+             --> <input>:1:46
+              |
+            1 | {name: a, plugin: b, grants: {files: [{path: proc, mode: read}]}}
+              |                                              ^ proc is not an absolute path without `..`"#]],
+        );
+        check(
+            "{name: a, plugin: b, grants: {files: [{path: /proc, mode: write}]}}",
+            &expect![[r#"
+            error: line 1 column 59: unknown variant `write`, expected one of stat, read
+             --> <input>:1:59
+              |
+            1 | {name: a, plugin: b, grants: {files: [{path: /proc, mode: write}]}}
+              |                                                           ^ unknown variant `write`, expected one of stat, read"#]],
+        );
+        check(
+            "{name: a, plugin: b, grants: {http: ['*:80']}}",
+            &expect![[r#"
+            error: line 1 column 38: not a server: "*:80" has a wildcard, and each server must be named; write https://host, https://host:port or host:port
+             --> <input>:1:38
+              |
+            1 | {name: a, plugin: b, grants: {http: ['*:80']}}
+              |                                      ^ not a server: "*:80" has a wildcard, and each server must be named; write https://host, https://host:port or host:port"#]],
+        );
     }
 }

@@ -32,7 +32,7 @@ pub use error::{CallError, FailureKind, Operation, PluginError};
 pub use grants::{FileGrant, FileMode, Grants, HttpGrant};
 pub use host::{Host, HostOptions, Inspection, resolve};
 pub use instance::Instance;
-pub use kinds::collector::{Batch, BatchExemplar, HistogramSample, Payload};
+pub use kinds::collector::Payload;
 pub use kinds::detector::{Job, Scores};
 pub use kinds::discoverer::{Snapshot, Target, TargetGroup};
 pub use kinds::lifecycle::{Info, Wish};

@@ -83,7 +83,7 @@ impl Setup {
             labels.iter().all(|value| metric.get_label().iter().any(|label| label.value() == *value))
         };
         let metric = family.get_metric().iter().find(has).unwrap();
-        metric.get_counter().value() + metric.get_gauge().value()
+        metric.get_counter().get_value() + metric.get_gauge().get_value()
     }
 }
 
@@ -139,9 +139,9 @@ async fn inspecting_shows_what_a_plugin_is_and_could_do() {
     assert_eq!(
         inspection.exports,
         [
-            "stormglass:plugin/meta@0.1.0",
+            "stormglass:plugin/collector@0.1.0",
             "stormglass:plugin/lifecycle@0.1.0",
-            "stormglass:plugin/collector@0.1.0"
+            "stormglass:plugin/meta@0.1.0"
         ]
     );
     assert_eq!((inspection.info.name.as_str(), inspection.info.version.as_str()), ("fixture", "1.2.3"));
@@ -159,42 +159,106 @@ async fn check(body: &str, change: impl FnOnce(&mut PluginConfig), expected: &Ex
 
 #[tokio::test]
 async fn a_spinning_guest_meets_its_deadline() {
-    check("spin", quick, &expect![[""]]).await;
+    check(
+        "spin",
+        quick,
+        &expect![[r#"
+        plugin spin 1.2.3: collect failed (deadline): took longer than 100ms
+        stderr: """#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_guest_that_keeps_the_host_busy_meets_its_limit() {
-    check("ask", |_| (), &expect![[""]]).await;
+    check("ask", |_| (), &expect![[r#"
+        plugin ask 1.2.3: collect failed (denied): more than 10000 requests to the host in one call; raise limits.host_calls to allow more
+        stderr: """#]]).await;
 }
 
 #[tokio::test]
 async fn an_allocating_guest_is_refused_memory() {
-    check("allocate", |_| (), &expect![[""]]).await;
+    check("allocate", |_| (), &expect![[r#"
+        plugin allocate 1.2.3: collect failed (memory): needs more than 64MiB of memory (wasm trap: wasm `unreachable` instruction executed); raise limits.memory to allow more
+        stderr: """#]]).await;
 }
 
 #[tokio::test]
 async fn a_trap_carries_standard_error() {
-    check("trap", |_| (), &expect![[""]]).await;
+    check(
+        "trap",
+        |_| (),
+        &expect![[r#"
+        plugin trap 1.2.3: collect failed (trap): wasm trap: wasm `unreachable` instruction executed
+        stderr: "panicked: the fixture always does""#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn endless_recursion_traps() {
-    check("recurse", |_| (), &expect![[""]]).await;
+    check("recurse", |_| (), &expect![[r#"
+        plugin recurse 1.2.3: collect failed (trap): wasm trap: call stack exhausted in deeper < deeper < deeper
+        stderr: """#]]).await;
 }
 
 #[tokio::test]
 async fn lies_about_lengths_are_found_out() {
-    check("long_text", |_| (), &expect![[""]]).await;
-    check("outside", |_| (), &expect![[""]]).await;
-    check("not_utf8", |_| (), &expect![[""]]).await;
-    check("discriminant", |_| (), &expect![[""]]).await;
+    check(
+        "long_text",
+        |_| (),
+        &expect![[r#"
+        plugin long_text 1.2.3: collect failed (abi): string pointer/length out of bounds of memory
+        stderr: """#]],
+    )
+    .await;
+    check(
+        "outside",
+        |_| (),
+        &expect![[r#"
+        plugin outside 1.2.3: collect failed (abi): string pointer/length out of bounds of memory
+        stderr: """#]],
+    )
+    .await;
+    check(
+        "not_utf8",
+        |_| (),
+        &expect![[r#"
+        plugin not_utf8 1.2.3: collect failed (abi): invalid utf-8 sequence of 1 bytes from index 0
+        stderr: """#]],
+    )
+    .await;
+    check(
+        "discriminant",
+        |_| (),
+        &expect![[r#"
+        plugin discriminant 1.2.3: collect failed (abi): unexpected discriminant: 77
+        stderr: """#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn answers_that_contradict_themselves_are_refused() {
-    check("bad_batch", |_| (), &expect![[""]]).await;
-    check("healthy", |config| config.limits.series = 1, &expect![[""]]).await;
-    check("healthy", |config| config.limits.payload = ByteSize(32), &expect![[""]]).await;
+    check(
+        "bad_batch",
+        |_| (),
+        &expect![[r#"
+        plugin bad_batch 1.2.3: collect failed (output): label-refs names string 99 of 4
+        stderr: """#]],
+    )
+    .await;
+    check("healthy", |config| config.limits.series = 1, &expect![[r#"
+        plugin healthy 1.2.3: collect failed (output): 2 series are over the limit of 1; raise limits.series to allow more
+        stderr: """#]]).await;
+    check(
+        "big",
+        |config| config.limits.payload = ByteSize(4096),
+        &expect![[r#"
+        plugin big 1.2.3: collect failed (output): more than 4KiB at once; raise limits.payload to allow more
+        stderr: """#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -216,11 +280,22 @@ async fn plugins_that_cannot_start_say_why() {
         let error = setup().start(body, change).await.err().unwrap();
         expected.assert_eq(&error.to_string());
     }
-    check("fail_in_init", |_| (), &expect![[""]]).await;
-    check("spin_in_init", quick, &expect![[""]]).await;
-    check("spin_in_start", quick, &expect![[""]]).await;
-    check("healthy", |config| config.config = json!({"colour": 1, "list": [1, "x"]}), &expect![[""]]).await;
-    check("healthy", |config| config.limits.memory = ByteSize(1000), &expect![[""]]).await;
+    check("fail_in_init", |_| (), &expect!["plugin fail_in_init 1.2.3: init failed (error): no such device"])
+        .await;
+    check(
+        "spin_in_init",
+        quick,
+        &expect!["plugin spin_in_init 1.2.3: init failed (deadline): took longer than 100ms"],
+    )
+    .await;
+    check(
+        "spin_in_start",
+        quick,
+        &expect!["plugin spin_in_start ?: instantiate failed (deadline): took longer than 100ms"],
+    )
+    .await;
+    check("healthy", |config| config.config = json!({"colour": 1, "list": [1, "x"]}), &expect![[r#"healthy: config.list[1]: "x" is not of type "integer"; config: Additional properties are not allowed ('colour' was unexpected)"#]]).await;
+    check("healthy", |config| config.limits.memory = ByteSize(1000), &expect!["plugin healthy ?: instantiate failed (memory): memory minimum size of 1 pages exceeds memory limits"]).await;
 }
 
 #[tokio::test]
@@ -229,10 +304,18 @@ async fn files_that_are_no_plugins_say_why() {
         let error = setup().host.inspect_bytes("x", bytes).await.err().unwrap();
         expected.assert_eq(&error.to_string());
     }
-    check(b"#!/bin/sh".to_vec(), &expect![[""]]).await;
-    check(b"\0asm\x01\0\0\0\xff\xff".to_vec(), &expect![[""]]).await;
-    check(wat::parse_str("(module)").unwrap(), &expect![[""]]).await;
-    check(wat::parse_str("(component)").unwrap(), &expect![[""]]).await;
+    check(
+        b"#!/bin/sh".to_vec(),
+        &expect!["x: not a usable WebAssembly component: the file does not begin as WebAssembly does"],
+    )
+    .await;
+    check(b"\0asm\x01\0\0\0\xff\xff".to_vec(), &expect!["x: not a usable WebAssembly component: the core module cannot be made a component: decoding item in module: malformed section id (at offset 0x8)"]).await;
+    check(wat::parse_str("(module)").unwrap(), &expect!["x: not a plugin: it does not export stormglass:plugin/meta@0.1 (a core module must carry component type information)"]).await;
+    check(
+        wat::parse_str("(component)").unwrap(),
+        &expect!["x: not a plugin: it does not export stormglass:plugin/meta@0.1"],
+    )
+    .await;
     check(
         wat::parse_str(
             r#"(component
@@ -241,7 +324,9 @@ async fn files_that_are_no_plugins_say_why() {
                 (import "stormglass:host/clock@0.1.0" (instance (export "now-ms" (func (result s64))))))"#,
         )
         .unwrap(),
-        &expect![[""]],
+        &expect![
+            "x: imports what this server does not offer: stormglass:host/kv@0.1.0, wasi:http/types@0.2.0"
+        ],
     )
     .await;
     check(
@@ -249,7 +334,7 @@ async fn files_that_are_no_plugins_say_why() {
             r#"(component (import "stormglass:host/clock@0.1.0" (instance (export "now-ms" (func)))))"#,
         )
         .unwrap(),
-        &expect![[""]],
+        &expect!["x: not a usable WebAssembly component: component imports instance `stormglass:host/clock@0.1.0`, but a matching implementation was not found in the linker: instance export `now-ms` has the wrong type: type mismatch with results: expected 1-tuple, found 0-tuple"],
     )
     .await;
 }
@@ -439,7 +524,10 @@ async fn metadata_services_are_denied_even_where_granted() {
     let error =
         fetch("http://169.254.169.254/".into(), &["169.254.169.254:80".into()], |_| ()).await.unwrap_err();
     assert_eq!(error.kind, FailureKind::Denied);
-    expect![[""]].assert_eq(&error.message);
+    expect![
+        "http: 169.254.169.254 is a link-local address, where cloud metadata is served, and cannot be granted"
+    ]
+    .assert_eq(&error.message);
 }
 
 #[tokio::test]

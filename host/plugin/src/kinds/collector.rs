@@ -1,19 +1,21 @@
 //! Collectors yield samples at an interval.
 //!
-//! Columns are checked once, when they arrive; a [`Batch`] that exists has only indices that are in range.
+//! Columns are checked once, when they arrive; [`Columns`] that exist have only indices that are in range.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{BucketSpan, Buckets, Histogram, Metadata, MetricKind, ResetHint};
+use model::{
+    BucketSpan, Buckets, ColumnExemplar, ColumnHistogram, ColumnParts, Columns, Histogram, Metadata,
+    MetricKind, ResetHint,
+};
 use wasmtime::Store;
 
 use crate::bindings::exports::stormglass::plugin::collector as guest;
 use crate::bindings::stormglass::types::types::{self, PluginError as GuestError};
 use crate::call::{Call, Refusal};
 use crate::error::Operation;
-use crate::kinds::{Label, labels_in};
 use crate::limits::Limits;
 use crate::state::State;
 
@@ -25,95 +27,7 @@ pub enum Payload {
     /// Length-delimited `io.prometheus.client.MetricFamily` messages.
     Protobuf(Vec<u8>),
     /// Columns.
-    Columns(Batch),
-}
-
-/// Samples, column by column.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
-    strings: Vec<String>,
-    label_refs: Vec<u32>,
-    label_ends: Vec<u32>,
-    /// Empty where every series has exactly one sample.
-    sample_ends: Vec<u32>,
-    /// Empty where all samples are of now.
-    timestamps_ms: Vec<i64>,
-    values: Vec<f64>,
-    /// What is known of metric families, by name.
-    pub families: Vec<(String, Metadata)>,
-    /// Native histograms, in no order.
-    pub histograms: Vec<HistogramSample>,
-    /// Exemplars, in no order.
-    pub exemplars: Vec<BatchExemplar>,
-}
-
-/// A native histogram of a series.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HistogramSample {
-    /// Index of the series in the batch.
-    pub series: usize,
-    /// Milliseconds since the Unix epoch; none for now.
-    pub timestamp_ms: Option<i64>,
-    /// Consistent with itself.
-    pub histogram: Histogram,
-}
-
-/// An exemplar of a series.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BatchExemplar {
-    /// Index of the series in the batch.
-    pub series: usize,
-    /// Its own labels.
-    pub labels: Vec<Label>,
-    /// The observed value.
-    pub value: f64,
-    /// Milliseconds since the Unix epoch; none for now.
-    pub timestamp_ms: Option<i64>,
-}
-
-impl Batch {
-    /// How many series there are.
-    pub fn series_count(&self) -> usize {
-        self.label_ends.len()
-    }
-
-    /// The labels of a series, as name and value, the metric's name among them; in the plugin's order and as it wrote
-    /// them. Nothing where there is no such series.
-    pub fn labels(&self, series: usize) -> impl Iterator<Item = (&str, &str)> {
-        let refs = slice(&self.label_refs, &self.label_ends, series);
-        refs.chunks_exact(2).filter_map(|pair| match pair {
-            [name, value] => Some((self.string(*name)?, self.string(*value)?)),
-            _ => None,
-        })
-    }
-
-    /// The samples of a series: time in milliseconds, none for now, and value.
-    pub fn samples(&self, series: usize) -> impl Iterator<Item = (Option<i64>, f64)> {
-        let range = if self.sample_ends.is_empty() {
-            let present = series < self.series_count();
-            series..series + usize::from(present)
-        } else {
-            range(&self.sample_ends, series)
-        };
-        let times = self.timestamps_ms.get(range.clone()).unwrap_or(&[]);
-        let values = self.values.get(range).unwrap_or(&[]);
-        values.iter().enumerate().map(|(index, value)| (times.get(index).copied(), *value))
-    }
-
-    fn string(&self, index: u32) -> Option<&str> {
-        self.strings.get(index as usize).map(String::as_str)
-    }
-}
-
-/// The range that ends where `ends[index]` says and begins where the one before ends.
-fn range(ends: &[u32], index: usize) -> std::ops::Range<usize> {
-    let begin = index.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
-    let end = ends.get(index).copied().unwrap_or(begin);
-    begin as usize..end as usize
-}
-
-fn slice<'a, T>(column: &'a [T], ends: &[u32], index: usize) -> &'a [T] {
-    column.get(range(ends, index)).unwrap_or(&[])
+    Columns(Columns),
 }
 
 pub(crate) struct Collect {
@@ -157,56 +71,25 @@ fn check_count(series: usize, limits: &Limits) -> Result<(), Refusal> {
     )))
 }
 
-fn batch_in(batch: types::Batch) -> Result<Batch, String> {
-    let series = batch.label_ends.len();
-    check_ends("label-ends", &batch.label_ends, batch.label_refs.len())?;
-    if let Some(odd) = (0..series).find(|index| !range(&batch.label_ends, *index).len().is_multiple_of(2)) {
-        return Err(format!("series {odd} has a label without a value"));
-    }
-    let strings = batch.strings.len();
-    if let Some(out) = batch.label_refs.iter().find(|index| **index as usize >= strings) {
-        return Err(format!("label-refs names string {out} of {strings}"));
-    }
-    if batch.sample_ends.is_empty() {
-        if batch.values.len() != series {
-            return Err(format!("{} values for {series} series, and no sample-ends", batch.values.len()));
-        }
-    } else {
-        if batch.sample_ends.len() != series {
-            return Err(format!("{} sample-ends for {series} series", batch.sample_ends.len()));
-        }
-        check_ends("sample-ends", &batch.sample_ends, batch.values.len())?;
-    }
-    if !batch.timestamps_ms.is_empty() && batch.timestamps_ms.len() != batch.values.len() {
-        return Err(format!("{} timestamps for {} values", batch.timestamps_ms.len(), batch.values.len()));
-    }
-    let in_range = |what: &str, index: u32| {
-        let index = index as usize;
-        if index < series { Ok(index) } else { Err(format!("{what} of series {index} of {series}")) }
-    };
+fn batch_in(batch: types::Batch) -> Result<Columns, String> {
     let histograms = batch
         .histograms
         .into_iter()
         .map(|sample| {
-            Ok(HistogramSample {
-                series: in_range("histogram", sample.series)?,
-                timestamp_ms: sample.timestamp_ms,
-                histogram: histogram_in(sample)?,
-            })
+            let (series, timestamp_ms) = (sample.series, sample.timestamp_ms);
+            Ok(ColumnHistogram { series, timestamp_ms, histogram: histogram_in(sample)? })
         })
         .collect::<Result<_, String>>()?;
     let exemplars = batch
         .exemplars
         .into_iter()
-        .map(|exemplar| {
-            Ok(BatchExemplar {
-                series: in_range("exemplar", exemplar.series)?,
-                labels: labels_in(exemplar.labels),
-                value: exemplar.value,
-                timestamp_ms: exemplar.timestamp_ms,
-            })
+        .map(|exemplar| ColumnExemplar {
+            series: exemplar.series,
+            labels: exemplar.labels.into_iter().map(|label| (label.name, label.value)).collect(),
+            value: exemplar.value,
+            timestamp_ms: exemplar.timestamp_ms,
         })
-        .collect::<Result<_, String>>()?;
+        .collect();
     let families = batch
         .families
         .into_iter()
@@ -215,7 +98,7 @@ fn batch_in(batch: types::Batch) -> Result<Batch, String> {
             (family.name, Metadata { kind, help: family.help, unit: family.unit })
         })
         .collect();
-    Ok(Batch {
+    let parts = ColumnParts {
         strings: batch.strings,
         label_refs: batch.label_refs,
         label_ends: batch.label_ends,
@@ -225,16 +108,8 @@ fn batch_in(batch: types::Batch) -> Result<Batch, String> {
         families,
         histograms,
         exemplars,
-    })
-}
-
-/// Ends must not go back, and the last must be the column's.
-fn check_ends(name: &str, ends: &[u32], column: usize) -> Result<(), String> {
-    if !ends.is_sorted() {
-        return Err(format!("{name} goes back"));
-    }
-    let last = ends.last().copied().unwrap_or(0) as usize;
-    if last == column { Ok(()) } else { Err(format!("{name} stops at {last} of {column}")) }
+    };
+    Columns::try_from(parts).map_err(|error| error.to_string())
 }
 
 fn kind_in(kind: types::MetricKind) -> MetricKind {

@@ -83,6 +83,6 @@ fn a_good_histogram_belongs_to_its_series() {
         custom_bounds: vec![1.0],
     });
     let batch = batch_in(batch).unwrap();
-    let sample = &batch.histograms[0];
+    let sample = &batch.histograms()[0];
     assert_eq!((sample.series, sample.timestamp_ms, sample.histogram.count), (1, Some(5), 3.0));
 }
