@@ -35,8 +35,8 @@ pub(crate) fn rfc3339(at: Timestamp) -> String {
     format!("{}Z", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// As [`rfc3339`]; nothing becomes [`ZERO_TIME`].
-pub(crate) fn rfc3339_or_zero(at: Option<Timestamp>) -> String {
+/// RFC 3339 in UTC as Go writes it; nothing becomes Go's zero time, `0001-01-01T00:00:00Z`.
+pub fn rfc3339_or_zero(at: Option<Timestamp>) -> String {
     at.map_or_else(|| ZERO_TIME.to_owned(), rfc3339)
 }
 

@@ -39,6 +39,28 @@ pub struct Config {
     pub inhibit_rules: Vec<InhibitRule>,
 }
 
+impl Config {
+    /// What is in force where nothing is configured: all alerts go to a receiver that nobody listens to.
+    pub fn blackhole() -> Self {
+        const NOBODY: &str = "nobody";
+        Self {
+            resolve_timeout: RESOLVE_TIMEOUT,
+            route: Route {
+                receiver: NOBODY.to_owned(),
+                group_by: GroupBy::Labels(BTreeSet::new()),
+                continues: false,
+                matchers: Vec::new(),
+                group_wait: GROUP_WAIT,
+                group_interval: GROUP_INTERVAL,
+                repeat_interval: REPEAT_INTERVAL,
+                routes: Vec::new(),
+            },
+            receivers: BTreeMap::from([(NOBODY.to_owned(), Vec::new())]),
+            inhibit_rules: Vec::new(),
+        }
+    }
+}
+
 /// A node of the routing tree, with everything that it inherits filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {

@@ -26,7 +26,7 @@ pub mod rules;
 pub mod template;
 
 pub use alert::{Alert, AlertSink, Fingerprint};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, SystemClock, rfc3339_or_zero};
 pub use dispatch::{Dispatcher, DispatcherOptions};
 pub use error::Error;
 pub use notification::{Notification, NotificationAlert, NotifyError, Receiver, Status};

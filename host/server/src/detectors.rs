@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::queries::Queries;
+use crate::queries::{Queries, QueryOptions};
 
 /// What a detector says of one series, by name and help.
 const FAMILIES: [(&str, &str); 3] = [
@@ -66,7 +66,7 @@ impl Detector {
         let step_ms = i64::try_from(self.config.step.0.as_millis())?;
         let now = Timestamp::from_system(std::time::SystemTime::now());
         let start = now - self.config.range.0;
-        let result = self.queries.range(&self.config.expr, start, now, step_ms).await?;
+        let result = self.queries.range(&self.config.expr, start, now, step_ms, QueryOptions::default()).await?;
         let QueryValue::Matrix(series) = result.value else {
             anyhow::bail!("the expression does not yield series");
         };
@@ -113,10 +113,10 @@ impl Detector {
 fn rows(series: &[MatrixSeries], start: Timestamp, step_ms: i64, steps: usize) -> Vec<f64> {
     let mut values = vec![f64::NAN; series.len() * steps];
     for (row, series) in values.chunks_exact_mut(steps).zip(series) {
-        for (timestamp, value) in &series.floats {
-            let step = usize::try_from(timestamp.since(start) / step_ms);
+        for sample in &series.floats {
+            let step = usize::try_from(sample.timestamp.since(start) / step_ms);
             if let Some(slot) = step.ok().and_then(|step| row.get_mut(step)) {
-                *slot = *value;
+                *slot = sample.value;
             }
         }
     }

@@ -7,10 +7,12 @@ pub(crate) mod http;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use formats::otlp::{self, TranslateOptions};
-use formats::{DecodeError, Rejected};
+use formats::DecodeError;
+use formats::otlp::metrics::TranslateOptions;
+use formats::otlp::response::{self, Signal};
+use formats::otlp::{self, Encoding, Limits};
 use model::Append;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, Registry};
 
 use crate::ingest::{self, IngestMetrics};
 use crate::spans::SpanIntake;
@@ -18,19 +20,9 @@ use crate::spans::SpanIntake;
 /// OTLP's recommendation for what a receiver should bound a body to, also after decompression.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 20;
 
-/// What a message is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signal {
-    Metrics,
-    Traces,
-}
-
-/// How a message is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    Protobuf,
-    Json,
-}
+/// Two million messages are some hundred megabytes in memory, and forty times what an exporter's largest batch
+/// holds.
+const LIMITS: Limits = Limits { messages_max: 2_000_000 };
 
 /// Why a message was not taken. Only the last is worth another try.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +49,7 @@ pub(crate) struct Receiver {
     storage: Arc<dyn Append>,
     spans: Arc<SpanIntake>,
     ingest: IngestMetrics,
-    rejected_spans: IntCounterVec,
+    rejected_spans: IntCounter,
 }
 
 impl Receiver {
@@ -67,10 +59,8 @@ impl Receiver {
         ingest: IngestMetrics,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
-        let rejected_spans = IntCounterVec::new(
-            Opts::new("stormglass_otlp_rejected_spans_total", "Spans that could not be read."),
-            &["encoding"],
-        )?;
+        let rejected_spans =
+            IntCounter::new("stormglass_otlp_rejected_spans_total", "Spans that were not kept.")?;
         registry.register(Box::new(rejected_spans.clone()))?;
         Ok(Self { storage, spans, ingest, rejected_spans })
     }
@@ -94,38 +84,21 @@ impl Receiver {
     }
 
     fn metrics(&self, encoding: Encoding, body: &[u8]) -> Result<Vec<u8>, ExportError> {
-        let request = match encoding {
-            Encoding::Protobuf => otlp::metrics::decode_protobuf(body)?,
-            Encoding::Json => otlp::metrics::decode_json(body)?,
-        };
-        let translated = otlp::metrics::translate(&request, &TranslateOptions::prometheus());
-        let mut rejected = translated.rejected;
-        ingest::store(&translated.write, &mut rejected, &*self.storage, "otlp", &self.ingest)
+        let request = otlp::metrics::decode(encoding, body, &LIMITS)?;
+        let (write, mut rejected) = otlp::metrics::translate(&request, &TranslateOptions::prometheus());
+        ingest::store(&write, &mut rejected, &*self.storage, "otlp", &self.ingest)
             .map_err(|error| ExportError::Unavailable(error.to_string()))?;
-        Ok(answer(Signal::Metrics, encoding, &rejected))
+        Ok(response::success(Signal::Metrics, &rejected, encoding))
     }
 
     fn traces(&self, encoding: Encoding, body: &[u8]) -> Result<Vec<u8>, ExportError> {
-        let (spans, rejected) = match encoding {
-            Encoding::Protobuf => otlp::traces::decode_protobuf(body)?,
-            Encoding::Json => otlp::traces::decode_json(body)?,
-        };
-        if rejected.count > 0 {
-            let label = if encoding == Encoding::Json { "json" } else { "protobuf" };
-            self.rejected_spans.with_label_values(&[label]).inc_by(rejected.count);
+        let (spans, mut rejected) = otlp::traces::decode(encoding, body, &LIMITS)?;
+        let appended =
+            self.spans.take(&spans).map_err(|error| ExportError::Unavailable(error.to_string()))?;
+        if let Some(reason) = appended.reason {
+            rejected.note(appended.refused as u64, || reason.to_string());
         }
-        self.spans.take(&spans).map_err(|error| ExportError::Unavailable(error.to_string()))?;
-        Ok(answer(Signal::Traces, encoding, &rejected))
-    }
-}
-
-fn answer(signal: Signal, encoding: Encoding, rejected: &Rejected) -> Vec<u8> {
-    let signal = match signal {
-        Signal::Metrics => otlp::response::Signal::Metrics,
-        Signal::Traces => otlp::response::Signal::Traces,
-    };
-    match encoding {
-        Encoding::Protobuf => otlp::response::success_protobuf(signal, rejected),
-        Encoding::Json => otlp::response::success_json(signal, rejected),
+        self.rejected_spans.inc_by(rejected.count);
+        Ok(response::success(Signal::Traces, &rejected, encoding))
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use formats::exposition;
-use model::{Labels, METRIC_NAME, Timestamp};
+use model::{Columns, Labels, Timestamp};
 use plugin::{Host, HostOptions, Instance, Kind, Payload, PluginConfig};
 
 fn host() -> anyhow::Result<std::sync::Arc<Host>> {
@@ -84,20 +84,19 @@ async fn collect(instance: &Instance) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Columns as exposition text, families in the order of their first series.
-fn as_text(columns: &model::Columns) -> String {
-    let mut text = exposition::Writer::default();
-    for (name, metadata) in &columns.families {
-        text.metadata(name, metadata);
+/// Columns as exposition text.
+fn as_text(columns: &Columns) -> String {
+    let mut text = String::new();
+    for (family, metadata) in columns.families() {
+        exposition::write_metadata(&mut text, family, metadata);
     }
     for series in 0..columns.series_count() {
         let labels = Labels::from_pairs(columns.labels(series));
-        let name = labels.get(METRIC_NAME).unwrap_or_default().to_owned();
         for (timestamp_ms, value) in columns.samples(series) {
-            text.sample(&name, &labels, value, timestamp_ms.map(Timestamp::from_millis));
+            exposition::write_sample(&mut text, &labels, value, timestamp_ms.map(Timestamp::from_millis));
         }
     }
-    text.finish()
+    text
 }
 
 async fn discover(instance: &Instance) -> anyhow::Result<()> {

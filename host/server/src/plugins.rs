@@ -96,7 +96,7 @@ impl Plugins {
                 version: running.instance.info().version.clone(),
                 description: running.instance.info().description.clone(),
                 kinds: running.instance.kinds().iter().map(|kind| kind.as_str()).collect(),
-                digest: running.instance.digest().to_string(),
+                digest: running.instance.digest().to_owned(),
                 grants: running.config.grants.clone(),
                 limits: running.config.limits.clone(),
             })

@@ -1,24 +1,22 @@
 //! Where all spans come in, from OTLP and from the server itself: stored first, then counted into span metrics.
 
-use std::sync::Arc;
-
 use model::span::Span;
-use traces::{SpanMetrics, TraceError, TraceStore};
+use traces::{Appended, SpanMetrics, TraceError, TraceStore};
 
 /// The way into the trace store.
 pub(crate) struct SpanIntake {
-    pub(crate) store: Arc<TraceStore>,
-    pub(crate) metrics: Arc<SpanMetrics>,
+    pub(crate) store: TraceStore,
+    pub(crate) metrics: SpanMetrics,
 }
 
 impl SpanIntake {
     /// Takes spans; when it returns they are stored. Blocks on the file.
-    pub(crate) fn take(&self, spans: &[Span]) -> Result<(), TraceError> {
+    pub(crate) fn take(&self, spans: &[Span]) -> Result<Appended, TraceError> {
         if spans.is_empty() {
-            return Ok(());
+            return Ok(Appended::default());
         }
-        self.store.append(spans)?;
+        let appended = self.store.append(spans)?;
         self.metrics.observe(spans);
-        Ok(())
+        Ok(appended)
     }
 }

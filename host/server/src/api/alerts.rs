@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alerting::rules::RuleSnapshot;
 use axum::extract::State;
 use serde::Serialize;
 
@@ -10,16 +11,16 @@ use super::params::Params;
 use crate::app::App;
 
 pub(super) async fn rules(State(app): State<Arc<App>>, params: Params) -> ApiResult<impl Serialize> {
-    let kind = match params.get("type") {
+    let alerting = match params.get("type") {
         None => None,
-        Some("alert") => Some("alerting"),
-        Some("record") => Some("recording"),
+        Some("alert") => Some(true),
+        Some("record") => Some(false),
         Some(other) => return Err(ApiError::bad_data(format!("not supported value {other:?}"))),
     };
     let mut snapshot = app.rules.rules();
-    if let Some(kind) = kind {
+    if let Some(alerting) = alerting {
         for group in &mut snapshot.groups {
-            group.rules.retain(|rule| rule.kind() == kind);
+            group.rules.retain(|rule| matches!(rule, RuleSnapshot::Alerting(_)) == alerting);
         }
     }
     Ok(Success::new(snapshot))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::State;
-use model::{Exemplar, Timestamp, Value};
+use model::{Exemplar, Sample, Timestamp, Value};
 use promql::read::{Select, SeriesExemplars, Storage as _};
 use promql::{MatrixSeries, QueryError, QueryResult, QueryValue, VectorSample};
 use serde::ser::SerializeMap as _;
@@ -182,11 +182,10 @@ impl Serialize for JsonSeries<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("metric", &JsonLabels(&series.labels))?;
         if !series.floats.is_empty() {
-            map.serialize_entry("values", &Each(&series.floats, |s| JsonPoint(s.timestamp, s.value)))?;
+            map.serialize_entry("values", &Each(&series.floats, |s: &Sample| JsonPoint(s.timestamp, s.value)))?;
         }
         if !series.histograms.is_empty() {
-            let points = Each(&series.histograms, |(timestamp, histogram)| JsonHistogramPoint(*timestamp, histogram));
-            map.serialize_entry("histograms", &points)?;
+            map.serialize_entry("histograms", &Each(&series.histograms, JsonHistogramPoint::of))?;
         }
         map.end()
     }

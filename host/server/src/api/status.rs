@@ -6,10 +6,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use model::Timestamp;
 use prometheus::{Encoder as _, TextEncoder};
 use serde::Serialize;
 
-use super::envelope::{ApiResult, Success, json};
+use super::envelope::{ApiError, ApiResult, ErrorKind, Success, json};
+use super::params::Params;
 use crate::app::App;
 
 /// The Prometheus whose API this one follows; clients choose features by it.
@@ -128,6 +130,58 @@ pub(super) async fn flags(State(app): State<Arc<App>>) -> ApiResult<BTreeMap<&'s
         ("web.listen-address", args.web_listen.to_string()),
     ];
     Ok(Success::new(flags.into()))
+}
+
+/// The most entries of each list of [`tsdb`] that can be asked for, as in Prometheus.
+const CARDINALITY_MAX: usize = 10_000;
+
+pub(super) async fn tsdb(State(app): State<Arc<App>>, params: Params) -> ApiResult<impl Serialize> {
+    #[derive(Serialize)]
+    struct Entry {
+        name: String,
+        value: u64,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct HeadStats {
+        num_series: u64,
+        num_label_pairs: u64,
+        chunk_count: u64,
+        min_time: i64,
+        max_time: i64,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct TsdbStatus {
+        head_stats: HeadStats,
+        series_count_by_metric_name: Vec<Entry>,
+        label_value_count_by_label_name: Vec<Entry>,
+        memory_in_bytes_by_label_name: Vec<Entry>,
+        series_count_by_label_value_pair: Vec<Entry>,
+    }
+    let limit = params.limit("limit")?.unwrap_or(10);
+    if limit > CARDINALITY_MAX {
+        return Err(ApiError::parameter("limit", format!("must not exceed {CARDINALITY_MAX}")));
+    }
+    // Both walk the whole head.
+    let (stats, cardinality) =
+        tokio::task::spawn_blocking(move || (app.storage.tsdb().stats(), app.storage.tsdb().cardinality(limit)))
+            .await
+            .map_err(|error| ApiError::new(ErrorKind::Internal, error))?;
+    let entries = |list: Vec<(String, u64)>| list.into_iter().map(|(name, value)| Entry { name, value }).collect();
+    Ok(Success::new(TsdbStatus {
+        head_stats: HeadStats {
+            num_series: stats.head_series,
+            num_label_pairs: cardinality.label_pairs,
+            chunk_count: stats.head_chunks,
+            min_time: stats.head_min_time.map_or(i64::MAX, Timestamp::millis),
+            max_time: stats.head_max_time.map_or(i64::MIN, Timestamp::millis),
+        },
+        series_count_by_metric_name: entries(cardinality.series_by_metric),
+        label_value_count_by_label_name: entries(cardinality.values_by_label),
+        memory_in_bytes_by_label_name: entries(cardinality.value_bytes_by_label),
+        series_count_by_label_value_pair: entries(cardinality.series_by_pair),
+    }))
 }
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {

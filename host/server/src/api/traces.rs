@@ -1,12 +1,13 @@
 //! Tempo's query API: a trace by its id, and search.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use formats::otlp;
-use formats::otlp::traces::IdEncoding;
+use formats::otlp::traces::JsonDialect;
 use model::Timestamp;
 use model::span::{Span, TraceId};
 use serde::Serialize;
@@ -29,7 +30,12 @@ impl IntoResponse for Failure {
 
 impl From<TraceError> for Failure {
     fn from(error: TraceError) -> Self {
-        let status = if error.is_request_error() { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
+        let status = match error {
+            TraceError::InvalidQuery { .. }
+            | TraceError::UnsupportedQuery { .. }
+            | TraceError::InvalidParameter { .. } => StatusCode::BAD_REQUEST,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
         Self(status, error.to_string())
     }
 }
@@ -91,7 +97,7 @@ pub(super) async fn by_id(
         Ok(spans) if wants_protobuf(&headers) => {
             ([(header::CONTENT_TYPE, PROTOBUF)], otlp::traces::encode_protobuf(&spans)).into_response()
         }
-        Ok(spans) => json(StatusCode::OK, &otlp::traces::encode_json(&spans, IdEncoding::Base64)),
+        Ok(spans) => json(StatusCode::OK, &otlp::traces::encode_json(&spans, JsonDialect::TempoV1)),
     }
 }
 
@@ -114,7 +120,7 @@ pub(super) async fn by_id_v2(
             ([(header::CONTENT_TYPE, PROTOBUF)], body).into_response()
         }
         Ok(spans) => {
-            let trace = otlp::traces::encode_json(&spans, IdEncoding::Base64);
+            let trace = otlp::traces::encode_json(&spans, JsonDialect::TempoV2);
             json(StatusCode::OK, &Whole { trace, status: "COMPLETE" })
         }
     }
@@ -150,9 +156,10 @@ pub(super) async fn tags(State(app): State<Arc<App>>) -> Response {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Tags {
-        tag_names: Vec<String>,
+        tag_names: BTreeSet<String>,
     }
-    let tag_names = app.spans.store.tag_names(TagScope::All).into_iter().collect();
+    let mut tag_names = app.spans.store.tag_names(TagScope::Resource);
+    tag_names.extend(app.spans.store.tag_names(TagScope::Span));
     json(StatusCode::OK, &Tags { tag_names })
 }
 

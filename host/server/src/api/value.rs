@@ -1,5 +1,7 @@
 //! Query results as the API writes them: times as seconds, values as strings.
 
+use std::sync::Arc;
+
 use model::{Histogram, Labels, Timestamp};
 use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeTuple as _};
 use serde::{Serialize, Serializer};
@@ -32,18 +34,7 @@ pub(crate) struct JsonFloat(pub(crate) f64);
 
 impl Serialize for JsonFloat {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format_float(self.0))
-    }
-}
-
-/// As Prometheus prints floats: never with an exponent, infinities with their sign.
-pub(crate) fn format_float(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
-    } else {
-        value.to_string()
+        serializer.serialize_str(&promql::format_float(self.0))
     }
 }
 
@@ -61,6 +52,12 @@ impl Serialize for JsonPoint {
 
 /// `[time, {histogram}]`.
 pub(crate) struct JsonHistogramPoint<'a>(pub(crate) Timestamp, pub(crate) &'a Histogram);
+
+impl<'a> JsonHistogramPoint<'a> {
+    pub(crate) fn of((timestamp, histogram): &'a (Timestamp, Arc<Histogram>)) -> Self {
+        Self(*timestamp, histogram)
+    }
+}
 
 impl Serialize for JsonHistogramPoint<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -137,9 +134,6 @@ mod tests {
             .assert_eq(&json(&|| serde_json::to_string(&JsonPoint(Timestamp::from_millis(1_435_781_430_781), 1.0)).unwrap()));
         expect![[r#"[5,"+Inf"]"#]]
             .assert_eq(&json(&|| serde_json::to_string(&JsonPoint(Timestamp::from_millis(5000), f64::INFINITY)).unwrap()));
-        assert_eq!(format_float(1e21), "1000000000000000000000");
-        assert_eq!(format_float(0.1), "0.1");
-        assert_eq!(format_float(-0.0), "-0");
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn store(app: &App, body: &[u8]) -> Response {
         Ok(decoded) => decoded,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     };
-    match ingest::store(&request, &mut rejected, &*app.storage, "remote_write", &app.ingest) {
+    match ingest::store(&request, &mut rejected, &app.storage, "remote_write", &app.ingest) {
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
         Ok(()) if rejected.count > 0 => (StatusCode::BAD_REQUEST, rejected.summary()).into_response(),
         Ok(()) => StatusCode::NO_CONTENT.into_response(),

@@ -12,7 +12,10 @@ use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, En
 use tonic::server::Grpc;
 use tonic::{Code, Status};
 
-use super::{BODY_BYTES_MAX, Encoding, ExportError, Receiver, Signal};
+use formats::otlp::Encoding;
+use formats::otlp::response::Signal;
+
+use super::{BODY_BYTES_MAX, ExportError, Receiver};
 
 /// The methods of OTLP's two services.
 pub(crate) fn router(receiver: Arc<Receiver>) -> Router {

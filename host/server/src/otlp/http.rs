@@ -9,12 +9,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
-use formats::{DecompressError, otlp as wire};
+use formats::DecompressError;
+use formats::otlp::Encoding;
+use formats::otlp::response::{self, Signal};
 
-use super::{BODY_BYTES_MAX, Encoding, ExportError, Receiver, Signal};
-
-const PROTOBUF: &str = "application/x-protobuf";
-const JSON: &str = "application/json";
+use super::{BODY_BYTES_MAX, ExportError, Receiver};
 
 /// Seconds after which a sender may try again what we could not store.
 const RETRY_AFTER_SECS: u64 = 5;
@@ -38,14 +37,11 @@ async fn traces(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body:
 
 async fn export(receiver: &Arc<Receiver>, signal: Signal, headers: &HeaderMap, body: &Bytes) -> Response {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let media_type = header(header::CONTENT_TYPE).and_then(|text| text.split(';').next()).unwrap_or("").trim();
-    let encoding = match media_type {
-        PROTOBUF => Encoding::Protobuf,
-        JSON => Encoding::Json,
-        other => {
-            let message = format!("unsupported content type {other:?}; send {PROTOBUF} or {JSON}");
-            return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
-        }
+    let content_type = header(header::CONTENT_TYPE).unwrap_or_default();
+    let Some(encoding) = Encoding::from_content_type(content_type) else {
+        let (protobuf, json) = (Encoding::Protobuf.content_type(), Encoding::Json.content_type());
+        let message = format!("unsupported content type {content_type:?}; send {protobuf} or {json}");
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
     };
     let content_encoding = header(header::CONTENT_ENCODING);
     let exported = match decompress(content_encoding, body) {
@@ -77,10 +73,7 @@ fn failure(encoding: Encoding, error: &ExportError) -> Response {
         ExportError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, 8),
         ExportError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, 14),
     };
-    let body = match encoding {
-        Encoding::Protobuf => wire::response::status_protobuf(code, &error.to_string()),
-        Encoding::Json => wire::response::status_json(code, &error.to_string()),
-    };
+    let body = response::error(code, &error.to_string(), encoding);
     let mut response = respond(status, encoding, body);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECS.into());
@@ -89,9 +82,5 @@ fn failure(encoding: Encoding, error: &ExportError) -> Response {
 }
 
 fn respond(status: StatusCode, encoding: Encoding, body: Vec<u8>) -> Response {
-    let content_type = match encoding {
-        Encoding::Protobuf => PROTOBUF,
-        Encoding::Json => JSON,
-    };
-    (status, [(header::CONTENT_TYPE, content_type)], Body::from(body)).into_response()
+    (status, [(header::CONTENT_TYPE, encoding.content_type())], Body::from(body)).into_response()
 }
