@@ -9,8 +9,13 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::error::FailureKind;
+use crate::error::Operation;
 use crate::grants::{FileGrant, FileMode};
+use crate::kinds::Label;
 use crate::kinds::collector::Payload;
+use crate::kinds::detector::{Job, Scores};
+use crate::kinds::discoverer::{Snapshot, Target, TargetGroup};
+use crate::kinds::receiver::{AlertStatus, Notification};
 use crate::limits::ByteSize;
 
 /// A collector made of a file in `fixtures/`.
@@ -548,4 +553,46 @@ async fn responses_have_a_limit_in_size_and_in_time() {
     let address = silent.local_addr().unwrap().to_string();
     let error = fetch(format!("http://{address}/"), std::slice::from_ref(&address), quick).await.unwrap_err();
     assert_eq!(error.message, "timeout");
+}
+
+#[tokio::test]
+async fn each_kind_is_asked_and_answers() {
+    let setup = setup();
+    let start = async |name: &str| {
+        let bytes = guest_of(&format!("{name}-plugin"), name);
+        setup.host.start_bytes(PluginConfig::of(name), bytes).await.unwrap()
+    };
+
+    let detector = start("detector").await;
+    assert_eq!(detector.kinds(), [Kind::Detector]);
+    let job = |series, values| Job { start_ms: 0, step_ms: 1000, steps: 2, series, values };
+    let scores = detector.detect(job(1, vec![1.0, 2.0])).await.unwrap();
+    assert_eq!(scores, Scores { scores: vec![1.0, 2.0], lower: vec![1.0, 2.0], upper: vec![] });
+    let error = detector.detect(job(2, vec![1.0, 2.0, 3.0, 4.0])).await.unwrap_err();
+    assert_eq!((error.kind, error.message.as_str()), (FailureKind::Output, "2 lower bounds for 4 values"));
+
+    let discoverer = start("discoverer").await;
+    assert_eq!(discoverer.kinds(), [Kind::Discoverer]);
+    let target = Target { address: "host:1".to_owned(), labels: vec![] };
+    let group = TargetGroup { source: "room".to_owned(), targets: vec![target], labels: vec![] };
+    let snapshot = Snapshot { groups: vec![group], next_poll: Some(Duration::from_secs(2)) };
+    assert_eq!(discoverer.poll().await.unwrap(), snapshot);
+
+    let receiver = start("receiver").await;
+    assert_eq!(receiver.kinds(), [Kind::Receiver]);
+    let notification = Notification {
+        idempotency_key: "key".to_owned(),
+        attempt: 1,
+        group_key: "{}:{}".to_owned(),
+        status: AlertStatus::Firing,
+        receiver: "on-call".to_owned(),
+        group_labels: vec![Label { name: "alertname".to_owned(), value: "Down".to_owned() }],
+        common_labels: vec![],
+        common_annotations: vec![],
+        external_url: "http://localhost:9090".to_owned(),
+        truncated_alerts: 0,
+        alerts: vec![],
+    };
+    let error = receiver.notify(notification).await.unwrap_err();
+    assert_eq!((error.operation, error.message.as_str()), (Operation::Notify, "on-call"));
 }
