@@ -61,7 +61,7 @@ pub struct Limits {
     pub log_lines: u32,
     /// Series in one collection.
     pub series: u32,
-    /// Requests to the host per call, of all kinds together.
+    /// Requests to the host per call, of all kinds but log lines together.
     pub host_calls: u32,
     /// The component's file.
     pub component: ByteSize,

@@ -87,7 +87,8 @@ impl State {
         }
     }
 
-    /// Counts one request to the host. Every import calls this first.
+    /// Counts one request to the host. Every import calls this first, except for `log`, which has a limit of its own
+    /// that costs lines and not the call.
     pub(crate) fn count_host_call(&mut self) -> Result<(), TooManyHostCalls> {
         let limit = self.tenant.limits.host_calls;
         if self.call.host_calls >= limit {
