@@ -19,10 +19,7 @@ struct Graph {
 
 impl Graph {
     fn read() -> Self {
-        let metadata = MetadataCommand::new()
-            .current_dir(root())
-            .exec()
-            .expect("cargo metadata");
+        let metadata = MetadataCommand::new().current_dir(root()).exec().expect("cargo metadata");
         let resolve = metadata.resolve.as_ref().expect("cargo metadata resolves");
         let direct = resolve
             .nodes
@@ -104,7 +101,9 @@ fn dependencies_point_as_the_architecture_says() {
             _ => {}
         }
         if folder.starts_with("host") {
-            for other in of_ours.iter().filter(|other| **other == "stormglass-sdk" || guests.contains(**other)) {
+            for other in
+                of_ours.iter().filter(|other| **other == "stormglass-sdk" || guests.contains(**other))
+            {
                 broken.push(format!("{name}, part of the host, depends on {other}"));
             }
         }
@@ -137,25 +136,48 @@ fn every_member_inherits_the_lints() {
     let graph = Graph::read();
     for (_, name, folder) in graph.members() {
         let manifest = fs::read_to_string(root().join(&folder).join("Cargo.toml")).expect("read a manifest");
-        assert!(manifest.contains("[lints]\nworkspace = true"), "{name} does not inherit the workspace's lints");
+        assert!(
+            manifest.contains("[lints]\nworkspace = true"),
+            "{name} does not inherit the workspace's lints"
+        );
     }
 }
 
 #[test]
 fn the_top_level_holds_what_was_agreed() {
-    let agreed: BTreeSet<&str> =
-        ["Cargo.toml", "Cargo.lock", "README.md", "LICENSE", "host", "plugins", "wit", "sdk", "tests", "benches", "target"]
-            .into();
+    let agreed: BTreeSet<&str> = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "LICENSE",
+        "host",
+        "plugins",
+        "wit",
+        "sdk",
+        "tests",
+        "benches",
+        "target",
+    ]
+    .into();
     for entry in fs::read_dir(root()).expect("list the workspace") {
         let name = entry.expect("list the workspace").file_name().to_string_lossy().into_owned();
-        assert!(name.starts_with('.') || agreed.contains(name.as_str()), "{name} does not belong at the top level");
+        assert!(
+            name.starts_with('.') || agreed.contains(name.as_str()),
+            "{name} does not belong at the top level"
+        );
     }
 }
 
 #[test]
 fn every_source_file_says_what_it_is_and_nothing_is_left_undone() {
     // Spelled in halves, so that this file does not find itself.
-    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("#[igno", "re"), concat!("db", "g!(")];
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+        concat!("#[igno", "re"),
+        concat!("db", "g!("),
+    ];
     let mut broken = Vec::new();
     for path in source_files() {
         let text = fs::read_to_string(&path).expect("read a source file");
@@ -176,7 +198,8 @@ fn every_source_file_says_what_it_is_and_nothing_is_left_undone() {
 fn every_path_that_a_page_names_exists() {
     let mut missing = Vec::new();
     for page in ["host/ARCHITECTURE.md", "README.md", "wit/README.md", "sdk/README.md"] {
-        let text = fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("read {page}: {error}"));
+        let text =
+            fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("read {page}: {error}"));
         for name in text.split('`').skip(1).step_by(2).filter(|name| is_path(name)) {
             if !root().join(name.trim_end_matches('/')).exists() {
                 missing.push(format!("{page} names {name}"));
@@ -188,7 +211,9 @@ fn every_path_that_a_page_names_exists() {
 
 /// Whether a piece of code in a page is a path of the repository: a top-level folder, then plain names.
 fn is_path(text: &str) -> bool {
-    ["host/", "plugins/", "wit/", "sdk/", "tests/", "benches/", ".ci/"].iter().any(|top| text.starts_with(top))
+    ["host/", "plugins/", "wit/", "sdk/", "tests/", "benches/", ".ci/"]
+        .iter()
+        .any(|top| text.starts_with(top))
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
 }
 

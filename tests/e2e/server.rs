@@ -92,8 +92,12 @@ impl Server {
                 kept.lock().unwrap().push(line);
             }
         });
-        let mut server =
-            Self { child, lines, reader: Some(reader), api: Client::new(&format!("http://127.0.0.1:{}", ports.web)) };
+        let mut server = Self {
+            child,
+            lines,
+            reader: Some(reader),
+            api: Client::new(&format!("http://127.0.0.1:{}", ports.web)),
+        };
         until("the server is ready", READY_WITHIN, || {
             if let Some(status) = server.child.try_wait().unwrap() {
                 panic!("the server ended with {status}:\n{}", server.log().join("\n"));
@@ -117,7 +121,8 @@ impl Server {
 
     /// Sends a signal by its name.
     pub(super) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        let sent =
+            Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success(), "send SIG{name}");
     }
 

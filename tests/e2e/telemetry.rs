@@ -5,7 +5,9 @@ use std::time::Duration;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::{Span as _, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::{Compression, MetricExporter, SpanExporter, WithExportConfig as _, WithTonicConfig as _};
+use opentelemetry_otlp::{
+    Compression, MetricExporter, SpanExporter, WithExportConfig as _, WithTonicConfig as _,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -29,7 +31,8 @@ pub(super) fn send_trace(port: u16) -> String {
         .with_timeout(Duration::from_secs(10))
         .build()
         .unwrap();
-    let provider = SdkTracerProvider::builder().with_resource(resource()).with_batch_exporter(exporter).build();
+    let provider =
+        SdkTracerProvider::builder().with_resource(resource()).with_batch_exporter(exporter).build();
     let tracer = provider.tracer("tests");
     let mut root = tracer.span_builder("checkout").with_kind(SpanKind::Server).start(&tracer);
     root.set_attribute(KeyValue::new("http.response.status_code", 200));
@@ -55,7 +58,8 @@ pub(super) fn send_metrics(port: u16) {
         .with_timeout(Duration::from_secs(10))
         .build()
         .unwrap();
-    let provider = SdkMeterProvider::builder().with_resource(resource()).with_periodic_exporter(exporter).build();
+    let provider =
+        SdkMeterProvider::builder().with_resource(resource()).with_periodic_exporter(exporter).build();
     provider.meter("tests").u64_counter("sdk.orders").build().add(3, &[]);
     provider.shutdown().unwrap();
 }

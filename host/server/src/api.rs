@@ -58,8 +58,9 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/status/flags", get(status::flags))
         .route("/status/tsdb", get(status::tsdb))
         .fallback(async || ApiError::new(ErrorKind::NotFound, "no such endpoint"));
-    let otlp_metrics =
-        Router::new().route("/api/v1/otlp/v1/metrics", post(otlp::http::metrics)).with_state(Arc::clone(&app.otlp));
+    let otlp_metrics = Router::new()
+        .route("/api/v1/otlp/v1/metrics", post(otlp::http::metrics))
+        .with_state(Arc::clone(&app.otlp));
     let tempo = Router::new()
         .route("/api/echo", get(async || "echo"))
         .route("/api/traces/{id}", get(traces::by_id))
@@ -101,7 +102,8 @@ async fn require_ready(State(app): State<Arc<App>>, request: Request, next: Next
 /// A handler that panics is our mistake; it costs its own request.
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked");
-    ApiError::new(ErrorKind::Internal, "the request failed inside the server; its log says more").into_response()
+    ApiError::new(ErrorKind::Internal, "the request failed inside the server; its log says more")
+        .into_response()
 }
 
 /// Requests by handler and status.

@@ -106,15 +106,15 @@ impl App {
         let metrics = SpanMetrics::new(SpanMetricsOptions::tempo()).context("set up span metrics")?;
         let spans = Arc::new(SpanIntake { store, metrics });
         let queries = Arc::new(Queries::new(&args, storage.clone(), &registry)?);
-        let receiver = otlp::Receiver::new(Arc::clone(&append), Arc::clone(&spans), ingest.clone(), &registry)?;
+        let receiver =
+            otlp::Receiver::new(Arc::clone(&append), Arc::clone(&spans), ingest.clone(), &registry)?;
         let host = Host::new(HostOptions {
             plugins_dir: args.plugins_dir.clone(),
             cache_dir: Some(args.storage_path.join("plugin-cache")),
             registry: &registry,
         })
         .context("set up the plugin host")?;
-        let external_url =
-            args.external_url.clone().unwrap_or_else(|| format!("http://{}", args.web_listen));
+        let external_url = args.external_url.clone().unwrap_or_else(|| format!("http://{}", args.web_listen));
         let external_url = external_url.trim_end_matches('/').to_owned();
         let dispatcher = Arc::new(Dispatcher::new(
             alerting::config::Config::blackhole(),
@@ -302,13 +302,17 @@ impl Detectors {
 
 /// Every plugin is of the kind that it is used as.
 fn check_kinds(loaded: &Loaded, running: &RunningSet) -> anyhow::Result<()> {
-    let of_kind = |name: &str, kind: Kind| running.get(name).is_some_and(|r| r.instance.kinds().contains(&kind));
+    let of_kind =
+        |name: &str, kind: Kind| running.get(name).is_some_and(|r| r.instance.kinds().contains(&kind));
     for config in &loaded.plugins {
         if config.detect.is_some() && !of_kind(&config.name, Kind::Detector) {
             anyhow::bail!("plugin {:?} has a section `detect` but is no detector", config.name);
         }
         if config.detect.is_none() && of_kind(&config.name, Kind::Detector) {
-            anyhow::bail!("plugin {:?} is a detector and needs a section `detect` with an `expr`", config.name);
+            anyhow::bail!(
+                "plugin {:?} is a detector and needs a section `detect` with an `expr`",
+                config.name
+            );
         }
     }
     for job in &loaded.scrape_configs {

@@ -11,8 +11,9 @@ use crate::config;
 pub(crate) async fn config(file: &Path, plugins_dir: &Path) -> anyhow::Result<()> {
     let loaded = config::load(file, plugins_dir)?;
     let registry = prometheus::Registry::new();
-    let host = Host::new(HostOptions { plugins_dir: plugins_dir.to_owned(), cache_dir: None, registry: &registry })
-        .context("set up the plugin host")?;
+    let host =
+        Host::new(HostOptions { plugins_dir: plugins_dir.to_owned(), cache_dir: None, registry: &registry })
+            .context("set up the plugin host")?;
     let mut problems = Vec::new();
     for config in &loaded.plugins {
         if let Err(error) = host.check(config).await {
@@ -22,7 +23,8 @@ pub(crate) async fn config(file: &Path, plugins_dir: &Path) -> anyhow::Result<()
     if !problems.is_empty() {
         anyhow::bail!("{}", problems.join("\n"));
     }
-    let rules: usize = loaded.rules.iter().flat_map(|(_, file)| &file.groups).map(|group| group.rules.len()).sum();
+    let rules: usize =
+        loaded.rules.iter().flat_map(|(_, file)| &file.groups).map(|group| group.rules.len()).sum();
     println!(
         "{} is valid: {} scrape jobs, {} plugins, {rules} rules",
         file.display(),

@@ -131,7 +131,9 @@ fn check_names(path: &Path, written: &Written, errors: &mut Vec<FileError>) {
     for config in &written.plugins {
         let name = config.value.name.as_str();
         if !plugins.insert(name) || jobs.contains(name) {
-            let what = format!("{name:?} already names a plugin or a job; it becomes a job label and must be unique");
+            let what = format!(
+                "{name:?} already names a plugin or a job; it becomes a job label and must be unique"
+            );
             errors.push(FileError::at(path, config.referenced, "plugins.name", what));
         }
         if let Some(detect) = &config.value.detect
@@ -153,7 +155,12 @@ fn check_names(path: &Path, written: &Written, errors: &mut Vec<FileError>) {
             let name = receiver.plugin.as_str();
             if !plugins.contains(name) {
                 let what = format!("no plugin is configured under the name {name:?}");
-                errors.push(FileError::at(path, alertmanager.referenced, "alertmanager.receivers.plugin_configs", what));
+                errors.push(FileError::at(
+                    path,
+                    alertmanager.referenced,
+                    "alertmanager.receivers.plugin_configs",
+                    what,
+                ));
             }
         }
     }
@@ -177,7 +184,8 @@ fn read_rules(
     rules: &mut Vec<(String, RuleFile)>,
     errors: &mut Vec<FileError>,
 ) {
-    let mut complain = |what: String| errors.push(FileError::at(path, pattern.referenced, "rule_files", what));
+    let mut complain =
+        |what: String| errors.push(FileError::at(path, pattern.referenced, "rule_files", what));
     let full = folder.join(&pattern.value);
     let is_pattern = pattern.value.contains(['*', '?', '[']);
     let files: Vec<PathBuf> = if is_pattern {

@@ -57,7 +57,8 @@ impl Detector {
                 tracing::warn!(target: "stormglass", plugin = self.name, %error, "detection failed");
             }
         }
-        if let Err(error) = written.end(&*self.storage, Timestamp::from_system(std::time::SystemTime::now())) {
+        if let Err(error) = written.end(&*self.storage, Timestamp::from_system(std::time::SystemTime::now()))
+        {
             tracing::warn!(target: "stormglass", plugin = self.name, %error, "series were not marked stale");
         }
     }
@@ -66,7 +67,8 @@ impl Detector {
         let step_ms = i64::try_from(self.config.step.0.as_millis())?;
         let now = Timestamp::from_system(std::time::SystemTime::now());
         let start = now - self.config.range.0;
-        let result = self.queries.range(&self.config.expr, start, now, step_ms, QueryOptions::default()).await?;
+        let result =
+            self.queries.range(&self.config.expr, start, now, step_ms, QueryOptions::default()).await?;
         let QueryValue::Matrix(series) = result.value else {
             anyhow::bail!("the expression does not yield series");
         };
@@ -91,7 +93,9 @@ impl Detector {
         for ((name, _), column) in FAMILIES.iter().zip([&scores.scores, &scores.lower, &scores.upper]) {
             for (index, series) in series.iter().enumerate() {
                 match column.get(index * steps + steps - 1) {
-                    Some(value) if !value.is_nan() => values.push((self.labels(name, &series.labels), *value)),
+                    Some(value) if !value.is_nan() => {
+                        values.push((self.labels(name, &series.labels), *value))
+                    }
                     _ => {}
                 }
             }
@@ -128,7 +132,12 @@ fn rows(series: &[MatrixSeries], start: Timestamp, step_ms: i64, steps: usize) -
 struct Written(HashMap<Labels, SeriesRef>);
 
 impl Written {
-    fn replace(&mut self, storage: &dyn Append, now: Timestamp, values: &[(Labels, f64)]) -> anyhow::Result<()> {
+    fn replace(
+        &mut self,
+        storage: &dyn Append,
+        now: Timestamp,
+        values: &[(Labels, f64)],
+    ) -> anyhow::Result<()> {
         let mut appender = storage.appender();
         let mut current = HashMap::with_capacity(values.len());
         for (labels, value) in values {

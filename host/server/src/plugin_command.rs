@@ -69,7 +69,9 @@ pub(crate) async fn run(
         match kind {
             Kind::Collector => collect(&instance).await?,
             Kind::Discoverer => discover(&instance).await?,
-            other => bail!("a {} acts on what the server gives it; configure it to see it at work", other.as_str()),
+            other => {
+                bail!("a {} acts on what the server gives it; configure it to see it at work", other.as_str())
+            }
         }
     }
     Ok(())

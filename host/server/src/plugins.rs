@@ -70,7 +70,12 @@ impl Plugins {
 
     /// The current plugins of one kind.
     pub(crate) fn of_kind(&self, kind: Kind) -> Vec<Running> {
-        self.running.load().values().filter(|running| running.instance.kinds().contains(&kind)).cloned().collect()
+        self.running
+            .load()
+            .values()
+            .filter(|running| running.instance.kinds().contains(&kind))
+            .cloned()
+            .collect()
     }
 
     /// The current receivers by name, for the dispatcher.

@@ -43,7 +43,10 @@ impl Drop for CancelOnDrop {
 impl Queries {
     pub(crate) fn new(args: &ServerArgs, storage: Storage, registry: &Registry) -> prometheus::Result<Self> {
         let duration = HistogramVec::new(
-            HistogramOpts::new("stormglass_query_duration_seconds", "Time to evaluate queries, waiting included."),
+            HistogramOpts::new(
+                "stormglass_query_duration_seconds",
+                "Time to evaluate queries, waiting included.",
+            ),
             &["outcome"],
         )?;
         registry.register(Box::new(duration.clone()))?;
@@ -107,7 +110,9 @@ impl Queries {
             span.in_scope(|| work(&engine, &storage, &control))
         })
         .await
-        .unwrap_or_else(|error| Err(QueryError::Execution(format!("the query failed inside the server: {error}"))));
+        .unwrap_or_else(|error| {
+            Err(QueryError::Execution(format!("the query failed inside the server: {error}")))
+        });
         drop(cancel);
         let outcome = result.as_ref().map_or_else(|error| error.error_type(), |_| "success");
         self.duration.with_label_values(&[outcome]).observe(started.elapsed().as_secs_f64());

@@ -49,7 +49,8 @@ pub(crate) async fn serve(args: ServerArgs) -> anyhow::Result<()> {
         _ = terminate.recv() => return Ok(()),
     };
     let spans = Arc::clone(&app.spans);
-    telemetry.export_to(Box::new(move |batch| spans.take(&batch).map(|_| ()).map_err(|error| error.to_string())));
+    telemetry
+        .export_to(Box::new(move |batch| spans.take(&batch).map(|_| ()).map_err(|error| error.to_string())));
     gate.open(api::router(&app));
     servers.push(spawn_http(grpc, otlp::grpc::router(Arc::clone(&app.otlp)), stopping.clone()));
     servers.push(spawn_http(http, otlp::http::router(Arc::clone(&app.otlp)), stopping.clone()));
@@ -72,7 +73,9 @@ pub(crate) async fn serve(args: ServerArgs) -> anyhow::Result<()> {
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listen on {address}: choose another with {flag}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on {address}: choose another with {flag}"))
 }
 
 fn announce(addresses: [SocketAddr; 3]) {

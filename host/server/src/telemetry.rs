@@ -6,7 +6,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use model::span::{Attribute, AttributeValue, Resource, Scope, Span, SpanEvent, SpanKind, SpanLink, StatusCode};
+use model::span::{
+    Attribute, AttributeValue, Resource, Scope, Span, SpanEvent, SpanKind, SpanLink, StatusCode,
+};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Array, KeyValue, Value};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};

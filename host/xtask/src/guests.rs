@@ -130,10 +130,14 @@ fn debian(root: &Path) -> Result<Toolchain> {
             .args(["install", "--yes", "--no-install-recommends"])
             .args(PACKAGES)
             .check()
-            .context("install a compiler for WebAssembly; or run `rustup target add wasm32-unknown-unknown`")?;
+            .context(
+                "install a compiler for WebAssembly; or run `rustup target add wasm32-unknown-unknown`",
+            )?;
     }
-    let sysroot = Run::new("rustc", root).args(["--print", "sysroot"]).output().context("ask rustc for its folder")?;
-    let host = Run::new("rustc", root).args(["--print", "host-tuple"]).output().context("ask rustc for its host")?;
+    let sysroot =
+        Run::new("rustc", root).args(["--print", "sysroot"]).output().context("ask rustc for its folder")?;
+    let host =
+        Run::new("rustc", root).args(["--print", "host-tuple"]).output().context("ask rustc for its host")?;
     let linker = Path::new(&sysroot).join("lib/rustlib").join(host).join("bin/rust-lld");
     if !linker.is_file() {
         bail!("no rust-lld beside rustc: expected {}", linker.display());

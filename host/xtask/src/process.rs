@@ -78,8 +78,10 @@ impl Run {
 
     /// As a person would type it.
     pub(crate) fn line(&self) -> String {
-        let words: Vec<OsString> =
-            std::iter::once(self.command.get_program()).chain(self.command.get_args()).map(OsStr::to_owned).collect();
+        let words: Vec<OsString> = std::iter::once(self.command.get_program())
+            .chain(self.command.get_args())
+            .map(OsStr::to_owned)
+            .collect();
         words.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
     }
 }

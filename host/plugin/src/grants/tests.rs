@@ -1,3 +1,5 @@
+//! Grants under attack: links, dots, redirects, addresses.
+
 use super::*;
 
 fn http(grants: &[&str]) -> Grants {

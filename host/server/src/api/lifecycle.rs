@@ -26,9 +26,8 @@ pub(super) async fn reload(State(app): State<Arc<App>>) -> Response {
     }
     match app.reload().await {
         Ok(()) => StatusCode::OK.into_response(),
-        Err(error) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {error:#}\n")).into_response()
-        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {error:#}\n"))
+            .into_response(),
     }
 }
 
@@ -42,7 +41,10 @@ pub(super) async fn quit(State(app): State<Arc<App>>) -> Response {
 
 fn refuse(app: &App) -> Option<Response> {
     (!app.args.enable_lifecycle).then(|| {
-        (StatusCode::FORBIDDEN, "Lifecycle API is not enabled: start the server with --web.enable-lifecycle\n")
+        (
+            StatusCode::FORBIDDEN,
+            "Lifecycle API is not enabled: start the server with --web.enable-lifecycle\n",
+        )
             .into_response()
     })
 }

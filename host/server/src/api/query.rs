@@ -92,12 +92,14 @@ pub(super) async fn range(State(app): State<Arc<App>>, params: Params) -> ApiRes
 }
 
 pub(super) async fn format(params: Params) -> ApiResult<String> {
-    let expr = promql::parse(params.required("query")?).map_err(|error| ApiError::parameter("query", error))?;
+    let expr =
+        promql::parse(params.required("query")?).map_err(|error| ApiError::parameter("query", error))?;
     Ok(Success::new(expr.to_string()))
 }
 
 pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> ApiResult<impl Serialize> {
-    let expr = promql::parse(params.required("query")?).map_err(|error| ApiError::parameter("query", error))?;
+    let expr =
+        promql::parse(params.required("query")?).map_err(|error| ApiError::parameter("query", error))?;
     let start = params.time("start")?.unwrap_or(Timestamp::MIN);
     let end = params.time("end")?.unwrap_or(Timestamp::MAX);
     if end < start {
@@ -182,7 +184,10 @@ impl Serialize for JsonSeries<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("metric", &JsonLabels(&series.labels))?;
         if !series.floats.is_empty() {
-            map.serialize_entry("values", &Each(&series.floats, |s: &Sample| JsonPoint(s.timestamp, s.value)))?;
+            map.serialize_entry(
+                "values",
+                &Each(&series.floats, |s: &Sample| JsonPoint(s.timestamp, s.value)),
+            )?;
         }
         if !series.histograms.is_empty() {
             map.serialize_entry("histograms", &Each(&series.histograms, JsonHistogramPoint::of))?;

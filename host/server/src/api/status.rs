@@ -164,11 +164,13 @@ pub(super) async fn tsdb(State(app): State<Arc<App>>, params: Params) -> ApiResu
         return Err(ApiError::parameter("limit", format!("must not exceed {CARDINALITY_MAX}")));
     }
     // Both walk the whole head.
-    let (stats, cardinality) =
-        tokio::task::spawn_blocking(move || (app.storage.tsdb().stats(), app.storage.tsdb().cardinality(limit)))
-            .await
-            .map_err(|error| ApiError::new(ErrorKind::Internal, error))?;
-    let entries = |list: Vec<(String, u64)>| list.into_iter().map(|(name, value)| Entry { name, value }).collect();
+    let (stats, cardinality) = tokio::task::spawn_blocking(move || {
+        (app.storage.tsdb().stats(), app.storage.tsdb().cardinality(limit))
+    })
+    .await
+    .map_err(|error| ApiError::new(ErrorKind::Internal, error))?;
+    let entries =
+        |list: Vec<(String, u64)>| list.into_iter().map(|(name, value)| Entry { name, value }).collect();
     Ok(Success::new(TsdbStatus {
         head_stats: HeadStats {
             num_series: stats.head_series,

@@ -53,7 +53,8 @@ async fn blocking<T: Send + 'static>(
 
 /// The spans of a trace; 404 where there are none.
 async fn find(app: Arc<App>, id: &str, query: Option<&str>) -> Result<Vec<Span>, Failure> {
-    let id: TraceId = id.parse().map_err(|error| Failure(StatusCode::BAD_REQUEST, format!("invalid trace id: {error}")))?;
+    let id: TraceId =
+        id.parse().map_err(|error| Failure(StatusCode::BAD_REQUEST, format!("invalid trace id: {error}")))?;
     let range = range(query)?;
     let spans = blocking(app, move |store| store.trace(id, range)).await?;
     if spans.is_empty() {
@@ -71,9 +72,9 @@ fn range(query: Option<&str>) -> Result<Option<TimeRange>, Failure> {
             "end" => &mut end,
             _ => continue,
         };
-        let seconds: f64 = value
-            .parse()
-            .map_err(|_| Failure(StatusCode::BAD_REQUEST, format!("invalid {name}: {value:?} is not a number of seconds")))?;
+        let seconds: f64 = value.parse().map_err(|_| {
+            Failure(StatusCode::BAD_REQUEST, format!("invalid {name}: {value:?} is not a number of seconds"))
+        })?;
         *slot = Some(Timestamp::from_secs_f64(seconds));
     }
     if start.is_none() && end.is_none() {
@@ -83,7 +84,10 @@ fn range(query: Option<&str>) -> Result<Option<TimeRange>, Failure> {
 }
 
 fn wants_protobuf(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains(PROTOBUF))
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains(PROTOBUF))
 }
 
 pub(super) async fn by_id(

@@ -109,9 +109,8 @@ fn bounded_buckets(histogram: &Histogram) -> Vec<JsonBucket> {
         })
         .collect();
     negative.reverse();
-    let zero = (histogram.zero_count != 0.0).then(|| {
-        JsonBucket(3, -histogram.zero_threshold, histogram.zero_threshold, histogram.zero_count)
-    });
+    let zero = (histogram.zero_count != 0.0)
+        .then(|| JsonBucket(3, -histogram.zero_threshold, histogram.zero_threshold, histogram.zero_count));
     let positive = histogram.positive.iter().filter(|(_, count)| *count != 0.0).map(|(index, count)| {
         let (low, high) = (histogram.upper_bound(index - 1), histogram.upper_bound(index));
         // The lowest custom bucket reaches down to minus infinity, which belongs to it.
@@ -130,10 +129,12 @@ mod tests {
     #[test]
     fn points_are_written_as_prometheus_does() {
         let json = |value: &dyn Fn() -> String| value();
-        expect![[r#"[1435781430.781,"1"]"#]]
-            .assert_eq(&json(&|| serde_json::to_string(&JsonPoint(Timestamp::from_millis(1_435_781_430_781), 1.0)).unwrap()));
-        expect![[r#"[5,"+Inf"]"#]]
-            .assert_eq(&json(&|| serde_json::to_string(&JsonPoint(Timestamp::from_millis(5000), f64::INFINITY)).unwrap()));
+        expect![[r#"[1435781430.781,"1"]"#]].assert_eq(&json(&|| {
+            serde_json::to_string(&JsonPoint(Timestamp::from_millis(1_435_781_430_781), 1.0)).unwrap()
+        }));
+        expect![[r#"[5,"+Inf"]"#]].assert_eq(&json(&|| {
+            serde_json::to_string(&JsonPoint(Timestamp::from_millis(5000), f64::INFINITY)).unwrap()
+        }));
     }
 
     #[test]

@@ -11,8 +11,13 @@ use super::*;
 fn check(text: &str, expected: &Expect) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("known.wasm"), b"").unwrap();
-    fs::write(folder.path().join("good.yml"), "groups: [{name: g, rules: [{record: a, expr: b}]}]\n").unwrap();
-    fs::write(folder.path().join("bad.yml"), "groups:\n  - name: g\n    rules:\n      - record: a\n        expr: sum(\n").unwrap();
+    fs::write(folder.path().join("good.yml"), "groups: [{name: g, rules: [{record: a, expr: b}]}]\n")
+        .unwrap();
+    fs::write(
+        folder.path().join("bad.yml"),
+        "groups:\n  - name: g\n    rules:\n      - record: a\n        expr: sum(\n",
+    )
+    .unwrap();
     let file = folder.path().join("prometheus.yml");
     fs::write(&file, text).unwrap();
     let shown = match load(&file, folder.path()) {
@@ -43,28 +48,16 @@ fn a_configuration_of_every_part_loads() {
 
 #[test]
 fn mistakes_name_file_line_and_key() {
-    check(
-        "global:\n  scrape_intervall: 5s\n",
-        &expect![""],
-    );
+    check("global:\n  scrape_intervall: 5s\n", &expect![""]);
     check("plugins:\n  - name: p\n    plugin: missing\n", &expect![""]);
-    check(
-        "plugins:\n  - {name: p, plugin: known}\n  - {name: p, plugin: known}\n",
-        &expect![""],
-    );
+    check("plugins:\n  - {name: p, plugin: known}\n  - {name: p, plugin: known}\n", &expect![""]);
     check("rule_files:\n  - bad.yml\n  - nowhere.yml\n", &expect![""]);
-    check(
-        "scrape_configs:\n  - job_name: a\n    plugin_sd_configs:\n      - plugin: p\n",
-        &expect![""],
-    );
+    check("scrape_configs:\n  - job_name: a\n    plugin_sd_configs:\n      - plugin: p\n", &expect![""]);
     check(
         "alertmanager:\n  route: {receiver: r}\n  receivers:\n    - name: r\n      plugin_configs: [{plugin: hook}]\n",
         &expect![""],
     );
-    check(
-        "plugins:\n  - {name: d, plugin: known, detect: {expr: 'sum('}}\n",
-        &expect![""],
-    );
+    check("plugins:\n  - {name: d, plugin: known, detect: {expr: 'sum('}}\n", &expect![""]);
 }
 
 #[test]

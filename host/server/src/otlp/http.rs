@@ -27,7 +27,11 @@ pub(crate) fn router(receiver: Arc<Receiver>) -> Router {
         .with_state(receiver)
 }
 
-pub(crate) async fn metrics(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn metrics(
+    State(receiver): State<Arc<Receiver>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     export(&receiver, Signal::Metrics, &headers, &body).await
 }
 

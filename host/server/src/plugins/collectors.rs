@@ -15,7 +15,9 @@ impl scrape::Collect for PluginCollector {
         match self.0.collect().await.map_err(|error| error.to_string())? {
             Payload::Text(text) => Ok(Collected::Text { body: text.into_bytes() }),
             Payload::Columns(columns) => Ok(Collected::Columns(columns)),
-            Payload::Protobuf(_) => Err("protobuf exposition is not read yet: yield text or columns".to_owned()),
+            Payload::Protobuf(_) => {
+                Err("protobuf exposition is not read yet: yield text or columns".to_owned())
+            }
         }
     }
 }

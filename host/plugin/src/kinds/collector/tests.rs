@@ -1,3 +1,5 @@
+//! Batches as guests send them: whole, contradictory, with histograms.
+
 use super::*;
 
 fn batch() -> types::Batch {
