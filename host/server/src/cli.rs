@@ -118,6 +118,9 @@ pub(crate) enum Command {
     /// Look at plugins and try them.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Run test scripts.
+    #[command(subcommand)]
+    Test(Test),
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,6 +155,16 @@ pub(crate) enum Plugin {
         /// Grant HTTP to SCHEME://HOST:PORT or HOST:PORT. May be repeated.
         #[arg(long = "grant-http", value_name = "HOST:PORT")]
         grant_http: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Test {
+    /// Run scripts in the language of Prometheus' promqltest; fails where any evaluation does.
+    Promql {
+        /// Scripts, or folders of *.test files.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
     },
 }
 

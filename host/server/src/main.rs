@@ -16,6 +16,7 @@ mod serve;
 mod spans;
 mod storage;
 mod telemetry;
+mod test_command;
 mod yaml;
 
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 
-use crate::cli::{Check, Cli, Command, Plugin};
+use crate::cli::{Check, Cli, Command, Plugin, Test};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -48,6 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Check(Check::Config { file, plugins_dir })) => {
             runtime.block_on(check::config(&file, &plugins_dir))
         }
+        Some(Command::Test(Test::Promql { paths })) => test_command::promql(&paths),
         Some(Command::Plugin(Plugin::Inspect { file })) => runtime.block_on(plugin_command::inspect(&file)),
         Some(Command::Plugin(Plugin::Run { file, config, grant_files, grant_http })) => {
             runtime.block_on(plugin_command::run(&file, &config, &grant_files, &grant_http))

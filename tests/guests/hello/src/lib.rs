@@ -1,4 +1,4 @@
-//! The example of the SDK's README, as it stands there; a test compares the two.
+//! The example of the READMEs, as it stands there; a test compares them.
 
 use stormglass_sdk::{Collector, Metrics, NoConfig, Plugin, Result, collector};
 
@@ -22,7 +22,7 @@ collector!(Hello);
 
 #[cfg(test)]
 mod tests {
-    //! The README's test, and that the README shows what is here.
+    //! The README's test, and that the READMEs show what is here.
 
     use stormglass_sdk::{Collector, Metrics, testing};
 
@@ -37,12 +37,13 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_shows_this_file() {
-        let readme = include_str!("../../../../sdk/rust/README.md");
-        let example = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        assert!(
-            include_str!("lib.rs").contains(example),
-            "the README's example is not this crate's:\n{example}"
-        );
+    fn the_readmes_show_this_file() {
+        for readme in [include_str!("../../../../README.md"), include_str!("../../../../sdk/rust/README.md")] {
+            let example = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+            assert!(
+                include_str!("lib.rs").contains(example),
+                "a README's example is not this crate's:\n{example}"
+            );
+        }
     }
 }
