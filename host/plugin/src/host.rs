@@ -125,15 +125,17 @@ impl Host {
         self.start_stamped(config, bytes, Some(stamp)).await
     }
 
-    /// Whether a configured plugin would start, short of initialising it, which may already reach outside.
+    /// Whether a configured plugin would start, short of initialising it, which may already reach outside; gives its
+    /// kinds.
     ///
     /// # Errors
     /// As [`start`](Self::start), but for `init`.
-    pub async fn check(&self, config: &PluginConfig) -> Result<(), PluginError> {
+    pub async fn check(&self, config: &PluginConfig) -> Result<Vec<Kind>, PluginError> {
         let bytes = self.read(&config.plugin, config.limits.component.0).await?;
         let loaded = self.load(&config.name, bytes).await?;
         let tenant = self.tenant(&config.name, Grants::default(), config.limits.clone());
-        check_config(config, &described(&loaded, &tenant).await?)
+        check_config(config, &described(&loaded, &tenant).await?)?;
+        Ok(loaded.interfaces.kinds())
     }
 
     /// Whether the instance's file is still the one that it was started from.
