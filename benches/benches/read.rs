@@ -1,0 +1,105 @@
+//! Reading: decoding samples of head and blocks, selecting series, a query through the engine.
+
+use std::hint::black_box;
+use std::io;
+use std::time::Duration;
+
+use benches::{Database, FIRST_TIME_MS, Fingerprint, Fleet, STEP_MS, Scale};
+use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement::WallTime};
+use model::{MatchOp, Matcher, Timestamp};
+use promql::{Engine, EngineOptions, QueryControl, QueryValue};
+
+const FLEET: Fleet = Fleet { series_per_target: 1_000 };
+
+/// Every value of every series: most of them from blocks, the rest from the head.
+fn scan(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()> {
+    let (series_count, steps) = (scale.pick(40, 1_000), scale.pick(60, 2_400));
+    let database = Database::create()?;
+    database.fill(&FLEET, series_count, steps)?;
+    let mut fingerprint = Fingerprint::default();
+    database.scan(&[], |value| fingerprint.float(value))?;
+    fingerprint.print("scan");
+    group.throughput(Throughput::Elements((series_count * steps) as u64));
+    group.bench_function("scan", |bencher| {
+        bencher.iter(|| {
+            let mut sum = 0.0;
+            database.scan(&[], |value| sum += value).expect("scan");
+            black_box(sum)
+        });
+    });
+    Ok(())
+}
+
+/// Series of the head by matchers, from the matchers to the sorted list.
+fn select(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()> {
+    let series_count = scale.pick(1_000, 100_000);
+    let fleet = Fleet { series_per_target: scale.pick(100, 1_000) };
+    let database = Database::create()?;
+    database.fill(&fleet, series_count, 1)?;
+    let instance = Matcher::equal("instance", "host-7.example.net:9100");
+    let regex =
+        |name: &str, pattern: &str| Matcher::new(MatchOp::Regex, name, pattern).map_err(io::Error::other);
+    let not =
+        |name: &str, value: &str| Matcher::new(MatchOp::NotEqual, name, value).map_err(io::Error::other);
+    let cases = [
+        ("equal", vec![Matcher::equal("__name__", "node_load1"), instance.clone()]),
+        ("prefix", vec![Matcher::equal("__name__", "node_load1"), regex("instance", "host-1.*")?]),
+        ("infix", vec![regex("__name__", ".*memory.*")?, instance.clone()]),
+        ("negative", vec![instance, not("device", "dev0")?]),
+        ("any name", vec![regex("__name__", ".+")?, regex("instance", "host-(3|5)[.].*")?]),
+    ];
+    group.throughput(Throughput::Elements(series_count as u64));
+    for (name, matchers) in cases {
+        let find = || database.tsdb().select(&matchers, Timestamp::MIN, Timestamp::MAX);
+        let mut fingerprint = Fingerprint::default();
+        for series in find().map_err(io::Error::other)? {
+            fingerprint.bytes(series.labels().as_encoded());
+        }
+        fingerprint.print(&format!("select, {name}"));
+        group.bench_function(format!("select, {name}"), |bencher| {
+            bencher.iter(|| black_box(find().expect("select").len()));
+        });
+    }
+    Ok(())
+}
+
+/// `sum by (rate)` over one hour of 1,000 counters, a step per minute.
+fn query(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()> {
+    let (series_count, steps) = (scale.pick(400, 20_000), scale.pick(30, 300));
+    let fleet = Fleet { series_per_target: scale.pick(100, 400) };
+    let database = Database::create()?;
+    database.fill(&fleet, series_count, steps)?;
+    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let end = FIRST_TIME_MS + steps as i64 * STEP_MS;
+    let start = (end - 3_600_000).max(FIRST_TIME_MS);
+    let text = r#"sum by (instance) (rate(node_cpu_seconds_total{slot="first"}[5m]))"#;
+    let run = || {
+        let (start, end) = (Timestamp::from_millis(start), Timestamp::from_millis(end));
+        engine.range(&database, text, start, end, 60_000, &QueryControl::default())
+    };
+    let mut fingerprint = Fingerprint::default();
+    let result = run().map_err(io::Error::other)?;
+    if let QueryValue::Matrix(matrix) = &result.value {
+        for series in matrix {
+            fingerprint.bytes(series.labels.as_encoded());
+            series.floats.iter().for_each(|sample| fingerprint.float(sample.value));
+        }
+    }
+    fingerprint.print("sum by rate");
+    group.throughput(Throughput::Elements(result.stats.samples_read));
+    group.bench_function("sum by rate", |bencher| bencher.iter(|| black_box(run().expect("query"))));
+    Ok(())
+}
+
+fn main() -> io::Result<()> {
+    let scale = Scale::of_this_process();
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("read");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(3));
+    scan(&mut group, scale)?;
+    select(&mut group, scale)?;
+    query(&mut group, scale)?;
+    group.finish();
+    criterion.final_summary();
+    Ok(())
+}
