@@ -27,6 +27,9 @@ pub struct EngineOptions {
     /// Whether names that no longer hold are dropped when the query is done rather than at once, so that
     /// `label_replace` and `by (__name__)` can still see them.
     pub delayed_name_removal: bool,
+    /// Whether start timestamps tell where counters were reset, for `rate` and its like, and whether
+    /// `start_timestamp` may ask for them: Prometheus' feature `use-start-timestamps`.
+    pub use_start_timestamps: bool,
 }
 
 impl EngineOptions {
@@ -38,6 +41,7 @@ impl EngineOptions {
             timeout: Duration::from_secs(120),
             default_subquery_step: Duration::from_secs(60),
             delayed_name_removal: false,
+            use_start_timestamps: false,
         }
     }
 }
@@ -218,6 +222,7 @@ impl Engine {
             end_ms,
             step_ms,
             subquery_step_ms: i64::try_from(subquery_step).unwrap_or(i64::MAX).max(1),
+            use_start_timestamps: self.options.use_start_timestamps,
         };
         let plan = plan::build(expr, params)?;
         let mut options = self.options;

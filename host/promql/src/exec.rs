@@ -47,6 +47,7 @@ pub(crate) fn vector(
         VectorNode::Select(select) => select::run(select, cx, grid, select::What::Values, sink),
         VectorNode::Smoothed(select) => smoothed::run(select, cx, grid, sink),
         VectorNode::SampleTimes(select) => select::run(select, cx, grid, select::What::Times, sink),
+        VectorNode::StartTimes(select) => select::run(select, cx, grid, select::What::StartTimes, sink),
         VectorNode::OfScalar(scalar) => scalar::as_vector(scalar, cx, grid, sink),
         VectorNode::Invariant(inner) => vector(inner, cx, grid.first_step(), &mut |series| {
             sink(Series { column: series.column.repeated(grid.count), ..series })

@@ -10,6 +10,7 @@ pub(crate) mod over_time;
 pub(crate) mod quantile;
 pub(crate) mod rate;
 pub(crate) mod regression;
+pub(crate) mod start;
 
 use crate::parser::ValueType;
 use ValueType::{Matrix, Scalar, String, Vector};

@@ -47,6 +47,8 @@ pub(crate) enum VectorNode {
     Smoothed(Select),
     /// Times of the samples instead of their values.
     SampleTimes(Select),
+    /// When the counters started that the samples are readings of.
+    StartTimes(Select),
     OfScalar(ScalarNode),
     /// Evaluated at one step, answered at all.
     Invariant(Box<VectorNode>),
@@ -145,6 +147,8 @@ pub(crate) enum MapFunction {
     ClampMax,
     Round,
     Timestamp,
+    /// Of a computed sample, of which none is known.
+    StartTimestamp,
     HistogramAvg,
     HistogramCount,
     HistogramSum,

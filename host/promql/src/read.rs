@@ -71,7 +71,15 @@ pub struct Columns {
     pub values: Vec<f64>,
     /// Native histogram samples, increasing in time. A time has a float or a histogram, never both.
     pub histograms: Vec<(Timestamp, Arc<Histogram>)>,
+    /// When the counters started that the floats at the same places are readings of. May be shorter than
+    /// `timestamps`, down to empty: what it lacks is unknown, and so is what [`UNKNOWN_START`] stands for.
+    pub start_timestamps: Vec<Timestamp>,
+    /// The same for `histograms`.
+    pub histogram_start_timestamps: Vec<Timestamp>,
 }
+
+/// The start timestamp of a sample of which none is known; no counter is that old.
+pub const UNKNOWN_START: Timestamp = Timestamp::EPOCH;
 
 impl Columns {
     /// Empties the columns and keeps their memory.
@@ -79,12 +87,28 @@ impl Columns {
         self.timestamps.clear();
         self.values.clear();
         self.histograms.clear();
+        self.start_timestamps.clear();
+        self.histogram_start_timestamps.clear();
     }
 
     /// Appends a float.
     pub fn push(&mut self, timestamp: Timestamp, value: f64) {
         self.timestamps.push(timestamp);
         self.values.push(value);
+    }
+
+    /// Appends a float of which it is known when its counter started.
+    pub fn push_started(&mut self, timestamp: Timestamp, value: f64, start: Timestamp) {
+        self.start_timestamps.resize(self.timestamps.len(), UNKNOWN_START);
+        self.start_timestamps.push(start);
+        self.push(timestamp, value);
+    }
+
+    /// Appends a histogram of which it is known when it started.
+    pub fn push_started_histogram(&mut self, timestamp: Timestamp, value: Arc<Histogram>, start: Timestamp) {
+        self.histogram_start_timestamps.resize(self.histograms.len(), UNKNOWN_START);
+        self.histogram_start_timestamps.push(start);
+        self.histograms.push((timestamp, value));
     }
 
     /// How many samples there are, of both kinds.

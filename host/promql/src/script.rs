@@ -19,8 +19,7 @@ use model::{Labels, Timestamp};
 
 use crate::engine::{Engine, EngineOptions, QueryControl, QueryResult};
 use crate::error::QueryError;
-use command::{Command, Eval, Times};
-use series::Item;
+use command::{Command, Eval, Loaded, Times};
 
 /// Prometheus' runner holds no more samples than this at once; some scripts rely on it.
 const SAMPLES_MAX: u64 = 10_000;
@@ -51,6 +50,7 @@ pub fn run(script: &str) -> Report {
         samples_max: SAMPLES_MAX,
         timeout: Duration::from_secs(100),
         delayed_name_removal: true,
+        use_start_timestamps: true,
         ..EngineOptions::prometheus_defaults()
     });
     let mut storage = MemoryStorage::default();
@@ -64,7 +64,7 @@ pub fn run(script: &str) -> Report {
             }
             Ok(Command::Load { step_ms, series, with_nhcb }) => {
                 load(&mut storage, step_ms, &series);
-                let loaded: Vec<Labels> = series.into_iter().map(|(labels, _)| labels).collect();
+                let loaded: Vec<Labels> = series.into_iter().map(|loaded| loaded.labels).collect();
                 let converted = if with_nhcb { nhcb::convert(&mut storage, &loaded) } else { Ok(()) };
                 storage.find_resets();
                 converted.err().map(|reason| Failure { line: 0, query: String::new(), reason })
@@ -84,11 +84,16 @@ pub fn run(script: &str) -> Report {
     report
 }
 
-fn load(storage: &mut MemoryStorage, step_ms: i64, series: &[(Labels, Vec<Item>)]) {
-    for (labels, items) in series {
+fn load(storage: &mut MemoryStorage, step_ms: i64, series: &[Loaded]) {
+    for Loaded { labels, items, starts } in series {
         for (step, item) in items.iter().enumerate() {
-            if let Some(value) = &item.value {
-                storage.put(labels, Timestamp::from_millis(step_ms * step as i64), value.clone());
+            let Some(value) = &item.value else { continue };
+            let time = Timestamp::from_millis(step_ms * step as i64);
+            match starts.get(step) {
+                Some(Some(offset_ms)) => {
+                    storage.put_started(labels, time, value.clone(), time.offset(*offset_ms));
+                }
+                _ => storage.put(labels, time, value.clone()),
             }
         }
     }

@@ -159,3 +159,25 @@ fn the_lookback_can_be_set_by_the_query() {
     assert_eq!(lookback(None), 1);
     assert_eq!(lookback(Some(Duration::from_secs(60))), 0);
 }
+
+#[test]
+fn start_timestamps_count_only_where_they_are_wanted() {
+    let mut storage = MemoryStorage::default();
+    let labels = Labels::from_pairs([("__name__", "c_total")]);
+    for step in 1..=2 {
+        let time = Timestamp::from_millis(step * 60_000);
+        storage.put_started(&labels, time, Value::Float(step as f64), time.offset(-1000));
+    }
+    let resets = |use_start_timestamps| {
+        let options = EngineOptions { use_start_timestamps, ..EngineOptions::prometheus_defaults() };
+        let at = Timestamp::from_millis(120_000);
+        let run = |query| Engine::new(options).instant(&storage, query, at, &QueryControl::default());
+        assert_eq!(run("start_timestamp(c_total)").is_ok(), use_start_timestamps);
+        match run("resets(c_total[5m])").unwrap().value {
+            QueryValue::Vector(samples) => samples[0].value.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(resets(false), Value::Float(0.0));
+    assert_eq!(resets(true), Value::Float(1.0));
+}

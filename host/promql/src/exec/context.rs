@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ahash::AHashSet;
-use model::Labels;
+use model::{Labels, Timestamp};
 
 use super::Series;
 use super::column::is_metric_label;
 use crate::annotations::Annotations;
 use crate::engine::QueryControl;
 use crate::error::QueryError;
-use crate::read::Storage;
+use crate::read::{Columns, SeriesReader, Storage, UNKNOWN_START};
 
 /// The times of an evaluation.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,7 @@ pub(crate) struct Context<'q> {
     pub(crate) deadline: Instant,
     pub(crate) lookback_ms: i64,
     pub(crate) delayed_name_removal: bool,
+    pub(crate) use_start_timestamps: bool,
     /// Whether this is an instant query, in which order means something.
     pub(crate) instant: bool,
     /// The query's step where it has one, for storages with coarser copies.
@@ -52,7 +53,7 @@ pub(crate) struct Context<'q> {
     pub(crate) notes: Annotations,
     held: AtomicU64,
     peak: AtomicU64,
-    read: AtomicU64,
+    samples_read: AtomicU64,
 }
 
 impl<'q> Context<'q> {
@@ -70,13 +71,14 @@ impl<'q> Context<'q> {
             deadline: control.deadline.map_or(timeout, |deadline| deadline.min(timeout)),
             lookback_ms: i64::try_from(options.lookback.as_millis()).unwrap_or(i64::MAX),
             delayed_name_removal: options.delayed_name_removal,
+            use_start_timestamps: options.use_start_timestamps,
             instant,
             step_ms,
             samples_max: options.samples_max,
             notes: Annotations::default(),
             held: AtomicU64::new(0),
             peak: AtomicU64::new(0),
-            read: AtomicU64::new(0),
+            samples_read: AtomicU64::new(0),
         }
     }
 
@@ -88,6 +90,28 @@ impl<'q> Context<'q> {
         if Instant::now() >= self.deadline {
             return Err(QueryError::Timeout);
         }
+        Ok(())
+    }
+
+    /// Reads the samples of one series. Start timestamps are one for every sample then, or none at all.
+    pub(crate) fn read(
+        &self,
+        reader: &dyn SeriesReader,
+        start: Timestamp,
+        end: Timestamp,
+        columns: &mut Columns,
+    ) -> Result<(), QueryError> {
+        columns.clear();
+        reader.read(start, end, columns)?;
+        let even = |starts: &mut Vec<Timestamp>, count: usize| {
+            if !self.use_start_timestamps {
+                starts.clear();
+            } else if !starts.is_empty() {
+                starts.resize(count, UNKNOWN_START);
+            }
+        };
+        even(&mut columns.start_timestamps, columns.timestamps.len());
+        even(&mut columns.histogram_start_timestamps, columns.histograms.len());
         Ok(())
     }
 
@@ -103,11 +127,11 @@ impl<'q> Context<'q> {
     }
 
     pub(crate) fn count_read(&self, samples: usize) {
-        self.read.fetch_add(samples as u64, Ordering::Relaxed);
+        self.samples_read.fetch_add(samples as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn samples_read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
+        self.samples_read.load(Ordering::Relaxed)
     }
 
     pub(crate) fn samples_peak(&self) -> u64 {

@@ -37,6 +37,7 @@ pub(crate) fn run(node: &Map, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>)
     let arg = |index: usize, step: usize| args.get(index).map_or(1.0, |values| values[step]);
     each(&node.input, cx, grid, true, sink, &mut |step, value| {
         let result = match (node.function, value) {
+            (MapFunction::StartTimestamp, _) => return None,
             (MapFunction::Timestamp, _) => grid.time(step) as f64 / 1000.0,
             (function, Value::Histogram(h)) => of_histogram(function, &h)?,
             (MapFunction::Float(f), Value::Float(v)) => f(v),

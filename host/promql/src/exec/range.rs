@@ -42,8 +42,7 @@ pub(crate) fn series(
             let mut columns = Columns::default();
             for reader in cx.storage.select(&request)? {
                 cx.check()?;
-                columns.clear();
-                reader.read(start, end, &mut columns)?;
+                cx.read(&*reader, start, end, &mut columns)?;
                 remove_stale(&mut columns);
                 let samples = columns.sample_count();
                 cx.count_read(samples);
@@ -105,6 +104,7 @@ fn inner_grid(subquery: &Subquery, grid: Grid) -> Option<Grid> {
 
 fn remove_stale(columns: &mut Columns) {
     if columns.values.iter().any(|v| is_stale(*v)) {
+        keep_where(&mut columns.start_timestamps, columns.values.iter().map(|v| !is_stale(*v)));
         let mut kept = 0;
         for index in 0..columns.values.len() {
             let value = columns.values[index];
@@ -118,8 +118,14 @@ fn remove_stale(columns: &mut Columns) {
         columns.timestamps.truncate(kept);
     }
     if columns.histograms.iter().any(|(_, h)| h.is_stale()) {
+        let kept = columns.histograms.iter().map(|(_, h)| !h.is_stale());
+        keep_where(&mut columns.histogram_start_timestamps, kept);
         columns.histograms.retain(|(_, h)| !h.is_stale());
     }
+}
+
+fn keep_where(starts: &mut Vec<Timestamp>, mut kept: impl Iterator<Item = bool>) {
+    starts.retain(|_| kept.next().unwrap_or(true));
 }
 
 /// `rate(x[5m])` and its like.
@@ -205,6 +211,7 @@ pub(crate) fn raw(
             timestamps: window.times.to_vec(),
             values: window.values.to_vec(),
             histograms: window.histograms.to_vec(),
+            ..Columns::default()
         };
         sink(labels, drop_name, &kept)
     })

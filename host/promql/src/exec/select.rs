@@ -6,7 +6,7 @@ use model::{Timestamp, Value};
 use super::{Column, Context, Grid, Series, Sink};
 use crate::error::QueryError;
 use crate::plan;
-use crate::read::{Columns, Select};
+use crate::read::{Columns, Select, UNKNOWN_START};
 
 /// What a selector answers of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) enum What {
     Times,
     /// Its time, in seconds, under the series' own labels.
     SampleTimes,
+    /// When its counter started, in seconds; zero where that is unknown. The metric's name no longer holds.
+    StartTimes,
 }
 
 pub(crate) fn run(
@@ -34,8 +36,7 @@ pub(crate) fn run(
     let mut columns = Columns::default();
     for reader in cx.storage.select(&request)? {
         cx.check()?;
-        columns.clear();
-        reader.read(start, end, &mut columns)?;
+        cx.read(&*reader, start, end, &mut columns)?;
         let samples = columns.sample_count();
         cx.count_read(samples);
         cx.hold(samples)?;
@@ -43,7 +44,7 @@ pub(crate) fn run(
         cx.release(samples);
         if !column.is_empty() {
             let mut series = Series { labels: reader.labels().clone(), drop_name: false, column };
-            if what == What::Times {
+            if matches!(what, What::Times | What::StartTimes) {
                 cx.drop_name(&mut series);
             }
             sink(series)?;
@@ -75,7 +76,19 @@ fn latest(columns: &Columns, shift: plan::Shift, grid: Grid, lookback_ms: i64, w
             _ => continue,
         };
         if time.millis() > oldest {
-            column.set(step, if what == What::Values { value } else { Value::Float(time.secs_f64()) });
+            let answer = match what {
+                What::Values => value,
+                What::Times | What::SampleTimes => Value::Float(time.secs_f64()),
+                What::StartTimes => {
+                    let start = if matches!(value, Value::Float(_)) {
+                        columns.start_timestamps.get(floats - 1)
+                    } else {
+                        columns.histogram_start_timestamps.get(histograms - 1)
+                    };
+                    Value::Float(start.copied().unwrap_or(UNKNOWN_START).secs_f64())
+                }
+            };
+            column.set(step, answer);
         }
     }
     column

@@ -25,8 +25,7 @@ pub(crate) fn run(
     let mut columns = Columns::default();
     for reader in cx.storage.select(&request)? {
         cx.check()?;
-        columns.clear();
-        reader.read(start, end, &mut columns)?;
+        cx.read(&*reader, start, end, &mut columns)?;
         cx.count_read(columns.sample_count());
         let samples = samples(&columns);
         let name = reader.labels().metric_name().unwrap_or("");

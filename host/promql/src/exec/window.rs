@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{Histogram, Timestamp};
 
 use super::{Context, Grid};
+use crate::functions::start::Starts;
 use crate::parser::Span;
 use crate::plan::Shift;
 use crate::read::Columns;
@@ -15,6 +16,8 @@ pub(crate) struct Window<'a> {
     pub(crate) times: &'a [Timestamp],
     pub(crate) values: &'a [f64],
     pub(crate) histograms: &'a [(Timestamp, Arc<Histogram>)],
+    pub(crate) starts: Starts<'a>,
+    pub(crate) histogram_starts: Starts<'a>,
     /// Where the range starts, exclusive, in milliseconds.
     pub(crate) start: i64,
     /// Where it ends, inclusive.
@@ -96,10 +99,13 @@ impl<'a> Sliding<'a> {
         advance(&mut self.histograms.0, histograms.len(), |i| histograms[i].0.millis() <= start);
         advance(&mut self.histograms.1, histograms.len(), |i| histograms[i].0.millis() <= end);
         let floats = self.floats.0..self.floats.1;
+        let of_histograms = self.histograms.0..self.histograms.1;
         Window {
             times: &times[floats.clone()],
-            values: &self.columns.values[floats],
-            histograms: &histograms[self.histograms.0..self.histograms.1],
+            values: &self.columns.values[floats.clone()],
+            histograms: &histograms[of_histograms.clone()],
+            starts: Starts::new(&self.columns.start_timestamps, floats),
+            histogram_starts: Starts::new(&self.columns.histogram_start_timestamps, of_histograms),
             start,
             end,
             at,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use model::{Histogram, ResetHint, Timestamp, Value};
 
 use super::over_time;
+use super::start::Starts;
 use crate::exec::window::{Scope, Window};
 use crate::native;
 use crate::parser::Extension;
@@ -139,8 +140,10 @@ fn of_both(
     let histograms = cut(columns.histograms.len(), &|i| columns.histograms[i].0.millis());
     let window = Window {
         times: &columns.timestamps[floats.clone()],
-        values: &columns.values[floats],
-        histograms: &columns.histograms[histograms],
+        values: &columns.values[floats.clone()],
+        histograms: &columns.histograms[histograms.clone()],
+        starts: Starts::new(&columns.start_timestamps, floats),
+        histogram_starts: Starts::new(&columns.histogram_start_timestamps, histograms),
         start,
         end: edges.end,
         at: edges.end,

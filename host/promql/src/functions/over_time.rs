@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::{Histogram, Timestamp, Value};
 
 use super::rate::{self, Kind};
-use super::{quantile, regression};
+use super::{quantile, regression, start};
 use crate::error::QueryError;
 use crate::exec::Context;
 use crate::exec::finish_sum;
@@ -194,29 +194,36 @@ fn edge(window: &Window<'_>, last: bool) -> Option<Value> {
 fn changes(window: &Window<'_>, resets: bool) -> f64 {
     let mut count = 0.0;
     if window.histograms.is_empty() {
-        for pair in window.values.windows(2) {
+        for (index, pair) in window.values.windows(2).enumerate() {
             let (a, b) = (pair[0], pair[1]);
-            let counts = if resets { b < a } else { a != b && !(a.is_nan() && b.is_nan()) };
+            let counts = if resets {
+                b < a || window.starts.restarted(index + 1, |i| window.times[i])
+            } else {
+                a != b && !(a.is_nan() && b.is_nan())
+            };
             count += f64::from(u8::from(counts));
         }
         return count;
     }
-    let mut all: Vec<(Timestamp, Sample<'_>)> =
-        window.times.iter().zip(window.values).map(|(t, v)| (*t, Sample::Float(*v))).collect();
-    all.extend(window.histograms.iter().map(|(t, h)| (*t, Sample::Histogram(h))));
-    all.sort_by_key(|(time, _)| *time);
+    let floats = window.times.iter().zip(window.values).enumerate();
+    let mut all: Vec<((Timestamp, Timestamp), Sample<'_>)> =
+        floats.map(|(i, (t, v))| ((*t, window.starts.get(i)), Sample::Float(*v))).collect();
+    let histograms = window.histograms.iter().enumerate();
+    all.extend(histograms.map(|(i, (t, h))| ((*t, window.histogram_starts.get(i)), Sample::Histogram(h))));
+    all.sort_by_key(|((time, _), _)| *time);
     for pair in all.windows(2) {
+        let restarted = start::restarted(pair[0].0, pair[1].0);
         let counts = match (&pair[0].1, &pair[1].1) {
             (Sample::Float(a), Sample::Float(b)) => {
                 if resets {
-                    b < a
+                    b < a || restarted
                 } else {
                     a != b && !(a.is_nan() && b.is_nan())
                 }
             }
             (Sample::Histogram(a), Sample::Histogram(b)) => {
                 if resets {
-                    native::is_reset(b, a)
+                    native::is_reset(b, a) || restarted
                 } else {
                     native::compact(a) != native::compact(&with_hint(b, a))
                 }

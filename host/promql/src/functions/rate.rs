@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::{Histogram, ResetHint, Timestamp, Value};
 
+use super::start::{Starts, restarted};
 use crate::exec::window::{Scope, Window};
 use crate::native;
 use crate::plan::{RangeNode, WindowFunction};
@@ -49,30 +50,54 @@ pub(crate) fn extrapolated(
         scope.warn_mixed();
         return None;
     }
-    if window.histograms.len() > 1 {
+    let count = window.histograms.len();
+    let starts = if kind.counter { window.histogram_starts } else { Starts::default() };
+    let started = window.histograms.first().and_then(|(time, _)| starts.first_within(window.start, *time));
+    if count > 1 || started.is_some() {
         let first = &window.histograms[0];
-        let last = &window.histograms[window.histograms.len() - 1];
-        let change = histogram_change(window.histograms, kind.counter, scope)?;
-        let count = window.histograms.len() - 1;
-        let start = (first.1.count, change.count);
-        let factor = extrapolation(window, (first.0, last.0), count, range_ms, kind, start);
+        let last = &window.histograms[count - 1];
+        let change = histogram_change(window.histograms, starts, started.is_some(), kind.counter, scope)?;
+        let observed =
+            Observed { first: first.0, last: last.0, intervals: count - 1, started, value: first.1.count };
+        let factor = extrapolation(window, &observed, range_ms, kind, change.count);
         return Some(Value::Histogram(Arc::new(native::scaled(&change, factor))));
     }
     let (first, rest) = window.values.split_first()?;
-    let last = rest.last()?;
-    let mut change = last - first;
+    let starts = if kind.counter { window.starts } else { Starts::default() };
+    let started = starts.first_within(window.start, window.times[0]);
+    if rest.is_empty() && started.is_none() {
+        return None;
+    }
+    let mut change = window.values[rest.len()] - first;
     if kind.counter {
         let mut previous = *first;
-        for value in rest {
-            if *value < previous {
+        for (index, value) in rest.iter().enumerate() {
+            if *value < previous || starts.restarted(index + 1, |i| window.times[i]) {
                 change += previous;
             }
             previous = *value;
         }
+        if started.is_some() {
+            change += first;
+        }
     }
-    let times = (window.times[0], window.times[window.times.len() - 1]);
-    let factor = extrapolation(window, times, rest.len(), range_ms, kind, (*first, change));
+    let (first_time, last_time) = (window.times[0], window.times[rest.len()]);
+    let observed =
+        Observed { first: first_time, last: last_time, intervals: rest.len(), started, value: *first };
+    let factor = extrapolation(window, &observed, range_ms, kind, change);
     Some(Value::Float(change * factor))
+}
+
+/// What of a range was observed.
+struct Observed {
+    first: Timestamp,
+    last: Timestamp,
+    /// Between samples.
+    intervals: usize,
+    /// Where the counter stood at zero, if that is within the range before the first sample.
+    started: Option<Timestamp>,
+    /// The first sample, or what counts in it.
+    value: f64,
 }
 
 /// By how much the observed change is multiplied to stand for the whole range.
@@ -80,26 +105,25 @@ pub(crate) fn extrapolated(
 /// The samples rarely reach the range's edges. Where they come close (within 1.1 of the average distance),
 /// the series is taken to go on to the edge, otherwise for half an average distance. A counter is not
 /// extrapolated below zero.
-fn extrapolation(
-    window: &Window<'_>,
-    (first, last): (Timestamp, Timestamp),
-    intervals: usize,
-    range_ms: i64,
-    kind: Kind,
-    (start_value, change): (f64, f64),
-) -> f64 {
+fn extrapolation(window: &Window<'_>, observed: &Observed, range_ms: i64, kind: Kind, change: f64) -> f64 {
+    let Observed { first, last, intervals, started, value } = *observed;
     let mut to_start = first.millis().saturating_sub(window.start) as f64 / 1000.0;
     let mut to_end = window.end.saturating_sub(last.millis()) as f64 / 1000.0;
-    let sampled = last.since(first) as f64 / 1000.0;
-    let average = sampled / intervals as f64;
+    let mut sampled = last.since(first) as f64 / 1000.0;
+    // How far samples are apart says nothing where there is one only: it is not extrapolated then.
+    let average = if intervals == 0 { 0.0 } else { sampled / intervals as f64 };
     let threshold = average * 1.1;
     if to_start >= threshold {
         to_start = average / 2.0;
     }
-    if kind.counter {
+    if let Some(started) = started {
+        // From zero on, everything was observed.
+        sampled = last.since(started) as f64 / 1000.0;
+        to_start = 0.0;
+    } else if kind.counter {
         let mut to_zero = to_start;
-        if change > 0.0 && start_value >= 0.0 {
-            to_zero = sampled * (start_value / change);
+        if change > 0.0 && value >= 0.0 {
+            to_zero = sampled * (value / change);
         }
         to_start = to_start.min(to_zero);
     }
@@ -113,22 +137,27 @@ fn extrapolation(
     factor
 }
 
-/// The change over a window of histograms.
-pub(crate) fn histogram_change(
+/// The change over a window of histograms; from zero on, where that lies between `started` and the first.
+fn histogram_change(
     points: &[(Timestamp, Arc<Histogram>)],
+    starts: Starts<'_>,
+    started: bool,
     counter: bool,
     scope: &Scope<'_, '_>,
 ) -> Option<Histogram> {
     let (first, last) = (&points[0].1, &points[points.len() - 1].1);
     let gauge = |h: &Histogram| h.reset_hint == ResetHint::Gauge;
+    let restarted = |index: usize| starts.restarted(index, |i| points[i].0);
     let mut start = (**first).clone();
     if counter {
         if points.iter().any(|(_, h)| gauge(h)) {
             scope.warn_about_metric("this native histogram metric is not a counter:");
         }
-        if native::is_reset(&points[1].1, first) {
+        if let Some((_, second)) = points.get(1)
+            && !started
+            && (native::is_reset(second, first) || restarted(1))
+        {
             // The first sample counts for nothing then, whatever its layout.
-            let second = &points[1].1;
             start = Histogram {
                 schema: second.schema,
                 custom_values: second.custom_values.clone(),
@@ -140,7 +169,7 @@ pub(crate) fn histogram_change(
         scope.warn_about_metric("this native histogram metric is not a gauge:");
     }
     let custom = start.has_custom_bounds();
-    let between = &points[1..points.len() - 1];
+    let between = points.get(1..points.len() - 1).unwrap_or(&[]);
     let odd = last.has_custom_bounds() != custom
         || (counter && between.iter().any(|(_, h)| h.has_custom_bounds() != custom));
     if odd {
@@ -160,16 +189,23 @@ pub(crate) fn histogram_change(
     }
     let mut change = outcome.histogram;
     if counter {
+        let mut add = |lost: &Histogram| {
+            let outcome = native::add(&change, lost).ok()?;
+            if outcome.bounds_reconciled {
+                reconciled("addition");
+            }
+            change = outcome.histogram;
+            Some(())
+        };
         let mut previous = &start;
-        for (_, current) in &points[1..] {
-            if native::is_reset(current, previous) {
-                let outcome = native::add(&change, previous).ok()?;
-                if outcome.bounds_reconciled {
-                    reconciled("addition");
-                }
-                change = outcome.histogram;
+        for (index, (_, current)) in points.iter().enumerate().skip(1) {
+            if native::is_reset(current, previous) || restarted(index) {
+                add(previous)?;
             }
             previous = current;
+        }
+        if started {
+            add(&start)?;
         }
     }
     change.reset_hint = ResetHint::Gauge;
@@ -178,24 +214,29 @@ pub(crate) fn histogram_change(
 
 /// The change between the last two samples.
 pub(crate) fn instant(window: &Window<'_>, rate: bool, scope: &Scope<'_, '_>) -> Option<Value> {
-    let mut latest: Vec<(Timestamp, Value)> = Vec::with_capacity(4);
-    let floats = window.times.iter().zip(window.values).rev().take(2);
-    latest.extend(floats.map(|(t, v)| (*t, Value::Float(*v))));
-    latest.extend(window.histograms.iter().rev().take(2).map(|(t, h)| (*t, Value::Histogram(Arc::clone(h)))));
-    latest.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
-    let [(end, last), (start, previous), ..] = latest.as_slice() else { return None };
-    let interval = end.since(*start);
+    let mut latest: Vec<((Timestamp, Timestamp), Value)> = Vec::with_capacity(4);
+    for index in (0..window.values.len()).rev().take(2) {
+        latest.push(((window.times[index], window.starts.get(index)), Value::Float(window.values[index])));
+    }
+    for (index, (time, histogram)) in window.histograms.iter().enumerate().rev().take(2) {
+        let start = window.histogram_starts.get(index);
+        latest.push(((*time, start), Value::Histogram(Arc::clone(histogram))));
+    }
+    latest.sort_by_key(|((time, _), _)| std::cmp::Reverse(*time));
+    let [(after, last), (before, previous), ..] = latest.as_slice() else { return None };
+    let interval = after.0.since(before.0);
     if interval == 0 {
         return None;
     }
     let seconds = interval as f64 / 1000.0;
+    let restarted = rate && restarted(*before, *after);
     match (previous, last) {
         (Value::Float(previous), Value::Float(last)) => {
-            let change = if rate && last < previous { *last } else { last - previous };
+            let change = if restarted || rate && last < previous { *last } else { last - previous };
             Some(Value::Float(if rate { change / seconds } else { change }))
         }
         (Value::Histogram(previous), Value::Histogram(last)) => {
-            let change = instant_change(previous, last, rate, scope)?;
+            let change = instant_change(previous, last, rate, restarted, scope)?;
             let change = if rate { native::divided(&change, seconds) } else { change };
             Some(Value::Histogram(Arc::new(change)))
         }
@@ -210,6 +251,7 @@ fn instant_change(
     previous: &Histogram,
     last: &Histogram,
     rate: bool,
+    restarted: bool,
     scope: &Scope<'_, '_>,
 ) -> Option<Histogram> {
     let is_gauge = |h: &Histogram| h.reset_hint == ResetHint::Gauge;
@@ -219,7 +261,7 @@ fn instant_change(
     if !rate && (!is_gauge(previous) || !is_gauge(last)) {
         scope.warn_about_metric("this native histogram metric is not a gauge:");
     }
-    let mut change = if rate && native::is_reset(last, previous) {
+    let mut change = if restarted || rate && native::is_reset(last, previous) {
         last.clone()
     } else {
         match native::subtract(last, previous) {

@@ -25,6 +25,7 @@ pub(crate) struct Params<'q> {
     /// Zero in an instant query.
     pub(crate) step_ms: i64,
     pub(crate) subquery_step_ms: i64,
+    pub(crate) use_start_timestamps: bool,
 }
 
 type Built<T> = Result<T, QueryError>;
@@ -298,10 +299,18 @@ impl Builder<'_> {
                 span: args[2].span,
             }),
             "info" => self.info(args, expr)?,
-            "start_timestamp" => {
-                let message = "start_timestamp needs start timestamps, which storage does not keep";
+            "start_timestamp" if !self.params.use_start_timestamps => {
+                let message = "start_timestamp() needs the feature use-start-timestamps to be enabled";
                 return Err(QueryError::Execution(message.to_owned()));
             }
+            "start_timestamp" => match &args[0].unparen().kind {
+                ExprKind::Vector(selector) => VectorNode::StartTimes(self.select(selector, args[0].span)?),
+                _ => VectorNode::Map(Map {
+                    function: MapFunction::StartTimestamp,
+                    input: self.child(expr, &args[0])?,
+                    args: Vec::new(),
+                }),
+            },
             _ => return mismatch(expr),
         })
     }

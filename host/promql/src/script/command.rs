@@ -3,14 +3,23 @@
 use model::{Labels, Timestamp};
 use regex::Regex;
 
-use super::series::{self, Item};
+use super::series::{self, Item, Offsets};
 
 /// One block of a script.
 #[derive(Debug)]
 pub(super) enum Command {
     Clear,
-    Load { step_ms: i64, series: Vec<(Labels, Vec<Item>)>, with_nhcb: bool },
+    Load { step_ms: i64, series: Vec<Loaded>, with_nhcb: bool },
     Eval(Eval),
+}
+
+/// A series and its samples, step by step.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) labels: Labels,
+    pub(super) items: Vec<Item>,
+    /// Empty, or as many as `items`.
+    pub(super) starts: Offsets,
 }
 
 /// What is evaluated, and what must come out.
@@ -97,19 +106,37 @@ fn command(number: usize, line: &str, body: &[&str]) -> Result<Command, String> 
     let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     match word.to_ascii_lowercase().as_str() {
         "clear" => Ok(Command::Clear),
-        "load" | "load_with_nhcb" => {
-            let series: Result<Vec<_>, String> = body.iter().map(|line| series::parse(line)).collect();
-            Ok(Command::Load {
-                step_ms: duration(rest.trim())?,
-                series: series?,
-                with_nhcb: word.eq_ignore_ascii_case("load_with_nhcb"),
-            })
-        }
+        "load" | "load_with_nhcb" => Ok(Command::Load {
+            step_ms: duration(rest.trim())?,
+            series: loaded(body)?,
+            with_nhcb: word.eq_ignore_ascii_case("load_with_nhcb"),
+        }),
         "eval" | "eval_fail" | "eval_warn" | "eval_info" | "eval_ordered" => {
             eval(number, word, rest.trim(), body)
         }
         other => Err(format!("unknown command {other}")),
     }
+}
+
+fn loaded(body: &[&str]) -> Result<Vec<Loaded>, String> {
+    let mut all = Vec::new();
+    let mut lines = body.iter();
+    while let Some(line) = lines.next() {
+        let Some((of, starts)) = series::parse_starts(line)? else {
+            let (labels, items) = series::parse(line)?;
+            all.push(Loaded { labels, items, starts: Vec::new() });
+            continue;
+        };
+        let (labels, items) = match lines.next() {
+            Some(line) => series::parse(line)?,
+            None => return Err(format!("no samples behind the start timestamps of {of}")),
+        };
+        if labels != of || items.len() != starts.len() {
+            return Err(format!("start timestamps of {of} do not go with the samples of {labels}"));
+        }
+        all.push(Loaded { labels, items, starts });
+    }
+    Ok(all)
 }
 
 pub(super) fn duration(text: &str) -> Result<i64, String> {

@@ -32,7 +32,7 @@ pub(super) fn convert(storage: &mut MemoryStorage, loaded: &[Labels]) -> Result<
         if suffix == "_bucket" && bound.is_none() {
             continue;
         }
-        for (time, value) in samples {
+        for (time, (value, _)) in samples {
             let Value::Float(value) = value else { continue };
             let parts = histograms.entry((target.clone(), *time)).or_default();
             match (suffix, bound) {

@@ -28,6 +28,60 @@ pub(super) fn parse(line: &str) -> Result<(Labels, Vec<Item>), String> {
     Ok((labels(metric)?, items))
 }
 
+/// For each step, when the sample's counter started, in milliseconds from the sample.
+pub(super) type Offsets = Vec<Option<i64>>;
+
+/// What comes behind the metric on a line that gives start timestamps.
+const START_MARK: &str = "@st";
+
+/// Reads `metric{...}@st offsets`. `None` where the line is none of that kind.
+pub(super) fn parse_starts(line: &str) -> Result<Option<(Labels, Offsets)>, String> {
+    let (metric, offsets) = split(line)?;
+    let (metric, offsets) = match (metric.strip_suffix(START_MARK), offsets.strip_prefix(START_MARK)) {
+        (Some(metric), _) => (metric, offsets),
+        (None, Some(offsets)) => (metric, offsets),
+        (None, None) => return Ok(None),
+    };
+    let mut all = Vec::new();
+    for text in offsets.split_whitespace() {
+        expand_starts(text, &mut all).ok_or_else(|| format!("no start timestamp: {text}"))?;
+    }
+    Ok(Some((labels(metric)?, all)))
+}
+
+fn expand_starts(text: &str, all: &mut Offsets) -> Option<()> {
+    if let Some(rest) = text.strip_prefix('_') {
+        let count = if rest.is_empty() { 1 } else { times(rest).ok()?? };
+        all.extend(std::iter::repeat_n(None, count));
+        return Some(());
+    }
+    let (body, count) = match text.rsplit_once('x') {
+        Some((body, count)) => (body, count.parse::<usize>().ok()?),
+        None => (text, 0),
+    };
+    let sign = body.char_indices().skip(1).find(|(_, c)| matches!(c, '+' | '-')).map(|(at, _)| at);
+    let (first, step) = body.split_at(sign.unwrap_or(body.len()));
+    let step = if step.is_empty() { 0 } else { offset_ms(step)? };
+    let mut offset = offset_ms(first)?;
+    for _ in 0..=count {
+        all.push(Some(offset));
+        offset += step;
+    }
+    Some(())
+}
+
+fn offset_ms(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if digits == "0" {
+        return Some(0);
+    }
+    let duration = model::parse_duration(digits).ok()?;
+    Some(sign * i64::try_from(duration.as_millis()).ok()?)
+}
+
 /// Splits behind the closing brace, or the name where there are no braces.
 pub(super) fn split(line: &str) -> Result<(&str, &str), String> {
     let (mut quote, mut escaped, mut braces) = (None, false, 0);

@@ -5,26 +5,34 @@ use std::sync::Arc;
 
 use model::{Histogram, Labels, Matcher, ResetHint, Timestamp, Value};
 
-use crate::read::{Columns, ReadError, Select, SeriesExemplars, SeriesReader, Storage};
+use crate::read::{Columns, ReadError, Select, SeriesExemplars, SeriesReader, Storage, UNKNOWN_START};
+
+/// The samples of a series with their start timestamps, by time.
+type Samples = BTreeMap<Timestamp, (Value, Timestamp)>;
 
 /// A storage that holds what it is given, for tests.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStorage {
-    series: BTreeMap<Labels, Arc<BTreeMap<Timestamp, Value>>>,
+    series: BTreeMap<Labels, Arc<Samples>>,
 }
 
 impl MemoryStorage {
     /// Takes a sample; one of the same time is replaced.
     pub fn put(&mut self, labels: &Labels, timestamp: Timestamp, value: Value) {
+        self.put_started(labels, timestamp, value, UNKNOWN_START);
+    }
+
+    /// Takes a sample of which it is known when its counter started.
+    pub fn put_started(&mut self, labels: &Labels, timestamp: Timestamp, value: Value, start: Timestamp) {
         let samples = self.series.entry(labels.clone()).or_default();
-        Arc::make_mut(samples).insert(timestamp, value);
+        Arc::make_mut(samples).insert(timestamp, (value, start));
     }
 
     /// Says of every counter histogram whether it was reset, as storage finds out when samples come in.
     pub(super) fn find_resets(&mut self) {
         for samples in self.series.values_mut() {
             let mut previous: Option<Arc<Histogram>> = None;
-            for value in Arc::make_mut(samples).values_mut() {
+            for (value, _) in Arc::make_mut(samples).values_mut() {
                 let Value::Histogram(current) = value else {
                     previous = None;
                     continue;
@@ -44,14 +52,11 @@ impl MemoryStorage {
     }
 
     /// Its series with their samples, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Labels, &BTreeMap<Timestamp, Value>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Labels, &Samples)> {
         self.series.iter().map(|(labels, samples)| (labels, &**samples))
     }
 
-    fn selected<'s>(
-        &'s self,
-        select: &Select<'s>,
-    ) -> impl Iterator<Item = (&'s Labels, &'s Arc<BTreeMap<Timestamp, Value>>)> {
+    fn selected<'s>(&'s self, select: &Select<'s>) -> impl Iterator<Item = (&'s Labels, &'s Arc<Samples>)> {
         let (start, end, matchers) = (select.start, select.end, select.matchers);
         self.series.iter().filter(move |(labels, samples)| {
             matchers.iter().all(|m: &Matcher| m.matches_labels(labels))
@@ -63,7 +68,7 @@ impl MemoryStorage {
 
 struct MemoryReader {
     labels: Labels,
-    samples: Arc<BTreeMap<Timestamp, Value>>,
+    samples: Arc<Samples>,
 }
 
 impl SeriesReader for MemoryReader {
@@ -72,11 +77,11 @@ impl SeriesReader for MemoryReader {
     }
 
     fn read(&self, start: Timestamp, end: Timestamp, columns: &mut Columns) -> Result<(), ReadError> {
-        for (time, value) in self.samples.range(start..=end) {
+        for (time, (value, start)) in self.samples.range(start..=end) {
             match value {
-                Value::Float(value) => columns.push(*time, *value),
+                Value::Float(value) => columns.push_started(*time, *value, *start),
                 Value::Histogram(histogram) => {
-                    columns.histograms.push((*time, Arc::<Histogram>::clone(histogram)));
+                    columns.push_started_histogram(*time, Arc::<Histogram>::clone(histogram), *start);
                 }
             }
         }
@@ -86,7 +91,7 @@ impl SeriesReader for MemoryReader {
 
 impl Storage for MemoryStorage {
     fn select(&self, select: &Select<'_>) -> Result<Vec<Box<dyn SeriesReader>>, ReadError> {
-        let reader = |(labels, samples): (&Labels, &Arc<BTreeMap<Timestamp, Value>>)| {
+        let reader = |(labels, samples): (&Labels, &Arc<Samples>)| {
             let reader = MemoryReader { labels: labels.clone(), samples: Arc::clone(samples) };
             Box::new(reader) as Box<dyn SeriesReader>
         };
