@@ -67,7 +67,8 @@ struct Shared {
     state_file: Option<PathBuf>,
     store: Mutex<AlertStore>,
     log: Mutex<NotificationLog>,
-    active: Mutex<Active>,
+    /// None before the first configuration: alerts are then only kept.
+    active: Mutex<Option<Active>>,
     /// Rung when there is something to save.
     dirty: tokio::sync::Notify,
     stopping: CancellationToken,
@@ -109,51 +110,53 @@ impl Active {
 }
 
 impl Dispatcher {
-    /// A dispatcher that knows what its state file says. `receivers` are the configured receiver plugins, by name.
+    /// A dispatcher that knows what its state file says and keeps what it is given. It tells and forgets nothing
+    /// before the first [`Dispatcher::apply`], so that what the file holds meets the real receivers.
     ///
     /// # Errors
-    /// [`Error::UnknownPlugin`], [`Error::State`] where the state file is there and cannot be read, and
-    /// [`Error::Metrics`]. A state file that can be read but makes no sense is moved aside with a warning.
-    pub fn new(
-        config: Config,
-        receivers: HashMap<String, Arc<dyn Receiver>>,
-        options: DispatcherOptions,
-        registry: &prometheus::Registry,
-    ) -> Result<Self, Error> {
-        let stopping = CancellationToken::new();
-        let active = Active::new(config, receivers, stopping.child_token())?;
+    /// [`Error::State`] where the state file is there and cannot be read, and [`Error::Metrics`]. A state file
+    /// that can be read but makes no sense is moved aside with a warning.
+    pub fn new(options: DispatcherOptions, registry: &prometheus::Registry) -> Result<Self, Error> {
         let saved = match &options.state_file {
             Some(path) => state::load(path)?,
             None => state::State::default(),
         };
+        let mut store = AlertStore::default();
+        for alert in saved.alerts {
+            store.merge(alert);
+        }
         let shared = Arc::new(Shared {
             external_url: options.external_url,
             metrics: NotificationMetrics::register(registry)?,
             log: Mutex::new(NotificationLog::from_entries(saved.notifications)),
-            store: Mutex::new(AlertStore::default()),
+            store: Mutex::new(store),
             state_file: options.state_file,
             clock: options.clock,
-            active: Mutex::new(active),
+            active: Mutex::new(None),
             dirty: tokio::sync::Notify::new(),
-            stopping,
+            stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        shared.put(saved.alerts);
-        shared.tasks.spawn(maintain(Arc::clone(&shared)));
         Ok(Self { shared })
     }
 
-    /// Puts another configuration in force. Notifications under way are broken off and delivered by the new
-    /// groups where the log does not have them yet.
+    /// Puts a configuration in force; `receivers` are the configured receiver plugins, by name. Notifications
+    /// under way are broken off and delivered by the new groups where the log does not have them yet.
     ///
     /// # Errors
-    /// [`Error::UnknownPlugin`]; the old configuration is then still in force.
+    /// [`Error::UnknownPlugin`]; the old configuration, if there was one, is then still in force.
     pub fn apply(&self, config: Config, receivers: HashMap<String, Arc<dyn Receiver>>) -> Result<(), Error> {
         let next = Active::new(config, receivers, self.shared.stopping.child_token())?;
-        let previous = std::mem::replace(&mut *self.shared.active.lock(), next);
-        previous.generation.cancel();
+        let previous = self.shared.active.lock().replace(next);
+        if let Some(previous) = &previous {
+            previous.generation.cancel();
+        }
         let known = self.shared.store.lock().all();
-        self.shared.put(known);
+        self.shared.take(known);
+        if previous.is_none() {
+            // Only now that every alert is in its group may those that are over be cleared away.
+            self.shared.tasks.spawn(maintain(Arc::clone(&self.shared)));
+        }
         Ok(())
     }
 
@@ -180,32 +183,42 @@ impl Dispatcher {
 
 impl AlertSink for Dispatcher {
     fn put(&self, alerts: Vec<Alert>) {
-        self.shared.put(alerts);
+        let now = self.shared.clock.now();
+        for alert in &alerts {
+            let status = if alert.resolved(now) { "resolved" } else { "firing" };
+            self.shared.metrics.alerts_received.with_label_values(&[status]).inc();
+        }
+        self.shared.take(alerts);
     }
 }
 
 impl Shared {
-    fn put(self: &Arc<Self>, alerts: Vec<Alert>) {
+    /// Keeps alerts, and puts them into their groups once there is a configuration.
+    fn take(self: &Arc<Self>, alerts: Vec<Alert>) {
         if alerts.is_empty() || self.stopping.is_cancelled() {
             return;
         }
         let now = self.clock.now();
         let mut active = self.active.lock();
+        let Some(active) = active.as_mut() else {
+            let mut store = self.store.lock();
+            for alert in alerts {
+                store.merge(alert);
+            }
+            return;
+        };
         for mut alert in alerts {
             // An alert without an end is believed for a while; its sender is to repeat it.
             if alert.ends_at.is_none() {
                 alert.ends_at = Some(now + active.config.resolve_timeout);
             }
-            let status = if alert.resolved(now) { "resolved" } else { "firing" };
-            self.metrics.alerts_received.with_label_values(&[status]).inc();
             let alert = self.store.lock().merge(alert);
             active.inhibitor.put(&alert);
             let config = Arc::clone(&active.config);
             for matched in route::matching(&config.route, &alert.labels) {
-                self.insert(&mut active, &matched, &alert, now);
+                self.insert(active, &matched, &alert, now);
             }
         }
-        drop(active);
         self.dirty.notify_one();
     }
 
@@ -236,8 +249,10 @@ impl Shared {
     fn clear(&self) {
         let now = self.clock.now();
         let mut active = self.active.lock();
-        active.groups.retain(|_, group| !group.close_if_empty());
-        active.inhibitor.clear(now);
+        if let Some(active) = active.as_mut() {
+            active.groups.retain(|_, group| !group.close_if_empty());
+            active.inhibitor.clear(now);
+        }
         self.store.lock().clear(now);
         drop(active);
         self.log.lock().clear(now);

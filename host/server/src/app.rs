@@ -5,6 +5,7 @@
 
 mod tasks;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,22 +15,20 @@ use alerting::{Dispatcher, DispatcherOptions, RuleManager, RuleManagerOptions};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use model::{Append, Labels};
-use parking_lot::Mutex;
 use plugin::{Host, HostOptions, Kind};
 use prometheus::{IntGauge, Registry};
 use scrape::{CollectorTarget, Discoverer};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use traces::{SpanMetrics, SpanMetricsOptions, TraceOptions, TraceStore};
 use tsdb::{Options, RealFileSystem, SystemClock, Tsdb};
 
 use crate::api::HttpMetrics;
 use crate::cli::{ServerArgs, WalSync};
-use crate::config::{self, Loaded};
-use crate::detectors::Detector;
+use crate::config::{self, ConfigErrors, Loaded};
+use crate::detectors::{Detector, Detectors};
 use crate::ingest::IngestMetrics;
 use crate::otlp;
-use crate::plugins::{PluginCollector, PluginDiscoverer, Plugins, RunningSet};
+use crate::plugins::{PluginCollector, PluginDiscoverer, Plugins};
 use crate::queries::Queries;
 use crate::self_metrics::StorageGauges;
 use crate::spans::SpanIntake;
@@ -44,6 +43,7 @@ const TRACE_SEGMENT_BYTES: u64 = 64 << 20;
 /// The running server.
 pub(crate) struct App {
     pub(crate) args: ServerArgs,
+    listen: SocketAddr,
     pub(crate) started: SystemTime,
     pub(crate) registry: Registry,
     pub(crate) http_metrics: HttpMetrics,
@@ -56,7 +56,7 @@ pub(crate) struct App {
     pub(crate) scrape: scrape::Manager,
     pub(crate) rules: RuleManager,
     dispatcher: Arc<Dispatcher>,
-    detectors: Mutex<Detectors>,
+    detectors: Detectors,
     config: ArcSwap<Loaded>,
     last_reload: ArcSwap<Reload>,
     /// Held while a configuration is applied.
@@ -75,26 +75,28 @@ pub(crate) struct Reload {
     pub(crate) at: SystemTime,
 }
 
-/// The detectors that run, and what stops them.
-#[derive(Default)]
-struct Detectors {
-    stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
+/// Reads the configuration that the command line names; `listen` is where this server is reached.
+fn load(args: &ServerArgs, listen: SocketAddr) -> Result<Loaded, ConfigErrors> {
+    match &args.config_file {
+        Some(path) => config::load(path),
+        None => config::embedded(&own_address(listen).to_string()),
+    }
 }
 
-/// Reads the configuration that the command line names.
-fn load(args: &ServerArgs) -> anyhow::Result<Loaded> {
-    let loaded = match &args.config_file {
-        Some(path) => config::load(path, &args.plugins_dir),
-        None => config::embedded(&args.web_listen.to_string(), &args.plugins_dir),
+/// An address at which this machine reaches a listener of its own.
+fn own_address(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
     };
-    Ok(loaded?)
+    SocketAddr::new(ip, listen.port())
 }
 
 impl App {
-    /// Opens storage, starts every part and applies the configuration.
-    pub(crate) async fn start(args: ServerArgs) -> anyhow::Result<Arc<Self>> {
-        let loaded = load(&args).context("load the configuration")?;
+    /// Opens storage, starts every part and applies the configuration; `listen` is the address of the API.
+    pub(crate) async fn start(args: ServerArgs, listen: SocketAddr) -> anyhow::Result<Arc<Self>> {
+        let loaded = load(&args, listen).context("load the configuration")?;
         let registry = Registry::new();
         let reload_success = register_process(&registry)?;
         let http_metrics = HttpMetrics::register(&registry)?;
@@ -117,8 +119,6 @@ impl App {
         let external_url = args.external_url.clone().unwrap_or_else(|| format!("http://{}", args.web_listen));
         let external_url = external_url.trim_end_matches('/').to_owned();
         let dispatcher = Arc::new(Dispatcher::new(
-            alerting::config::Config::blackhole(),
-            std::collections::HashMap::new(),
             DispatcherOptions {
                 external_url: external_url.clone(),
                 state_file: Some(args.storage_path.join("alerts.json")),
@@ -134,10 +134,12 @@ impl App {
             Arc::new(alerting::SystemClock),
             &registry,
         )?;
-        let scrape = scrape::Manager::new(append, &registry)?;
+        let scrape = scrape::Manager::new(Arc::clone(&append), &registry)?;
+        let detectors = Detectors::new(Arc::clone(&queries), append);
         let now = SystemTime::now();
         let app = Arc::new(Self {
             args,
+            listen,
             started: now,
             registry,
             http_metrics,
@@ -150,7 +152,7 @@ impl App {
             scrape,
             rules,
             dispatcher,
-            detectors: Mutex::default(),
+            detectors,
             config: ArcSwap::from_pointee(loaded.clone()),
             last_reload: ArcSwap::from_pointee(Reload { success: true, at: now }),
             reloading: tokio::sync::Mutex::default(),
@@ -181,11 +183,20 @@ impl App {
         self.stopping.cancel();
     }
 
-    /// Reads the configuration again and applies it; after an error everything is as it was.
-    pub(crate) async fn reload(&self) -> anyhow::Result<()> {
-        let result = match load(&self.args) {
+    /// Reads the configuration again and applies it; after an error everything is as it was. Goes on to its end even
+    /// where the caller does not wait for it, since half a configuration is none.
+    pub(crate) async fn reload(self: &Arc<Self>) -> anyhow::Result<()> {
+        let app = Arc::clone(self);
+        tokio::spawn(async move { app.reload_to_the_end().await }).await.context("reload the configuration")?
+    }
+
+    async fn reload_to_the_end(self: &Arc<Self>) -> anyhow::Result<()> {
+        // The lock comes before the file is read, so that the latest file is what stays.
+        let _one_at_a_time = self.reloading.lock().await;
+        let app = Arc::clone(self);
+        let result = match tokio::task::spawn_blocking(move || load(&app.args, app.listen)).await? {
             Ok(loaded) => self.apply(loaded).await,
-            Err(error) => Err(error),
+            Err(errors) => Err(errors.into()),
         };
         let success = result.is_ok();
         self.reload_success.set(i64::from(success));
@@ -198,13 +209,14 @@ impl App {
     }
 
     async fn apply(&self, loaded: Loaded) -> anyhow::Result<()> {
-        let _one_at_a_time = self.reloading.lock().await;
         let running = self.plugins.prepare(&loaded.plugins).await.map_err(|errors| {
-            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            anyhow::anyhow!("start plugins: {}", lines.join("\n"))
+            let at = |(name, error): &(String, _)| loaded.plugin_error(name, "plugins", error);
+            ConfigErrors(errors.iter().map(at).collect())
         })?;
-        check_kinds(&loaded, &running)?;
-        // The first step that can still fail changes nothing where it does.
+        let kinds = running.iter().map(|(name, running)| (name.clone(), running.instance.kinds())).collect();
+        loaded.check_kinds(&kinds)?;
+        // The first step that can still fail changes nothing where it does; those after it cannot, since what they
+        // would refuse has been refused above.
         self.scrape.apply(&loaded.global, &loaded.scrape_configs)?;
         self.plugins.install(running);
         self.scrape.set_collectors(&self.collectors())?;
@@ -213,7 +225,7 @@ impl App {
         self.dispatcher.apply(routes, self.plugins.receivers())?;
         let interval = loaded.global.evaluation_interval.0;
         self.rules.apply(loaded.rules.clone(), interval, Duration::ZERO).await?;
-        self.restart_detectors().await;
+        self.detectors.apply(self.wanted_detectors()).await;
         self.config.store(Arc::new(loaded));
         Ok(())
     }
@@ -247,23 +259,19 @@ impl App {
             .collect()
     }
 
-    async fn restart_detectors(&self) {
-        let previous = std::mem::take(&mut *self.detectors.lock());
-        previous.end().await;
-        let mut detectors = Detectors::default();
-        for running in self.plugins.of_kind(Kind::Detector) {
-            let Some(config) = running.config.detect.clone() else { continue };
-            let detector = Detector {
-                name: running.config.name.clone(),
-                interval: running.config.interval.0,
-                config,
-                instance: running.instance,
-                queries: Arc::clone(&self.queries),
-                storage: Arc::new(self.storage.clone()),
-            };
-            detectors.tasks.push(tokio::spawn(detector.run(detectors.stop.clone())));
-        }
-        *self.detectors.lock() = detectors;
+    fn wanted_detectors(&self) -> Vec<Detector> {
+        self.plugins
+            .of_kind(Kind::Detector)
+            .into_iter()
+            .filter_map(|running| {
+                Some(Detector {
+                    name: running.config.name,
+                    interval: running.config.interval.0,
+                    config: running.config.detect?,
+                    instance: running.instance,
+                })
+            })
+            .collect()
     }
 
     /// Brings the gauges that mirror storage up to date.
@@ -271,65 +279,31 @@ impl App {
         self.gauges.set(&self.storage.tsdb().stats(), &self.spans.store.stats());
     }
 
-    /// Stops every part, each after those that depend on it.
-    pub(crate) async fn shut_down(&self) {
-        self.ready.store(false, Ordering::Release);
+    /// Stops what brings samples by itself. Listeners are still open then, so that no target of ours, this server
+    /// among them, is seen to go down.
+    pub(crate) async fn stop_collecting(&self) {
         self.scrape.stop().await;
-        let detectors = std::mem::take(&mut *self.detectors.lock());
-        detectors.end().await;
+        self.detectors.stop().await;
+    }
+
+    /// Stops the rest, once nothing comes in any more.
+    pub(crate) async fn stop_alerting(&self) {
+        // A reload that is under way would start what is being stopped.
+        let _no_reload = self.reloading.lock().await;
         self.rules.stop().await;
         if let Err(error) = self.dispatcher.stop().await {
             tracing::error!(%error, "alert state was not saved");
         }
+    }
+
+    /// Writes what is still in memory and closes storage, last of all.
+    pub(crate) async fn close(&self) {
         let (storage, spans) = (self.storage.clone(), Arc::clone(&self.spans));
         let closed = tokio::task::spawn_blocking(move || tasks::close(&storage, &spans)).await;
         if let Err(error) = closed {
             tracing::error!(%error, "storage was not closed cleanly");
         }
     }
-}
-
-impl Detectors {
-    async fn end(self) {
-        self.stop.cancel();
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a detector ended unexpectedly");
-            }
-        }
-    }
-}
-
-/// Every plugin is of the kind that it is used as.
-fn check_kinds(loaded: &Loaded, running: &RunningSet) -> anyhow::Result<()> {
-    let of_kind =
-        |name: &str, kind: Kind| running.get(name).is_some_and(|r| r.instance.kinds().contains(&kind));
-    for config in &loaded.plugins {
-        if config.detect.is_some() && !of_kind(&config.name, Kind::Detector) {
-            anyhow::bail!("plugin {:?} has a section `detect` but is no detector", config.name);
-        }
-        if config.detect.is_none() && of_kind(&config.name, Kind::Detector) {
-            anyhow::bail!(
-                "plugin {:?} is a detector and needs a section `detect` with an `expr`",
-                config.name
-            );
-        }
-    }
-    for job in &loaded.scrape_configs {
-        for discovery in &job.plugin_sd_configs {
-            if !of_kind(&discovery.plugin, Kind::Discoverer) {
-                anyhow::bail!("job {:?}: plugin {:?} is no discoverer", job.job_name, discovery.plugin);
-            }
-        }
-    }
-    for (name, plugins) in loaded.alertmanager.iter().flat_map(|config| &config.receivers) {
-        for plugin in plugins {
-            if !of_kind(&plugin.plugin, Kind::Receiver) {
-                anyhow::bail!("receiver {name:?}: plugin {:?} is no receiver", plugin.plugin);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The process' own metrics, and the one that says whether the latest reload went well.

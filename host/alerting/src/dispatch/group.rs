@@ -95,7 +95,9 @@ impl Group {
         };
         let mut alerts: Vec<(Arc<Alert>, bool)> = {
             let active = shared.active.lock();
-            let told = all.iter().filter(|alert| !active.inhibitor.inhibits(&alert.labels, now));
+            let told = all.iter().filter(|alert| {
+                !active.as_ref().is_some_and(|active| active.inhibitor.inhibits(&alert.labels, now))
+            });
             told.map(|alert| (Arc::clone(alert), alert.resolved(now))).collect()
         };
         let mut delivered = true;

@@ -7,7 +7,7 @@ use model::Timestamp;
 
 use crate::alert::{Alert, Fingerprint};
 
-/// All alerts that are not over, and those that have ended since the last clearing.
+/// All alerts that are not over, and those of which it has not been told yet that they are.
 #[derive(Default)]
 pub(super) struct AlertStore {
     alerts: HashMap<Fingerprint, Arc<Alert>>,
@@ -35,8 +35,10 @@ impl AlertStore {
         self.alerts.values().map(|alert| Alert::clone(alert)).collect()
     }
 
-    /// Forgets those that are over; groups that have not told so yet have their own copy.
+    /// Forgets those that are over and that nobody else holds. A group holds an alert until it has told that it
+    /// is over; forgotten before that, neither the groups of the next configuration nor those after a restart
+    /// would tell it.
     pub(super) fn clear(&mut self, now: Timestamp) {
-        self.alerts.retain(|_, alert| !alert.resolved(now));
+        self.alerts.retain(|_, alert| !alert.resolved(now) || Arc::strong_count(alert) > 1);
     }
 }

@@ -66,6 +66,15 @@ fn receivers(recorder: &Arc<Recorder>) -> HashMap<String, Arc<dyn Receiver>> {
     HashMap::from([("webhook".to_owned(), Arc::clone(recorder) as Arc<dyn Receiver>)])
 }
 
+fn unconfigured(clock: &Arc<TokioClock>, state_file: Option<PathBuf>) -> Dispatcher {
+    let options = DispatcherOptions {
+        external_url: "http://here:9090".to_owned(),
+        state_file,
+        clock: Arc::clone(clock) as _,
+    };
+    Dispatcher::new(options, &prometheus::Registry::new()).unwrap()
+}
+
 impl Bench {
     fn new(text: &str, state_file: Option<PathBuf>) -> Self {
         Self::with_clock(Arc::new(TokioClock::starting_at(BASE_MS)), text, state_file)
@@ -77,14 +86,14 @@ impl Bench {
             told: Mutex::new(Vec::new()),
             failures: Mutex::new(VecDeque::new()),
         });
-        let options = DispatcherOptions {
-            external_url: "http://here:9090".to_owned(),
-            state_file: state_file.clone(),
-            clock: Arc::clone(&clock) as _,
-        };
-        let registry = prometheus::Registry::new();
-        let dispatcher = Dispatcher::new(config(text), receivers(&recorder), options, &registry).unwrap();
+        let dispatcher = unconfigured(&clock, state_file.clone());
+        dispatcher.apply(config(text), receivers(&recorder)).unwrap();
         Self { clock, recorder, dispatcher, state_file }
+    }
+
+    /// Another dispatcher over the same state file, without a configuration.
+    fn unconfigured(&self) -> Dispatcher {
+        unconfigured(&self.clock, self.state_file.clone())
     }
 
     async fn restart(self, text: &str) -> Self {
@@ -246,6 +255,64 @@ async fn a_restart_repeats_nothing_and_forgets_nothing() {
     assert!(told.contains("Resolved {}:{alertname=\"Down\"} -a"), "{told}");
     assert!(told.contains("Firing {}:{alertname=\"Full\"} +x"), "{told}");
     assert_eq!(told.lines().count(), 2, "{told}");
+    bench.dispatcher.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_while_the_server_was_down_is_told_once_receivers_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::new(SIMPLE, Some(folder.path().join("alerts.json")));
+    bench.dispatcher.put(vec![bench.alert("Down", "a", Some(100)), bench.alert("Full", "x", Some(900))]);
+    bench.until(20).await;
+    assert_eq!(bench.recorder.told().lines().count(), 2);
+    bench.dispatcher.stop().await.unwrap();
+    bench.until(600).await;
+    // Preparing plugins takes a while before the first configuration is in force.
+    let dispatcher = bench.unconfigured();
+    bench.until(700).await;
+    dispatcher.put(vec![bench.alert("Late", "y", None)]);
+    assert_eq!(bench.recorder.told(), "");
+    dispatcher.apply(config(SIMPLE), receivers(&bench.recorder)).unwrap();
+    bench.until(800).await;
+    let told = bench.recorder.told();
+    let mut lines: Vec<_> = told.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [r#"700 Resolved {}:{alertname="Down"} -a"#, r#"710 Firing {}:{alertname="Late"} +y"#],
+        "{told}"
+    );
+    dispatcher.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_over_is_kept_until_it_has_been_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = SIMPLE.replace("group_interval: 1m", "group_interval: 10m");
+    let bench = Bench::new(&text, Some(folder.path().join("alerts.json")));
+    bench.fire("Down", "a");
+    bench.fire("Full", "x");
+    bench.until(20).await;
+    bench.resolve("Down", "a");
+    assert_eq!(bench.recorder.told().lines().count(), 2);
+    // Maintenance has passed several times before the group would tell.
+    bench.until(200).await;
+    bench.dispatcher.apply(config(&text), receivers(&bench.recorder)).unwrap();
+    bench.until(300).await;
+    expect![[r#"
+        200 Resolved {}:{alertname="Down"} -a
+    "#]]
+    .assert_eq(&bench.recorder.told());
+    bench.resolve("Full", "x");
+    bench.until(400).await;
+    let bench = bench.restart(&text).await;
+    bench.until(500).await;
+    expect![[r#"
+        400 Resolved {}:{alertname="Full"} -x
+    "#]]
+    .assert_eq(&bench.recorder.told());
+    bench.until(2000).await;
+    assert_eq!(bench.dispatcher.shared.store.lock().all(), []);
     bench.dispatcher.stop().await.unwrap();
 }
 
