@@ -31,4 +31,4 @@ pub use dispatch::{Dispatcher, DispatcherOptions};
 pub use error::Error;
 pub use notification::{Notification, NotificationAlert, NotifyError, Receiver, Status};
 pub use query::{Query, QueryFailure, RuleVector, latest_samples};
-pub use rules::{RuleManager, RuleManagerOptions};
+pub use rules::{RuleManager, RuleManagerOptions, RuleSettings};

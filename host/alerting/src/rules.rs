@@ -10,7 +10,7 @@ mod manager;
 mod snapshot;
 
 pub use file::{Rule, RuleError, RuleFile, RuleGroup, RuleKind, RuleText};
-pub use manager::{RuleManager, RuleManagerOptions};
+pub use manager::{RuleManager, RuleManagerOptions, RuleSettings};
 pub use snapshot::{
     AlertDiscovery, AlertSnapshot, AlertState, AlertingRuleSnapshot, GroupSnapshot, Health,
     RecordingRuleSnapshot, RuleDiscovery, RuleSnapshot,

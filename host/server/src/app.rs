@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use alerting::{Dispatcher, DispatcherOptions, RuleManager, RuleManagerOptions};
+use alerting::{Dispatcher, DispatcherOptions, RuleManager, RuleManagerOptions, RuleSettings};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use model::{Append, Labels};
@@ -127,7 +127,7 @@ impl App {
             &registry,
         )?);
         let rules = RuleManager::new(
-            RuleManagerOptions::new(external_url, loaded.global.external_labels.clone()),
+            RuleManagerOptions::new(external_url),
             Arc::clone(&queries) as Arc<dyn alerting::Query>,
             Arc::clone(&append),
             Arc::clone(&dispatcher) as Arc<dyn alerting::AlertSink>,
@@ -223,8 +223,12 @@ impl App {
         self.scrape.set_discoverers(self.discoverers());
         let routes = loaded.alertmanager.clone().unwrap_or_else(alerting::config::Config::blackhole);
         self.dispatcher.apply(routes, self.plugins.receivers())?;
-        let interval = loaded.global.evaluation_interval.0;
-        self.rules.apply(loaded.rules.clone(), interval, Duration::ZERO).await?;
+        let settings = RuleSettings {
+            interval: loaded.global.evaluation_interval.0,
+            query_offset: Duration::ZERO,
+            external_labels: loaded.global.external_labels.clone(),
+        };
+        self.rules.apply(loaded.rules.clone(), settings).await?;
         self.detectors.apply(self.wanted_detectors()).await;
         self.config.store(Arc::new(loaded));
         Ok(())

@@ -11,7 +11,7 @@ use model::{AppendError, Labels, Matcher, Sample, SeriesRef, Timestamp, stalenes
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::alerting::{ALERTS_FOR_STATE, Alerts};
+use super::alerting::{ALERTS_FOR_STATE, AlertContext, Alerts};
 use super::file::{Rule, RuleGroup, RuleKind};
 use super::manager::Shared;
 use super::snapshot::{
@@ -140,10 +140,11 @@ impl Group {
     async fn evaluate_rule(&self, shared: &Shared, index: usize, at: Timestamp, metric: &str) -> i64 {
         let started = Instant::now();
         let rule = &self.spec.group.rules[index];
+        let context = shared.context();
         let query_at = at - self.spec.query_offset;
         shared.metrics.evaluations.with_label_values(&[metric]).inc();
         let outcome = match shared.query.instant(&rule.expr, query_at).await {
-            Ok(vector) => self.take_result(shared, index, &vector, at),
+            Ok(vector) => self.take_result(&context, index, &vector, at),
             Err(failure) => Err(failure.to_string()),
         };
         let mut count = 0;
@@ -179,9 +180,9 @@ impl Group {
                 );
             }
             state.last_error = error.unwrap_or_default();
-            let url = generator_url(&shared.context.external_url, &rule.expr);
+            let url = generator_url(&context.external_url, &rule.expr);
             let (resend, interval) = (shared.options.resend_delay, self.spec.interval);
-            state.alerts.due(at, resend, interval, &url, &shared.context)
+            state.alerts.due(at, resend, interval, &url, &context)
         };
         if !due.is_empty() {
             shared.sink.put(due);
@@ -192,7 +193,7 @@ impl Group {
     /// Turns a result into what is to be stored, and remembers its series.
     fn take_result(
         &self,
-        shared: &Shared,
+        context: &AlertContext,
         index: usize,
         vector: &[(Labels, f64)],
         at: Timestamp,
@@ -202,7 +203,7 @@ impl Group {
         let state = &mut state.rules[index];
         let samples = match &rule.kind {
             RuleKind::Record => record(rule, vector, limit)?,
-            RuleKind::Alert { .. } => state.alerts.update(rule, vector, at, limit, &shared.context)?,
+            RuleKind::Alert { .. } => state.alerts.update(rule, vector, at, limit, context)?,
         };
         let mut previous = std::mem::take(&mut state.series);
         let mut batch = Batch { samples: Vec::with_capacity(samples.len()), ended: Vec::new() };

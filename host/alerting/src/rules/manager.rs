@@ -1,6 +1,6 @@
 //! Runs the groups: one task each, started, kept, replaced and stopped as the configuration says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -33,33 +33,48 @@ pub struct RuleManagerOptions {
     pub for_grace_period: Duration,
     /// Where this server is reached, without a slash at the end.
     pub external_url: String,
-    /// Labels set on every alert that lacks them.
-    pub external_labels: Labels,
 }
 
 impl RuleManagerOptions {
     /// Prometheus' defaults.
-    pub fn new(external_url: impl Into<String>, external_labels: Labels) -> Self {
+    pub fn new(external_url: impl Into<String>) -> Self {
         Self {
             resend_delay: Duration::from_secs(60),
             for_outage_tolerance: Duration::from_secs(3600),
             for_grace_period: Duration::from_secs(600),
             external_url: external_url.into(),
-            external_labels,
         }
     }
+}
+
+/// What the configuration says about all rules; a reload may change it.
+#[derive(Debug, Clone)]
+pub struct RuleSettings {
+    /// How often groups are evaluated that do not say so themselves.
+    pub interval: Duration,
+    /// How far back groups look that do not say so themselves.
+    pub query_offset: Duration,
+    /// Labels set on every alert that lacks them.
+    pub external_labels: Labels,
 }
 
 /// What all groups use.
 pub(super) struct Shared {
     pub(super) options: RuleManagerOptions,
-    pub(super) context: AlertContext,
+    /// Replaced by a reload; an evaluation under way goes on with the one it began with.
+    context: Mutex<Arc<AlertContext>>,
     pub(super) query: Arc<dyn Query>,
     pub(super) storage: Arc<dyn Append>,
     pub(super) sink: Arc<dyn AlertSink>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: RuleMetrics,
     pub(super) stopping: CancellationToken,
+}
+
+impl Shared {
+    pub(super) fn context(&self) -> Arc<AlertContext> {
+        Arc::clone(&self.context.lock())
+    }
 }
 
 /// Evaluates rules.
@@ -92,10 +107,9 @@ impl RuleManager {
         registry: &prometheus::Registry,
     ) -> Result<Self, Error> {
         let metrics = RuleMetrics::register(registry)?;
-        let context = AlertContext {
-            external_labels: options.external_labels.clone(),
-            external_url: options.external_url.clone(),
-        };
+        let context =
+            AlertContext { external_labels: Labels::empty(), external_url: options.external_url.clone() };
+        let context = Mutex::new(Arc::new(context));
         let stopping = CancellationToken::new();
         let shared = Arc::new(Shared { options, context, query, storage, sink, clock, metrics, stopping });
         Ok(Self {
@@ -106,35 +120,48 @@ impl RuleManager {
         })
     }
 
-    /// Runs exactly the groups of these files, given with their names. Groups that have not changed go on
-    /// undisturbed; changed ones keep what is known of the rules that they still have. Waits for evaluations
-    /// of changed groups to end.
+    /// Says whether [`RuleManager::apply`] would refuse these files, so that a reload can ask before it changes
+    /// anything.
     ///
     /// # Errors
-    /// [`Error::DuplicateGroup`] where a file is given twice; nothing has changed then.
-    pub async fn apply(
-        &self,
-        files: Vec<(String, RuleFile)>,
-        interval: Duration,
-        query_offset: Duration,
-    ) -> Result<(), Error> {
+    /// [`Error::DuplicateGroup`] where a group is there twice, which it is where its file is given twice.
+    pub fn check(files: &[(String, RuleFile)]) -> Result<(), Error> {
+        let mut seen = BTreeSet::new();
+        for (file, rules) in files {
+            if let Some(group) = rules.groups.iter().find(|group| !seen.insert((file, &group.name))) {
+                return Err(Error::DuplicateGroup { file: file.clone(), group: group.name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs exactly the groups of these files, given with their names. Groups that have not changed go on
+    /// undisturbed, with the new labels; changed ones keep what is known of the rules that they still have. Waits
+    /// for evaluations of changed groups to end.
+    ///
+    /// # Errors
+    /// Those of [`RuleManager::check`]; nothing has changed then.
+    pub async fn apply(&self, files: Vec<(String, RuleFile)>, settings: RuleSettings) -> Result<(), Error> {
+        Self::check(&files)?;
         let mut wanted: BTreeMap<GroupKey, Spec> = BTreeMap::new();
         for (file, rules) in files {
             for group in rules.groups {
                 let key = (file.clone(), group.name.clone());
                 // Prometheus refuses an interval of zero when it reads the configuration; a timer cannot take it.
-                let interval = group.interval.unwrap_or(interval).max(Duration::from_millis(1));
-                let query_offset = group.query_offset.unwrap_or(query_offset);
+                let interval = group.interval.unwrap_or(settings.interval).max(Duration::from_millis(1));
+                let query_offset = group.query_offset.unwrap_or(settings.query_offset);
                 let spec = Spec { file: file.clone(), group, interval, query_offset };
-                if wanted.insert(key.clone(), spec).is_some() {
-                    return Err(Error::DuplicateGroup { file: key.0, group: key.1 });
-                }
+                wanted.insert(key, spec);
             }
         }
         let _one_at_a_time = self.applying.lock().await;
         if self.shared.stopping.is_cancelled() {
             return Ok(());
         }
+        *self.shared.context.lock() = Arc::new(AlertContext {
+            external_labels: settings.external_labels,
+            external_url: self.shared.options.external_url.clone(),
+        });
         let restore = !self.started.swap(true, Ordering::Relaxed);
         let replaced: Vec<_> = {
             let groups = self.groups.lock();

@@ -143,9 +143,17 @@ fn rules(text: &str) -> Result<RuleFile, String> {
     serde_saphyr::from_str(text).map_err(|e| e.to_string())
 }
 
+fn settings(interval_seconds: u64, region: &str) -> RuleSettings {
+    RuleSettings {
+        interval: Duration::from_secs(interval_seconds),
+        query_offset: Duration::ZERO,
+        external_labels: Labels::from_pairs([("region", region)]),
+    }
+}
+
 impl Bench {
     async fn start(world: Arc<World>, clock: Arc<TokioClock>, text: &str) -> Self {
-        let options = RuleManagerOptions::new("http://here:9090", Labels::from_pairs([("region", "eu")]));
+        let options = RuleManagerOptions::new("http://here:9090");
         let registry = prometheus::Registry::new();
         let manager = RuleManager::new(
             options,
@@ -169,8 +177,12 @@ impl Bench {
     }
 
     async fn apply(&self, text: &str) {
+        self.apply_in(text, "eu").await;
+    }
+
+    async fn apply_in(&self, text: &str, region: &str) {
         let files = vec![("rules.yml".to_owned(), rules(text).unwrap())];
-        self.manager.apply(files, Duration::from_secs(60), Duration::ZERO).await.unwrap();
+        self.manager.apply(files, settings(60, region)).await.unwrap();
     }
 
     async fn minutes(&self, count: u64) {
@@ -223,6 +235,51 @@ groups:
         labels: {severity: page, copy: '{{ $labels.job }}'}
         annotations: {summary: '{{ $labels.job }} is at {{ $value }}', broken: '{{ .Nope }}'}
 "#;
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_changes_the_external_labels_of_undisturbed_groups() {
+    let world = Arc::new(World::default());
+    world.set("x", &[(&[], 1.0)]);
+    let text = "groups: [{name: g, rules: [{alert: X, expr: x, annotations: {at: '{{ $externalLabels.region }}'}}]}]";
+    let bench = Bench::start(world, clock(), text).await;
+    expect![[r#"
+        {alertname="X", region="eu"} 0..240 {at="eu"}
+    "#]]
+    .assert_eq(&bench.world.sent(bench.base));
+    bench.minutes(1).await;
+    bench.world.sent(bench.base);
+    bench.apply_in(text, "us").await;
+    bench.minutes(1).await;
+    // The group went on at its time, and knows since when the alert fires.
+    expect![[r#"
+        {alertname="X", region="us"} 0..360 {at="us"}
+    "#]]
+    .assert_eq(&bench.world.sent(bench.base));
+    bench.manager.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_given_twice_is_refused_before_anything_changes() {
+    let world = Arc::new(World::default());
+    world.set("x", &[(&[], 1.0)]);
+    let text = "groups: [{name: g, rules: [{alert: X, expr: x}]}]";
+    let bench = Bench::start(world, clock(), text).await;
+    let file = |name: &str| (name.to_owned(), rules(text).unwrap());
+    assert!(RuleManager::check(&[file("a.yml"), file("b.yml")]).is_ok());
+    let twice = vec![file("a.yml"), file("b.yml"), file("a.yml")];
+    let refused = RuleManager::check(&twice).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        r#"a.yml: group "g" is there more than once: give each group of a file its own name"#
+    );
+    let same = bench.manager.apply(twice, settings(60, "us")).await.unwrap_err();
+    assert_eq!(same.to_string(), refused);
+    bench.world.sent(bench.base);
+    bench.minutes(2).await;
+    let sent = bench.world.sent(bench.base);
+    assert!(sent.starts_with(r#"{alertname="X", region="eu"}"#), "{sent}");
+    bench.manager.stop().await;
+}
 
 #[tokio::test(start_paused = true)]
 async fn alerts_wait_fire_and_resolve() {
@@ -430,7 +487,7 @@ async fn a_manager_can_be_used_from_any_task() {
     let bench = Bench::start(world, clock(), "groups: [{name: g, rules: [{record: r, expr: x}]}]").await;
     let manager = Arc::new(bench.manager);
     let stopped = tokio::spawn(async move {
-        manager.apply(Vec::new(), Duration::from_secs(1), Duration::ZERO).await.unwrap();
+        manager.apply(Vec::new(), settings(1, "eu")).await.unwrap();
         manager.stop().await;
         manager.rules().groups.len()
     });
