@@ -10,6 +10,7 @@
 //! * a series leaves only when it is empty and nobody but the tables refers to it, so that an open batch never
 //!   writes to a series that is gone.
 
+mod open;
 mod series;
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,9 +26,8 @@ use roaring::RoaringBitmap;
 
 use crate::index::MemoryIndex;
 
-pub(crate) use series::{
-    LastSample, OpenChunk, OpenValues, SampleValue, Series, SeriesView, Verdict, judge_exemplar,
-};
+pub(crate) use open::OpenChunk;
+pub(crate) use series::{LastSample, SampleValue, Series, SeriesView, Verdict, judge_exemplar};
 
 /// Shards of each table: enough that the cores of a large machine seldom meet, few enough to cost nothing.
 const SHARD_COUNT: usize = 64;

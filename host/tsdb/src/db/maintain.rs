@@ -88,7 +88,7 @@ impl Shared {
         let mut views = Vec::new();
         self.head.for_each(|series| {
             let view = series.view(i64::MIN, end - 1);
-            let exemplars = view.exemplars.iter().any(|exemplar| exemplar.timestamp.millis() < end);
+            let exemplars = view.exemplars().iter().any(|exemplar| exemplar.timestamp.millis() < end);
             if exemplars || !view.chunks.is_empty() || view.open.is_some() {
                 views.push(view);
             }
@@ -189,7 +189,7 @@ fn add_to_block(writer: &mut BlockWriter<'_>, view: &SeriesView, end: i64) -> Re
         .map(|chunk| (chunk.meta, &*chunk.data))
         .collect();
     let exemplars: Vec<&Exemplar> =
-        view.exemplars.iter().filter(|exemplar| exemplar.timestamp.millis() < end).collect();
+        view.exemplars().iter().filter(|exemplar| exemplar.timestamp.millis() < end).collect();
     writer.add(&BlockSeries { labels: &view.series.labels, chunks: &chunks, exemplars: &exemplars })
 }
 
@@ -207,8 +207,8 @@ fn put_view(out: &mut Vec<u8>, view: &SeriesView) {
     if !chunks.is_empty() {
         record::put_chunks(out, id, chunks.into_iter());
     }
-    if !view.exemplars.is_empty() {
-        let exemplars: Vec<&Exemplar> = view.exemplars.iter().collect();
+    if !view.exemplars().is_empty() {
+        let exemplars: Vec<&Exemplar> = view.exemplars().iter().collect();
         record::put_exemplars(out, &vec![id; exemplars.len()], &exemplars);
     }
 }

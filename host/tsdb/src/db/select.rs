@@ -15,7 +15,7 @@ use crate::block::{Block, BlockChunk};
 use crate::chunk::{ChunkKind, ChunkMeta};
 use crate::codec::Malformed;
 use crate::error::{Error, Result};
-use crate::head::{OpenChunk, OpenValues, Series, SeriesView};
+use crate::head::{OpenChunk, Series, SeriesView};
 use crate::index::{LabelIndex, resolve};
 
 /// Takes the samples of a series, in strictly increasing order of time.
@@ -181,7 +181,7 @@ impl Shared {
         let (blocks, head) = self.snapshot(matchers, (start, end), |series| {
             // No sample is older than the lowest time: the view is of the exemplars only.
             let view = series.view(i64::MAX, i64::MIN);
-            view.exemplars.iter().any(wanted).then_some(view)
+            view.exemplars().iter().any(wanted).then_some(view)
         })?;
         let mut parts: Vec<(Labels, Vec<Exemplar>)> = Vec::new();
         for block in blocks {
@@ -194,7 +194,7 @@ impl Shared {
             }
         }
         parts.extend(head.into_iter().map(|view| {
-            let exemplars = view.exemplars.iter().filter(|exemplar| wanted(exemplar)).cloned().collect();
+            let exemplars = view.exemplars().iter().filter(|exemplar| wanted(exemplar)).cloned().collect();
             (view.series.labels.clone(), exemplars)
         }));
         Ok(group(parts)
@@ -274,9 +274,7 @@ impl<S: Sink> Reading<'_, S> {
                 self.times.clear();
                 self.floats.clear();
                 meta.decode_floats(data, &mut self.times, &mut self.floats)?;
-                let (times, floats) = (std::mem::take(&mut self.times), std::mem::take(&mut self.floats));
-                self.floats(&times, &floats);
-                (self.times, self.floats) = (times, floats);
+                self.hand_over(&[]);
                 Ok(())
             }
             ChunkKind::Histograms => {
@@ -291,21 +289,21 @@ impl<S: Sink> Reading<'_, S> {
     }
 
     fn open(&mut self, open: &OpenChunk) {
-        match &open.values {
-            OpenValues::Floats(floats) => self.floats(&open.times, floats),
-            OpenValues::Histograms(histograms) => {
-                for (time, histogram) in self.within(&open.times).map(|at| (open.times[at], &histograms[at]))
-                {
-                    self.sink.histogram(Timestamp::from_millis(time), histogram.clone());
-                }
-            }
-        }
+        self.times.clear();
+        self.floats.clear();
+        open.times(&mut self.times);
+        open.floats(&mut self.floats);
+        self.hand_over(open.histograms());
     }
 
-    fn floats(&mut self, times: &[i64], floats: &[f64]) {
-        let range = self.within(times);
-        for (time, float) in times[range.clone()].iter().zip(&floats[range]) {
-            self.sink.float(Timestamp::from_millis(*time), *float);
+    /// Hands over what has been decoded: floats, or else histograms.
+    fn hand_over(&mut self, histograms: &[Arc<Histogram>]) {
+        let range = self.within(&self.times);
+        let times = self.times[range.clone()].iter().map(|time| Timestamp::from_millis(*time));
+        if histograms.is_empty() {
+            times.zip(&self.floats[range]).for_each(|(time, float)| self.sink.float(time, *float));
+        } else {
+            times.zip(&histograms[range]).for_each(|(time, h)| self.sink.histogram(time, h.clone()));
         }
     }
 

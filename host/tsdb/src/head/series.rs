@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use model::{AppendError, Exemplar, Histogram, Labels};
 use parking_lot::Mutex;
 
-use crate::chunk::{Chunk, ChunkKind, ChunkMeta, SAMPLES_MAX};
+use super::OpenChunk;
+use crate::chunk::Chunk;
 use crate::codec::histogram::bits_equal;
 
 /// A series of the head. Ids are never used twice while the head lives.
@@ -51,23 +52,15 @@ struct SeriesData {
     chunks: Vec<Arc<Chunk>>,
     open: Option<Arc<OpenChunk>>,
     last: Option<LastSample>,
-    exemplars: Arc<Vec<Exemplar>>,
-    /// The newest exemplar, which stays known when a block has taken all of them.
-    last_exemplar: Option<Exemplar>,
+    /// Apart, since few series have any.
+    exemplars: Option<Box<Exemplars>>,
 }
 
-/// The samples since the last sealed chunk; never empty.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenChunk {
-    pub(crate) times: Vec<i64>,
-    pub(crate) values: OpenValues,
-}
-
-/// Their values, as many as times.
-#[derive(Debug, Clone)]
-pub(crate) enum OpenValues {
-    Floats(Vec<f64>),
-    Histograms(Vec<Arc<Histogram>>),
+#[derive(Debug)]
+struct Exemplars {
+    kept: Arc<Vec<Exemplar>>,
+    /// The newest one, which stays known when a block has taken all of them.
+    last: Exemplar,
 }
 
 /// A series as it was at one moment.
@@ -76,7 +69,14 @@ pub(crate) struct SeriesView {
     pub(crate) series: Arc<Series>,
     pub(crate) chunks: Vec<Arc<Chunk>>,
     pub(crate) open: Option<Arc<OpenChunk>>,
-    pub(crate) exemplars: Arc<Vec<Exemplar>>,
+    exemplars: Option<Arc<Vec<Exemplar>>>,
+}
+
+impl SeriesView {
+    /// In time order.
+    pub(crate) fn exemplars(&self) -> &[Exemplar] {
+        self.exemplars.as_ref().map_or(&[], |kept| kept)
+    }
 }
 
 impl SampleValue {
@@ -119,65 +119,6 @@ pub(crate) fn judge_exemplar(last: Option<&Exemplar>, exemplar: &Exemplar) -> Re
     }
 }
 
-impl OpenChunk {
-    fn new(time: i64, value: SampleValue) -> Self {
-        let values = match value {
-            SampleValue::Float(float) => OpenValues::Floats(vec![float]),
-            SampleValue::Histogram(histogram) => OpenValues::Histograms(vec![histogram]),
-        };
-        Self { times: vec![time], values }
-    }
-
-    /// Whether a sample can go in without breaking what holds of chunks.
-    fn takes(&self, time: i64, value: &SampleValue, block_range_ms: i64) -> bool {
-        let same_kind = matches!(
-            (&self.values, value),
-            (OpenValues::Floats(_), SampleValue::Float(_))
-                | (OpenValues::Histograms(_), SampleValue::Histogram(_))
-        );
-        let same_range = self.min_time().div_euclid(block_range_ms) == time.div_euclid(block_range_ms);
-        same_kind && same_range && self.times.len() < SAMPLES_MAX
-    }
-
-    fn push(&mut self, time: i64, value: SampleValue) {
-        match (&mut self.values, value) {
-            (OpenValues::Floats(floats), SampleValue::Float(float)) => floats.push(float),
-            (OpenValues::Histograms(all), SampleValue::Histogram(histogram)) => all.push(histogram),
-            // `takes` has said no.
-            _ => return,
-        }
-        self.times.push(time);
-    }
-
-    pub(crate) fn seal(&self) -> Option<Chunk> {
-        match &self.values {
-            OpenValues::Floats(floats) => Chunk::from_floats(&self.times, floats),
-            OpenValues::Histograms(histograms) => Chunk::from_histograms(&self.times, histograms),
-        }
-    }
-
-    pub(crate) fn min_time(&self) -> i64 {
-        self.times.first().copied().unwrap_or(i64::MAX)
-    }
-
-    pub(crate) fn max_time(&self) -> i64 {
-        self.times.last().copied().unwrap_or(i64::MIN)
-    }
-
-    pub(crate) fn meta(&self) -> ChunkMeta {
-        let kind = match self.values {
-            OpenValues::Floats(_) => ChunkKind::Floats,
-            OpenValues::Histograms(_) => ChunkKind::Histograms,
-        };
-        ChunkMeta {
-            kind,
-            count: self.times.len() as u32,
-            min_time: self.min_time(),
-            max_time: self.max_time(),
-        }
-    }
-}
-
 impl SeriesData {
     fn append(&mut self, time: i64, value: SampleValue, block_range_ms: i64) -> Result<Verdict, AppendError> {
         if let Some(last) = &self.last
@@ -201,8 +142,16 @@ impl SeriesData {
         sealed.or_else(|| self.open.as_ref().map(|open| open.min_time()))
     }
 
+    fn kept(&self) -> Option<&Arc<Vec<Exemplar>>> {
+        self.exemplars.as_ref().map(|exemplars| &exemplars.kept).filter(|kept| !kept.is_empty())
+    }
+
+    fn last_exemplar(&self) -> Option<&Exemplar> {
+        self.exemplars.as_ref().map(|exemplars| &exemplars.last)
+    }
+
     fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.open.is_none() && self.exemplars.is_empty()
+        self.chunks.is_empty() && self.open.is_none() && self.kept().is_none()
     }
 }
 
@@ -224,7 +173,7 @@ impl Series {
     }
 
     pub(crate) fn judge_exemplar(&self, exemplar: &Exemplar) -> Result<Verdict, AppendError> {
-        judge_exemplar(self.data.lock().last_exemplar.as_ref(), exemplar)
+        judge_exemplar(self.data.lock().last_exemplar(), exemplar)
     }
 
     pub(crate) fn append(
@@ -238,10 +187,13 @@ impl Series {
 
     pub(crate) fn append_exemplar(&self, exemplar: &Exemplar) -> Result<Verdict, AppendError> {
         let mut data = self.data.lock();
-        let verdict = judge_exemplar(data.last_exemplar.as_ref(), exemplar)?;
+        let verdict = judge_exemplar(data.last_exemplar(), exemplar)?;
         if verdict == Verdict::Add {
-            Arc::make_mut(&mut data.exemplars).push(exemplar.clone());
-            data.last_exemplar = Some(exemplar.clone());
+            let exemplars = data
+                .exemplars
+                .get_or_insert_with(|| Box::new(Exemplars { kept: Arc::default(), last: exemplar.clone() }));
+            Arc::make_mut(&mut exemplars.kept).push(exemplar.clone());
+            exemplars.last = exemplar.clone();
         }
         Ok(verdict)
     }
@@ -284,7 +236,7 @@ impl Series {
         let data = self.data.lock();
         let chunks = data.chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)).cloned().collect();
         let open = data.open.as_ref().filter(|open| open.meta().overlaps(start, end)).cloned();
-        SeriesView { series: self.clone(), chunks, open, exemplars: data.exemplars.clone() }
+        SeriesView { series: self.clone(), chunks, open, exemplars: data.kept().cloned() }
     }
 
     /// Forgets what is older than `end`, the border of a block range.
@@ -295,8 +247,10 @@ impl Series {
         if data.open.as_ref().is_some_and(|open| open.max_time() < end) {
             data.open = None;
         }
-        if data.exemplars.iter().any(|exemplar| exemplar.timestamp.millis() < end) {
-            Arc::make_mut(&mut data.exemplars).retain(|exemplar| exemplar.timestamp.millis() >= end);
+        if let Some(exemplars) = &mut data.exemplars
+            && exemplars.kept.iter().any(|exemplar| exemplar.timestamp.millis() < end)
+        {
+            Arc::make_mut(&mut exemplars.kept).retain(|exemplar| exemplar.timestamp.millis() >= end);
         }
     }
 }
