@@ -4,6 +4,7 @@
 //! ([`envelope`]), the parameters ([`params`]) and how values are written ([`value`]).
 
 mod alerts;
+mod blocking;
 pub(crate) mod envelope;
 mod lifecycle;
 mod params;

@@ -47,6 +47,8 @@ pub(crate) struct SegmentIndex {
     pub(crate) records: Vec<RecordEntry>,
     pub(crate) traces: AHashMap<TraceId, TraceEntry>,
     pub(crate) catalog: Catalog,
+    /// Spans in all records.
+    pub(crate) spans: u64,
 }
 
 impl SegmentIndex {
@@ -87,6 +89,7 @@ impl SegmentIndex {
             }
             self.catalog.add_span(span, span.resource.service_name());
         }
+        self.spans += u64::from(record.spans);
         self.records.push(record);
     }
 
@@ -131,6 +134,7 @@ impl SegmentIndex {
                 end_max: c.varint()?,
             });
         }
+        let spans = records.iter().map(|record| u64::from(record.spans)).sum();
         let count = c.count(20)?;
         let mut traces = AHashMap::with_capacity(count);
         for _ in 0..count {
@@ -149,7 +153,7 @@ impl SegmentIndex {
         }
         let catalog = Catalog::decode(&mut c)?;
         c.finish()?;
-        Ok(Self { records, traces, catalog })
+        Ok(Self { records, traces, catalog, spans })
     }
 }
 

@@ -12,7 +12,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use ahash::AHashMap;
-use parking_lot::RwLock;
 
 use crate::encoding::Malformed;
 use crate::error::TraceError;
@@ -78,7 +77,7 @@ pub(crate) fn open_segment(dir: &Path, seq: u64, recovery: &mut Recovery) -> Res
     if let Some(index) =
         checked_version(&path)?.then(|| Segment::read_footer(&path, &file, length)).transpose()?.flatten()
     {
-        return Ok(Found::Sealed(Segment { seq, path, file, index: RwLock::new(index) }));
+        return Ok(Found::Sealed(Segment::new(seq, path, file, index, length)));
     }
     let bytes = fs::read(&path).map_err(TraceError::io(&path))?;
     let scan = scan(&bytes);
@@ -98,7 +97,7 @@ pub(crate) fn open_segment(dir: &Path, seq: u64, recovery: &mut Recovery) -> Res
         tracing::info!(path = %path.display(), bytes = torn, "cut off a span record that was never acknowledged");
         file.set_len(scan.end).and_then(|()| file.sync_all()).map_err(TraceError::io(&path))?;
     }
-    Ok(Found::Open { segment: Segment { seq, path, file, index: RwLock::new(scan.index) }, end: scan.end })
+    Ok(Found::Open { segment: Segment::new(seq, path, file, scan.index, scan.end), end: scan.end })
 }
 
 /// Whether the file starts with a header of ours.

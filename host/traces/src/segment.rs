@@ -22,6 +22,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::span::Span;
 use parking_lot::RwLock;
@@ -58,6 +59,8 @@ pub(crate) struct Segment {
     pub(crate) path: PathBuf,
     pub(crate) file: File,
     pub(crate) index: RwLock<SegmentIndex>,
+    /// The file's length, so that nobody has to ask the operating system for it.
+    bytes: AtomicU64,
 }
 
 /// A record's payload, checked and still compressed.
@@ -159,6 +162,21 @@ pub(crate) fn open_file(path: &Path) -> Result<File, TraceError> {
 }
 
 impl Segment {
+    /// A segment whose file has `bytes` bytes, the records of `index` among them.
+    pub(crate) const fn new(seq: u64, path: PathBuf, file: File, index: SegmentIndex, bytes: u64) -> Self {
+        Self { seq, path, file, index: RwLock::new(index), bytes: AtomicU64::new(bytes) }
+    }
+
+    /// The file's length.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that the file has grown, or was cut, to `bytes`.
+    pub(crate) fn set_bytes(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// Makes an empty segment; its header is written, and its name synced into the directory.
     pub(crate) fn create(dir: &Path, seq: u64) -> Result<Self, TraceError> {
         let path = segment_path(dir, seq);
@@ -171,7 +189,7 @@ impl Segment {
             .map_err(TraceError::io(&path))?;
         file.write_all_at(&header_bytes(), 0).map_err(TraceError::io(&path))?;
         sync_dir(dir)?;
-        Ok(Self { seq, path, file, index: RwLock::default() })
+        Ok(Self::new(seq, path, file, SegmentIndex::default(), HEADER_BYTES))
     }
 
     /// The index of a sealed segment; `None` where it is not sealed or its footer is not to be trusted.
@@ -214,6 +232,7 @@ impl Segment {
         let mut bytes = record_bytes(RecordKind::Footer, &self.index.read().encode());
         bytes.extend_from_slice(&trailer_bytes(end));
         self.file.write_all_at(&bytes, end).map_err(TraceError::io(&self.path))?;
+        self.set_bytes(end + bytes.len() as u64);
         self.sync()
     }
 

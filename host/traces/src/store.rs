@@ -205,6 +205,7 @@ impl TraceStore {
             outcome.stored += record.spans.len();
         }
         drop(index);
+        active.segment.set_bytes(active.end);
         if active.end >= self.options.segment_bytes_max {
             seal_active(&mut writer);
         }
@@ -290,12 +291,8 @@ impl TraceStore {
         let segments = self.snapshot();
         StoreStats {
             segments: segments.len(),
-            bytes: segments.iter().filter_map(|s| s.file.metadata().ok()).map(|m| m.len()).sum(),
-            spans: segments
-                .iter()
-                .flat_map(|s| s.index.read().records.clone())
-                .map(|r| u64::from(r.spans))
-                .sum(),
+            bytes: segments.iter().map(|segment| segment.bytes()).sum(),
+            spans: segments.iter().map(|segment| segment.index.read().spans).sum(),
             records_corrupt: self.records_corrupt.load(Ordering::Relaxed),
         }
     }
@@ -453,6 +450,7 @@ fn seal_active(writer: &mut Writer) {
     if let Err(error) = active.segment.seal(active.end) {
         tracing::warn!(%error, "could not seal a span segment; trying again later");
         let _ = active.segment.file.set_len(active.end);
+        active.segment.set_bytes(active.end);
         writer.active = Some(active);
     }
 }

@@ -3,7 +3,9 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use promql::read::ReadError;
 use serde::Serialize;
+use tokio::task::JoinError;
 
 /// Why a request failed, in Prometheus' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,18 @@ impl ApiError {
     /// A parameter that cannot be read, as Prometheus says it.
     pub(crate) fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
         Self::bad_data(format!("invalid parameter {name:?}: {reason}"))
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        Self::new(ErrorKind::Internal, error)
+    }
+}
+
+impl From<JoinError> for ApiError {
+    fn from(error: JoinError) -> Self {
+        Self::new(ErrorKind::Internal, error)
     }
 }
 

@@ -5,11 +5,12 @@ use std::time::SystemTime;
 
 use axum::extract::State;
 use model::{Exemplar, Sample, Timestamp, Value};
-use promql::read::{Select, SeriesExemplars, Storage as _};
+use promql::read::{ReadError, Select, SeriesExemplars, Storage as _};
 use promql::{MatrixSeries, QueryError, QueryResult, QueryValue, VectorSample};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
+use super::blocking::blocking;
 use super::envelope::{ApiError, ApiResult, ErrorKind, Success};
 use super::params::Params;
 use super::value::{JsonFloat, JsonHistogramPoint, JsonLabels, JsonPoint, JsonTime};
@@ -106,7 +107,7 @@ pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> Ap
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
     }
     let selectors = promql::selectors(&expr);
-    let found = tokio::task::spawn_blocking(move || {
+    let found = blocking(move || {
         let mut found = Vec::new();
         for matchers in &selectors {
             found.extend(app.storage.exemplars(&Select { matchers, start, end, step_ms: None })?);
@@ -114,11 +115,9 @@ pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> Ap
         // Two selectors may find the same series; it is told once.
         found.sort_by(|a: &SeriesExemplars, b| a.labels.cmp(&b.labels));
         found.dedup_by(|a, b| a.labels == b.labels);
-        Ok::<_, promql::read::ReadError>(found)
+        Ok::<_, ReadError>(found)
     })
-    .await
-    .map_err(|error| ApiError::new(ErrorKind::Internal, error))?
-    .map_err(|error| ApiError::new(ErrorKind::Internal, error))?;
+    .await??;
     Ok(Success::new(found.into_iter().map(JsonSeriesExemplars).collect::<Vec<_>>()))
 }
 

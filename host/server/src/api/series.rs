@@ -8,7 +8,8 @@ use model::{Matcher, Timestamp};
 use promql::read::{ReadError, Select, Storage};
 use serde::Serialize;
 
-use super::envelope::{ApiError, ApiResult, ErrorKind, Success};
+use super::blocking::blocking;
+use super::envelope::{ApiError, ApiResult, Success};
 use super::params::Params;
 use super::value::JsonLabels;
 use crate::app::App;
@@ -21,16 +22,6 @@ fn range(params: &Params) -> Result<(Timestamp, Timestamp), ApiError> {
         return Err(ApiError::bad_data("end timestamp must not be before start time"));
     }
     Ok((start, end))
-}
-
-/// Runs something that reads storage on a thread of its own.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
-) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| ApiError::new(ErrorKind::Internal, error))?
-        .map_err(|error| ApiError::new(ErrorKind::Internal, error))
 }
 
 /// Truncates to the limit and says so, as Prometheus does.
@@ -57,9 +48,9 @@ pub(super) async fn series(State(app): State<Arc<App>>, params: Params) -> ApiRe
             let select = Select { matchers, start, end, step_ms: None };
             found.extend(app.storage.select(&select)?.iter().map(|series| series.labels().clone()));
         }
-        Ok(found)
+        Ok::<_, ReadError>(found)
     })
-    .await?;
+    .await??;
     let (series, warnings) = limited(found.into_iter().collect(), limit);
     Ok(Success::annotated(LabelSets(series), warnings, Vec::new()))
 }
@@ -102,9 +93,9 @@ async fn names(
         for matchers in &selectors {
             found.extend(read(&Select { matchers, start, end, step_ms: None })?);
         }
-        Ok(found)
+        Ok::<_, ReadError>(found)
     })
-    .await?;
+    .await??;
     let (names, warnings) = limited(found.into_iter().collect(), limit);
     Ok(Success::annotated(names, warnings, Vec::new()))
 }
@@ -143,7 +134,7 @@ pub(super) async fn metadata(State(app): State<Arc<App>>, params: Params) -> Api
     let limit = params.limit("limit")?.unwrap_or(usize::MAX);
     let metric = params.get("metric").map(str::to_owned);
     let mut families: BTreeMap<String, Vec<Declared>> = BTreeMap::new();
-    for (family, metadata) in app.storage.metadata() {
+    for (family, metadata) in blocking(move || app.storage.metadata()).await? {
         if metric.as_ref().is_some_and(|wanted| *wanted != family) {
             continue;
         }

@@ -10,7 +10,8 @@ use model::Timestamp;
 use prometheus::{Encoder as _, TextEncoder};
 use serde::Serialize;
 
-use super::envelope::{ApiError, ApiResult, ErrorKind, Success, json};
+use super::blocking::blocking;
+use super::envelope::{ApiError, ApiResult, Success, json};
 use super::params::Params;
 use crate::app::App;
 
@@ -164,11 +165,8 @@ pub(super) async fn tsdb(State(app): State<Arc<App>>, params: Params) -> ApiResu
         return Err(ApiError::parameter("limit", format!("must not exceed {CARDINALITY_MAX}")));
     }
     // Both walk the whole head.
-    let (stats, cardinality) = tokio::task::spawn_blocking(move || {
-        (app.storage.tsdb().stats(), app.storage.tsdb().cardinality(limit))
-    })
-    .await
-    .map_err(|error| ApiError::new(ErrorKind::Internal, error))?;
+    let (stats, cardinality) =
+        blocking(move || (app.storage.tsdb().stats(), app.storage.tsdb().cardinality(limit))).await?;
     let entries =
         |list: Vec<(String, u64)>| list.into_iter().map(|(name, value)| Entry { name, value }).collect();
     Ok(Success::new(TsdbStatus {
@@ -187,11 +185,18 @@ pub(super) async fn tsdb(State(app): State<Arc<App>>, params: Params) -> ApiResu
 }
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    app.refresh_gauges();
-    let mut text = Vec::new();
-    match TextEncoder::new().encode(&app.registry.gather(), &mut text) {
-        Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    let gathered = blocking(move || {
+        app.refresh_gauges();
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&app.registry.gather(), &mut text).map(|()| text)
+    });
+    let failed = |error: &dyn std::fmt::Display| {
+        (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+    };
+    match gathered.await {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Ok(Err(error)) => failed(&error),
+        Err(error) => failed(&error),
     }
 }
 

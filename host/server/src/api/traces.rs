@@ -11,16 +11,18 @@ use formats::otlp::traces::JsonDialect;
 use model::Timestamp;
 use model::span::{Span, TraceId};
 use serde::Serialize;
-use traces::{SearchRequest, TagScope, TimeRange, TraceError, TraceStore, TraceSummary};
+use tokio::task::JoinError;
+use traces::{SearchRequest, TagScope, TimeRange, TraceError, TraceSummary};
 use url::form_urlencoded;
 
+use super::blocking::blocking;
 use super::envelope::json;
 use crate::app::App;
 
 const PROTOBUF: &str = "application/protobuf";
 
 /// An error as Tempo gives it: a status and a line of text.
-struct Failure(StatusCode, String);
+pub(super) struct Failure(StatusCode, String);
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
@@ -40,15 +42,10 @@ impl From<TraceError> for Failure {
     }
 }
 
-/// Runs something that reads the store on a thread of its own.
-async fn blocking<T: Send + 'static>(
-    app: Arc<App>,
-    work: impl FnOnce(&TraceStore) -> Result<T, TraceError> + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(move || work(&app.spans.store))
-        .await
-        .map_err(|error| Failure(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
-        .map_err(Failure::from)
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
 }
 
 /// The spans of a trace; 404 where there are none.
@@ -56,7 +53,7 @@ async fn find(app: Arc<App>, id: &str, query: Option<&str>) -> Result<Vec<Span>,
     let id: TraceId =
         id.parse().map_err(|error| Failure(StatusCode::BAD_REQUEST, format!("invalid trace id: {error}")))?;
     let range = range(query)?;
-    let spans = blocking(app, move |store| store.trace(id, range)).await?;
+    let spans = blocking(move || app.spans.store.trace(id, range)).await??;
     if spans.is_empty() {
         return Err(Failure(StatusCode::NOT_FOUND, "trace not found".to_owned()));
     }
@@ -130,7 +127,10 @@ pub(super) async fn by_id_v2(
     }
 }
 
-pub(super) async fn search(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn search(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
     #[derive(Serialize)]
     struct Found {
         traces: Vec<TraceSummary>,
@@ -143,36 +143,37 @@ pub(super) async fn search(State(app): State<Arc<App>>, RawQuery(query): RawQuer
         inspected_traces: usize,
     }
     let query = query.unwrap_or_default();
-    let request = match SearchRequest::from_params(form_urlencoded::parse(query.as_bytes())) {
-        Ok(request) => request,
-        Err(error) => return Failure::from(error).into_response(),
-    };
-    match blocking(app, move |store| store.search(&request)).await {
-        Ok(traces) => {
-            let metrics = Metrics { inspected_traces: traces.len() };
-            json(StatusCode::OK, &Found { traces, metrics })
-        }
-        Err(failure) => failure.into_response(),
-    }
+    let request = SearchRequest::from_params(form_urlencoded::parse(query.as_bytes()))?;
+    let traces = blocking(move || app.spans.store.search(&request)).await??;
+    let metrics = Metrics { inspected_traces: traces.len() };
+    Ok(json(StatusCode::OK, &Found { traces, metrics }))
 }
 
-pub(super) async fn tags(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn tags(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Tags {
         tag_names: BTreeSet<String>,
     }
-    let mut tag_names = app.spans.store.tag_names(TagScope::Resource);
-    tag_names.extend(app.spans.store.tag_names(TagScope::Span));
-    json(StatusCode::OK, &Tags { tag_names })
+    let tag_names = blocking(move || {
+        let mut names = app.spans.store.tag_names(TagScope::Resource);
+        names.extend(app.spans.store.tag_names(TagScope::Span));
+        names
+    })
+    .await?;
+    Ok(json(StatusCode::OK, &Tags { tag_names }))
 }
 
-pub(super) async fn tag_values(State(app): State<Arc<App>>, Path(tag): Path<String>) -> Response {
+pub(super) async fn tag_values(
+    State(app): State<Arc<App>>,
+    Path(tag): Path<String>,
+) -> Result<Response, Failure> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Values {
         tag_values: Vec<String>,
     }
-    let tag_values = app.spans.store.tag_values(&tag).into_iter().map(|value| value.value).collect();
-    json(StatusCode::OK, &Values { tag_values })
+    let values = blocking(move || app.spans.store.tag_values(&tag)).await?;
+    let tag_values = values.into_iter().map(|value| value.value).collect();
+    Ok(json(StatusCode::OK, &Values { tag_values }))
 }

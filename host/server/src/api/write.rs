@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use formats::remote_write;
 
+use super::blocking::blocking;
 use crate::app::App;
 use crate::ingest;
 
@@ -21,7 +22,7 @@ pub(super) async fn remote_write(State(app): State<Arc<App>>, headers: HeaderMap
     if let Some(refusal) = refuse_format(&headers) {
         return refusal;
     }
-    match tokio::task::spawn_blocking(move || store(&app, &body)).await {
+    match blocking(move || store(&app, &body)).await {
         Ok(response) => response,
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

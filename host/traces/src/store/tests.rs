@@ -75,6 +75,23 @@ fn spans_come_back_whole_before_and_after_a_reopen() {
 }
 
 #[test]
+fn stats_tell_the_files_sizes_without_asking_for_them() {
+    let dir = TempDir::new().unwrap();
+    let sizes =
+        |dir: &TempDir| -> u64 { segment_files(dir).iter().map(|f| f.metadata().unwrap().len()).sum() };
+    let store = TraceStore::open(dir.path(), TraceOptions { segment_bytes_max: 200, ..options() }).unwrap();
+    for n in 1..5 {
+        store.append(&[span(1, n)]).unwrap();
+        let stats = store.stats();
+        assert_eq!((stats.bytes, stats.spans), (sizes(&dir), n));
+    }
+    assert!(store.stats().segments > 1);
+    let before = store.stats();
+    drop(store);
+    assert_eq!(open(&dir).stats(), before);
+}
+
+#[test]
 fn duplicates_are_given_once_and_ranges_leave_out() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
