@@ -17,6 +17,7 @@ mod labels;
 mod map;
 mod range;
 mod rank;
+pub(crate) mod running;
 mod scalar;
 mod select;
 mod set;

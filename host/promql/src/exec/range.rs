@@ -6,6 +6,7 @@ use model::staleness::is_stale;
 use model::{Histogram, Labels, ResetHint, Timestamp, Value};
 
 use super::context::Distinct;
+use super::running::Running;
 use super::window::{Scope, Sliding};
 use super::{Column, Context, Grid, Series, Sink};
 use crate::error::QueryError;
@@ -157,6 +158,11 @@ pub(crate) fn run(
         let scope = Scope { cx, span: node.span, metric_name: name };
         rate::check_name(node.function, &node.input, columns, &scope);
         let mut sliding = Sliding::new(columns, range_ms, shift);
+        let mut running = if extension == Extension::None && grid.count > 1 {
+            Running::new(node.function, columns, range_ms, grid.step)
+        } else {
+            None
+        };
         let mut found = false;
         for step in 0..grid.count {
             if extension != Extension::None {
@@ -174,10 +180,16 @@ pub(crate) fn run(
             if window.is_empty() {
                 continue;
             }
-            for (value, arg) in step_args.iter_mut().zip(&args) {
-                *value = arg[step];
-            }
-            if let Some(value) = over_time::evaluate(node.function, &window, range_ms, &step_args, &scope) {
+            let value = match &mut running {
+                Some(running) => over_time::advance(node.function, &window, range_ms, running, &scope),
+                None => {
+                    for (value, arg) in step_args.iter_mut().zip(&args) {
+                        *value = arg[step];
+                    }
+                    over_time::evaluate(node.function, &window, range_ms, &step_args, &scope)
+                }
+            };
+            if let Some(value) = value {
                 column.set(step, value);
                 found = true;
             }

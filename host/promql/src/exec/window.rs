@@ -18,6 +18,8 @@ pub(crate) struct Window<'a> {
     pub(crate) histograms: &'a [(Timestamp, Arc<Histogram>)],
     pub(crate) starts: Starts<'a>,
     pub(crate) histogram_starts: Starts<'a>,
+    /// Which of the series' floats these are.
+    pub(crate) floats: (usize, usize),
     /// Where the range starts, exclusive, in milliseconds.
     pub(crate) start: i64,
     /// Where it ends, inclusive.
@@ -106,6 +108,7 @@ impl<'a> Sliding<'a> {
             histograms: &histograms[of_histograms.clone()],
             starts: Starts::new(&self.columns.start_timestamps, floats),
             histogram_starts: Starts::new(&self.columns.histogram_start_timestamps, of_histograms),
+            floats: self.floats,
             start,
             end,
             at,

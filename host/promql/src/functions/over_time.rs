@@ -9,6 +9,7 @@ use super::{quantile, regression, start};
 use crate::error::QueryError;
 use crate::exec::Context;
 use crate::exec::finish_sum;
+use crate::exec::running::Running;
 use crate::exec::window::{Scope, Window};
 use crate::kahan::{Kahan, Mean};
 use crate::native;
@@ -38,6 +39,36 @@ pub(crate) fn check_args(node: &plan::Window, args: &[Vec<f64>], cx: &Context<'_
     Ok(())
 }
 
+/// What the function makes of a window that is not empty, with what was kept from the windows before.
+pub(crate) fn advance(
+    function: WindowFunction,
+    window: &Window<'_>,
+    range_ms: i64,
+    running: &mut Running<'_>,
+    scope: &Scope<'_, '_>,
+) -> Option<Value> {
+    let range = window.floats.0..window.floats.1;
+    let value = match running {
+        Running::Extreme(extreme) => {
+            let at = extreme.at(&range) - range.start;
+            let of_time = matches!(function, WindowFunction::TimeOfMax | WindowFunction::TimeOfMin);
+            if of_time { window.times[at].secs_f64() } else { window.values[at] }
+        }
+        Running::Sum { sum, mean: true } => sum.at(&range) / range.len() as f64,
+        Running::Sum { sum, mean: false } => sum.at(&range),
+        Running::Resets(resets) => {
+            let lost = resets.lost(&range);
+            if function == WindowFunction::Resets {
+                lost.len() as f64
+            } else {
+                let kind = Kind { counter: true, per_second: function == WindowFunction::Rate };
+                return rate::extrapolated(window, range_ms, kind, Some(lost), scope);
+            }
+        }
+    };
+    Some(Value::Float(value))
+}
+
 /// What the function makes of a window that is not empty.
 pub(crate) fn evaluate(
     function: WindowFunction,
@@ -48,9 +79,13 @@ pub(crate) fn evaluate(
 ) -> Option<Value> {
     let kind = |counter, per_second| Kind { counter, per_second };
     match function {
-        WindowFunction::Rate => return rate::extrapolated(window, range_ms, kind(true, true), scope),
-        WindowFunction::Increase => return rate::extrapolated(window, range_ms, kind(true, false), scope),
-        WindowFunction::Delta => return rate::extrapolated(window, range_ms, kind(false, false), scope),
+        WindowFunction::Rate => return rate::extrapolated(window, range_ms, kind(true, true), None, scope),
+        WindowFunction::Increase => {
+            return rate::extrapolated(window, range_ms, kind(true, false), None, scope);
+        }
+        WindowFunction::Delta => {
+            return rate::extrapolated(window, range_ms, kind(false, false), None, scope);
+        }
         WindowFunction::Irate => return rate::instant(window, true, scope),
         WindowFunction::Idelta => return rate::instant(window, false, scope),
         WindowFunction::Sum => return sum(window, false, scope),

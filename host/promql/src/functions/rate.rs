@@ -39,11 +39,13 @@ pub(crate) fn check_name(
     }
 }
 
-/// The change over the window, extrapolated to its edges.
+/// The change over the window, extrapolated to its edges. What a counter of floats lost by resets need not be
+/// looked for where it is known.
 pub(crate) fn extrapolated(
     window: &Window<'_>,
     range_ms: i64,
     kind: Kind,
+    lost: Option<&[f64]>,
     scope: &Scope<'_, '_>,
 ) -> Option<Value> {
     if window.is_mixed() {
@@ -70,12 +72,16 @@ pub(crate) fn extrapolated(
     }
     let mut change = window.values[rest.len()] - first;
     if kind.counter {
-        let mut previous = *first;
-        for (index, value) in rest.iter().enumerate() {
-            if *value < previous || starts.restarted(index + 1, |i| window.times[i]) {
-                change += previous;
+        if let Some(lost) = lost {
+            change = lost.iter().fold(change, |change, lost| change + lost);
+        } else {
+            let mut previous = *first;
+            for (index, value) in rest.iter().enumerate() {
+                if *value < previous || starts.restarted(index + 1, |i| window.times[i]) {
+                    change += previous;
+                }
+                previous = *value;
             }
-            previous = *value;
         }
         if started.is_some() {
             change += first;
