@@ -20,11 +20,12 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use ahash::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use model::{Labels, Metadata};
+use model::{AppendError, Labels, Metadata};
 use parking_lot::{RwLock, RwLockReadGuard};
 use roaring::RoaringBitmap;
 
 use crate::index::MemoryIndex;
+use crate::options::{HEAD_SERIES_MAX, Options};
 
 pub(crate) use open::OpenChunk;
 pub(crate) use series::{LastSample, SampleValue, Series, SeriesView, Verdict, judge_exemplar};
@@ -41,6 +42,9 @@ pub(crate) struct Head {
     by_id: Box<[RwLock<ById>]>,
     index: RwLock<MemoryIndex>,
     next_id: AtomicU32,
+    /// How many series there are.
+    series_count: AtomicU64,
+    series_max: u64,
     metadata: RwLock<BTreeMap<String, Metadata>>,
     /// Everything before this time is in blocks.
     min_valid: AtomicI64,
@@ -57,6 +61,7 @@ pub(crate) struct Counters {
     pub(crate) exemplars_appended: AtomicU64,
     pub(crate) series_created: AtomicU64,
     pub(crate) series_removed: AtomicU64,
+    pub(crate) series_refused: AtomicU64,
 }
 
 impl Counters {
@@ -66,17 +71,19 @@ impl Counters {
 }
 
 impl Head {
-    pub(crate) fn new(block_range_ms: i64, min_valid: i64) -> Self {
+    pub(crate) fn new(options: &Options, min_valid: i64) -> Self {
         Self {
             hasher: RandomState::new(),
             by_labels: (0..SHARD_COUNT).map(|_| RwLock::default()).collect(),
             by_id: (0..SHARD_COUNT).map(|_| RwLock::default()).collect(),
             index: RwLock::default(),
             next_id: AtomicU32::new(1),
+            series_count: AtomicU64::new(0),
+            series_max: options.head_series_max.unwrap_or(u64::MAX),
             metadata: RwLock::default(),
             min_valid: AtomicI64::new(min_valid),
             max_time: AtomicI64::new(i64::MIN),
-            block_range_ms,
+            block_range_ms: options.block_range_ms(),
             counters: Counters::default(),
         }
     }
@@ -118,26 +125,40 @@ impl Head {
     }
 
     /// The series of these labels, made where it is missing.
-    pub(crate) fn get_or_create(&self, labels: &Labels) -> Arc<Series> {
+    ///
+    /// # Errors
+    /// [`AppendError::SeriesLimit`] where there are as many as there may be.
+    pub(crate) fn get_or_create(&self, labels: &Labels) -> Result<Arc<Series>, AppendError> {
         let hash = self.hash(labels);
         let shard = &self.by_labels[(hash >> 32) as usize % SHARD_COUNT];
         if let Some(series) = shard.read().find(hash, |series| series.labels == *labels) {
-            return series.clone();
+            return Ok(series.clone());
         }
         let mut table = shard.write();
         let entry = table.entry(hash, |series| series.labels == *labels, |series| self.hash(&series.labels));
         match entry {
-            Entry::Occupied(entry) => entry.get().clone(),
+            Entry::Occupied(entry) => Ok(entry.get().clone()),
             Entry::Vacant(entry) => {
+                self.count_new_series()?;
                 let id = self.next_id.fetch_add(1, Ordering::Relaxed);
                 let series = Arc::new(Series::new(id, labels.clone(), false));
                 self.id_shard(id).write().insert(id, series.clone());
                 self.index.write().insert(id, labels);
                 entry.insert(series.clone());
                 Counters::add(&self.counters.series_created, 1);
-                series
+                Ok(series)
             }
         }
+    }
+
+    /// Counts a series that is about to be made, if there may be one more.
+    fn count_new_series(&self) -> Result<(), AppendError> {
+        let next = |count: u64| (count < self.series_max).then_some(count + 1);
+        if self.series_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok() {
+            return Ok(());
+        }
+        Counters::add(&self.counters.series_refused, 1);
+        Err(AppendError::SeriesLimit { limit: HEAD_SERIES_MAX.to_owned() })
     }
 
     /// Puts a series of the log back under its old id. Where the labels are here already under another id, that
@@ -150,6 +171,8 @@ impl Head {
         match entry {
             Entry::Occupied(entry) => entry.get().clone(),
             Entry::Vacant(entry) => {
+                // The limit is for new series: those of the log go on, however many they are.
+                self.series_count.fetch_add(1, Ordering::Relaxed);
                 self.index.write().insert(id, &labels);
                 let series = Arc::new(Series::new(id, labels, true));
                 self.id_shard(id).write().insert(id, series.clone());
@@ -169,8 +192,8 @@ impl Head {
         }
     }
 
-    pub(crate) fn series_count(&self) -> usize {
-        self.by_labels.iter().map(|shard| shard.read().len()).sum()
+    pub(crate) fn series_count(&self) -> u64 {
+        self.series_count.load(Ordering::Relaxed)
     }
 
     /// Lets go of series that hold nothing and that nobody refers to. Says how many.
@@ -193,6 +216,7 @@ impl Head {
         }
         let ids: RoaringBitmap = gone.iter().map(|series| series.id).collect();
         self.index.write().remove_all(&ids, gone.iter().map(|series| &series.labels));
+        self.series_count.fetch_sub(gone.len() as u64, Ordering::Relaxed);
         Counters::add(&self.counters.series_removed, gone.len() as u64);
         gone.len()
     }

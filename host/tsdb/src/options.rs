@@ -26,7 +26,14 @@ pub struct Options {
     pub block_range: Duration,
     /// How long samples are kept; `None` keeps them for ever.
     pub retention: Option<Duration>,
+    /// How many series the head holds at most; `None` for any number. A new series beyond it is refused with
+    /// [`model::AppendError::SeriesLimit`], those that are there go on. It bounds the memory of the head: a few
+    /// hundred bytes for each series, and more as samples come.
+    pub head_series_max: Option<u64>,
 }
+
+/// The name under which [`Options::head_series_max`] refuses.
+pub(crate) const HEAD_SERIES_MAX: &str = "head_series_max";
 
 impl Options {
     /// Blocks of two hours kept for 15 days, as Prometheus has it; the log is synced once per second.
@@ -37,6 +44,7 @@ impl Options {
             checkpoint_bytes: 256 << 20,
             block_range: Duration::from_secs(2 * 3600),
             retention: Some(Duration::from_secs(15 * 24 * 3600)),
+            head_series_max: None,
         }
     }
 

@@ -70,10 +70,10 @@ impl BatchAppender<'_> {
         }
         let head = &self.db.head;
         let known = series.and_then(|series| u32::try_from(series.0).ok()).and_then(|id| head.by_id(id));
-        Ok(match known {
-            Some(series) if series.labels == *labels => series,
+        match known {
+            Some(series) if series.labels == *labels => Ok(series),
             _ => head.get_or_create(labels),
-        })
+        }
     }
 
     fn add(

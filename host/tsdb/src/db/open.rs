@@ -61,7 +61,7 @@ impl Shared {
         let blocks = open_blocks(&*fs, &blocks_dir, &mut recovery)?;
         recovery.blocks = blocks.len();
         let min_valid = blocks.iter().map(|block| block.meta().range_end).max().unwrap_or(i64::MIN);
-        let head = Head::new(options.block_range_ms(), min_valid);
+        let head = Head::new(&options, min_valid);
         if let Some(newest) = blocks.last() {
             newest.metadata()?.iter().for_each(|(family, metadata)| head.set_metadata(family, metadata));
         }

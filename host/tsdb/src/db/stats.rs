@@ -29,6 +29,8 @@ pub struct Stats {
     pub series_created: u64,
     /// Series that left.
     pub series_removed: u64,
+    /// New samples and histograms that were refused with their series by [`crate::Options::head_series_max`].
+    pub series_refused: u64,
     /// Blocks.
     pub blocks: u64,
     /// Their size on disk.
@@ -86,7 +88,7 @@ impl Shared {
         let max = blocks.iter().map(|block| block.meta().max_time).chain(head_max).max();
         let counters = &self.head.counters;
         Stats {
-            head_series: self.head.series_count() as u64,
+            head_series: self.head.series_count(),
             head_chunks,
             head_min_time: head_min.map(Timestamp::from_millis),
             head_max_time: head_max.map(Timestamp::from_millis),
@@ -95,6 +97,7 @@ impl Shared {
             exemplars_appended: counters.exemplars_appended.load(Ordering::Relaxed),
             series_created: counters.series_created.load(Ordering::Relaxed),
             series_removed: counters.series_removed.load(Ordering::Relaxed),
+            series_refused: counters.series_refused.load(Ordering::Relaxed),
             blocks: blocks.len() as u64,
             block_bytes: blocks.iter().map(|block| block.bytes()).sum(),
             block_samples: blocks.iter().map(|block| block.meta().sample_count).sum(),

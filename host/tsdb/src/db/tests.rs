@@ -56,6 +56,7 @@ fn options(wal_sync: WalSync) -> Options {
         checkpoint_bytes: 2_000,
         block_range: Duration::from_millis(1000),
         retention: None,
+        head_series_max: None,
     }
 }
 

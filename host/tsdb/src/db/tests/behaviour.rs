@@ -264,3 +264,30 @@ fn many_writers_and_readers_at_once() {
     drop(db);
     assert_eq!(everything(&try_open(&fs, &clock, options).unwrap()), before);
 }
+
+#[test]
+fn new_series_over_the_limit_are_refused_and_the_others_go_on() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let limited = || Options { head_series_max: Some(2), ..options(WalSync::Always) };
+    let db = try_open(&fs, &clock, limited()).unwrap();
+    append(&db, 1, 0, 1.0);
+    append(&db, 2, 0, 2.0);
+    let mut batch = db.appender();
+    let refused = batch.append(None, &series(3), Sample::new(10, 3.0));
+    assert_eq!(refused, Err(AppendError::SeriesLimit { limit: "head_series_max".to_owned() }));
+    batch.append(None, &series(1), Sample::new(10, 1.5)).unwrap();
+    batch.commit().unwrap();
+    assert_eq!(content(&db, &[], 10, 10), Content::from([(series(1), floats(&[(10, 1.5)]))]));
+    assert_eq!((db.stats().head_series, db.stats().series_refused), (2, 1));
+
+    // What the log holds is let in again even where the limit is lower by now; room comes as series leave.
+    drop(db);
+    let db = try_open(&fs, &clock, Options { head_series_max: Some(1), ..limited() }).unwrap();
+    assert_eq!((db.stats().head_series, everything(&db).len()), (2, 2));
+    drop(db);
+    let db = try_open(&fs, &clock, limited()).unwrap();
+    append(&db, 1, 1600, 2.0);
+    assert_eq!(db.maintain().unwrap().series_removed, 1);
+    append(&db, 3, 1600, 3.0);
+    assert_eq!(db.stats().head_series, 2);
+}
