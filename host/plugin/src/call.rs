@@ -1,9 +1,11 @@
 //! The one way into a guest. Every call, `describe` and `init` included, goes through [`call`].
 //!
 //! It sets the deadline and the limits, starts the call's counters anew, and sorts what went wrong into a
-//! [`FailureKind`]. After a failure that [loses the guest](Failure::lost_guest), the store must not be entered again.
+//! [`FailureKind`]. After a failure that [loses the guest](Failure::lost_guest), the store must not be entered again,
+//! and neither must it be after a call whose future was dropped: that, too, may have left the guest half way.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,7 +14,8 @@ use wasmtime::{Store, Trap};
 use crate::bindings::stormglass::types::types::PluginError as GuestError;
 use crate::error::{FailureKind, Operation};
 use crate::limits::{LOG_LINE_BYTES_MAX, Limits};
-use crate::state::{CallState, State, TooManyHostCalls};
+use crate::metrics::Metrics;
+use crate::state::{CallState, State, Tenant, TooManyHostCalls};
 
 /// Something to do in a guest.
 pub(crate) trait Call: Send {
@@ -60,16 +63,73 @@ pub(crate) struct Failure {
     pub(crate) lost_guest: bool,
 }
 
-/// Calls the guest, for at most `time`.
+/// Until when a caller waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    /// How long that was when the wait began, for messages.
+    pub(crate) time: Duration,
+}
+
+impl Deadline {
+    /// A deadline that much time from now.
+    pub(crate) fn after(time: Duration) -> Self {
+        Self { at: Instant::now() + time, time }
+    }
+
+    /// How a failure to meet it reads.
+    pub(crate) fn missed(&self) -> String {
+        format!("took longer than {}", model::format_duration(self.time))
+    }
+}
+
+/// Counts a call that its caller has given up, which drops it wherever it is.
+pub(crate) struct Abandonment {
+    metrics: Arc<Metrics>,
+    plugin: Arc<str>,
+    operation: Operation,
+    /// Since when the guest has been in it; none while the call waits for its turn.
+    entered: Option<Instant>,
+    /// Whether the call has an outcome of its own.
+    ended: bool,
+}
+
+impl Abandonment {
+    /// Counts the call as canceled if it is dropped before [`Abandonment::end`].
+    pub(crate) fn watch(tenant: &Tenant, operation: Operation, entered: Option<Instant>) -> Self {
+        let (metrics, plugin) = (Arc::clone(&tenant.metrics), Arc::clone(&tenant.name));
+        Self { metrics, plugin, operation, entered, ended: false }
+    }
+
+    /// The call has an outcome of its own.
+    pub(crate) fn end(mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for Abandonment {
+    fn drop(&mut self) {
+        match self.entered {
+            _ if self.ended => {}
+            Some(entered) => {
+                self.metrics.observe(&self.plugin, self.operation, "canceled", entered.elapsed());
+                // The store is dropped with the call.
+                self.metrics.memory.with_label_values(&[&*self.plugin]).set(0);
+            }
+            None => self.metrics.observe_refused(&self.plugin, self.operation, "canceled"),
+        }
+    }
+}
+
+/// Calls the guest, at most until the deadline.
 pub(crate) async fn call<C: Call>(
     store: &mut Store<State>,
-    time: Duration,
+    deadline: Deadline,
     call: C,
 ) -> Result<C::Answer, Failure> {
     let started = Instant::now();
-    let deadline = started + time;
     let payload_bytes_max = store.data().tenant.limits.payload.bytes();
-    store.data_mut().call = CallState::until(deadline);
+    store.data_mut().call = CallState::until(deadline.at);
     store.data_mut().memory.refused = false;
     store.data().stderr.clear();
     store.set_epoch_deadline(1);
@@ -77,7 +137,8 @@ pub(crate) async fn call<C: Call>(
 
     // The epoch stops a guest that computes, the timeout one that waits for the host.
     let mut lost_guest = true;
-    let answer = match tokio::time::timeout_at(deadline, call.run(store)).await {
+    let abandonment = Abandonment::watch(&store.data().tenant, C::OPERATION, Some(started));
+    let answer = match tokio::time::timeout_at(deadline.at, call.run(store)).await {
         Ok(Ok(raw)) => {
             lost_guest = false;
             C::check(raw, &store.data().tenant.limits)
@@ -86,13 +147,15 @@ pub(crate) async fn call<C: Call>(
         Err(_) => Err(Refusal { kind: FailureKind::Deadline, message: String::new() }),
     };
 
+    abandonment.end();
+
     let state = store.data();
     let tenant = &state.tenant;
     let answer = answer.map_err(|refusal| {
         let Refusal { kind, mut message } = refusal;
         message.truncate(message.floor_char_boundary(LOG_LINE_BYTES_MAX));
         if kind == FailureKind::Deadline {
-            message = format!("took longer than {}", model::format_duration(time));
+            message = deadline.missed();
         }
         let kind = match &state.call.denied {
             Some(denied) => {

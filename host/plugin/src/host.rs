@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::cache::Cache;
-use crate::call::Failure;
+use crate::call::{Deadline, Failure};
 use crate::component::{Loaded, Loader, digest};
 use crate::config::PluginConfig;
 use crate::engine;
@@ -167,7 +167,8 @@ impl Host {
         let info = described(&loaded, &tenant).await?;
         check_config(&config, &info)?;
         let config_json = config.config.to_string();
-        let guest = Guest::start(&loaded, &tenant, &config_json)
+        let deadline = Deadline::after(config.limits.deadline.0);
+        let guest = Guest::start(&loaded, &tenant, &config_json, deadline)
             .await
             .map_err(|failure| call_error(failure, &tenant, &info.version))?;
         Ok(Arc::new(Instance::new(config, config_json, info, loaded, tenant, guest, stamp)))

@@ -4,5 +4,5 @@
 mod clock;
 mod files;
 pub(crate) mod http;
-mod log;
+pub(crate) mod log;
 pub(crate) mod stderr;

@@ -12,19 +12,21 @@ use tokio::time::Instant;
 use wasmtime::Store;
 
 use crate::bindings::exports::stormglass::plugin as exports;
-use crate::call::{Call, Failure, call};
+use crate::call::{Abandonment, Call, Deadline, Failure, call};
 use crate::component::Loaded;
 use crate::config::PluginConfig;
 use crate::error::{CallError, FailureKind, Operation};
 use crate::host::FileStamp;
+use crate::imports::log::printable;
 use crate::kinds::Kind;
 use crate::kinds::collector::{Collect, Payload};
 use crate::kinds::detector::{Detect, Job, Scores};
 use crate::kinds::discoverer::{Poll, Snapshot};
 use crate::kinds::lifecycle::{Describe, Info, Init, Instantiate};
 use crate::kinds::receiver::{Notification, Notify};
-use crate::limits::DESCRIBE_DEADLINE;
+use crate::limits::{DESCRIBE_DEADLINE, LOG_LINE_BYTES_MAX};
 use crate::state::{State, Tenant};
+use crate::status::{Health, InstanceStatus};
 
 /// The first pause of a plugin that failed twice in a row.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -42,6 +44,8 @@ pub struct Instance {
     tenant: Tenant,
     stamp: Option<FileStamp>,
     slot: Mutex<Slot>,
+    /// Apart from the slot, so that a status never waits for a call.
+    health: parking_lot::Mutex<Health>,
 }
 
 /// Where the guest is, while it is not being called.
@@ -94,21 +98,25 @@ pub(crate) async fn describe(loaded: &Loaded, tenant: &Tenant) -> Result<Info, F
     let tenant = Tenant { grants: Arc::default(), ..tenant.clone() };
     let mut store = new_store(loaded, &tenant);
     let time = DESCRIBE_DEADLINE.min(tenant.limits.deadline.0);
-    let instance = call(&mut store, time, Instantiate(&loaded.pre)).await?;
+    let instance = call(&mut store, Deadline::after(time), Instantiate(&loaded.pre)).await?;
     let meta = loaded
         .interfaces
         .meta
         .load(&mut store, &instance)
         .map_err(|error| abi(Operation::Describe, &error))?;
-    call(&mut store, time, Describe(meta)).await
+    call(&mut store, Deadline::after(time), Describe(meta)).await
 }
 
 impl Guest {
-    /// Makes a store, an instance in it, and starts that.
-    pub(crate) async fn start(loaded: &Loaded, tenant: &Tenant, config: &str) -> Result<Self, Failure> {
-        let time = tenant.limits.deadline.0;
+    /// Makes a store, an instance in it, and starts that, all before the deadline.
+    pub(crate) async fn start(
+        loaded: &Loaded,
+        tenant: &Tenant,
+        config: &str,
+        deadline: Deadline,
+    ) -> Result<Self, Failure> {
         let mut store = new_store(loaded, tenant);
-        let instance = call(&mut store, time, Instantiate(&loaded.pre)).await?;
+        let instance = call(&mut store, deadline, Instantiate(&loaded.pre)).await?;
         let interfaces = &loaded.interfaces;
         let load = |error: wasmtime::Error| abi(Operation::Init, &error);
         let lifecycle = interfaces.lifecycle.load(&mut store, &instance).map_err(load)?;
@@ -140,7 +148,7 @@ impl Guest {
             store,
         };
         let mut guest = guest;
-        call(&mut guest.store, time, Init { guest: lifecycle, config }).await?;
+        call(&mut guest.store, deadline, Init { guest: lifecycle, config }).await?;
         Ok(guest)
     }
 }
@@ -159,19 +167,10 @@ impl Slot {
         };
     }
 
-    /// The guest, or the error for a plugin that is being left alone.
-    fn take(&mut self, operation: Operation, now: Instant) -> Result<Option<Guest>, Failure> {
-        let left = self.resting_until.map(|until| until.saturating_duration_since(now));
-        match left {
-            Some(retry_after) if self.guest.is_none() && !retry_after.is_zero() => Err(Failure {
-                operation,
-                kind: FailureKind::Suspended { retry_after },
-                message: format!("failed {} times in a row, the last time: {}", self.losses, self.last_loss),
-                stderr: String::new(),
-                lost_guest: false,
-            }),
-            _ => Ok(self.guest.take()),
-        }
+    /// How long the plugin is still being left alone, where it is.
+    fn rest(&self, now: Instant) -> Option<Duration> {
+        let left = self.resting_until?.saturating_duration_since(now);
+        (self.guest.is_none() && !left.is_zero()).then_some(left)
     }
 }
 
@@ -188,7 +187,8 @@ impl Instance {
     ) -> Self {
         let slot = Slot { guest: Some(guest), losses: 0, resting_until: None, last_loss: String::new() };
         let version = Arc::from(info.version.as_str());
-        Self { config, config_json, info, version, loaded, tenant, stamp, slot: Mutex::new(slot) }
+        let (slot, health) = (Mutex::new(slot), parking_lot::Mutex::default());
+        Self { config, config_json, info, version, loaded, tenant, stamp, slot, health }
     }
 
     /// The configured name.
@@ -221,13 +221,18 @@ impl Instance {
         self.loaded.interfaces.kinds()
     }
 
-    /// Collects once.
+    /// How it has been doing.
+    pub fn status(&self) -> InstanceStatus {
+        self.health.lock().status(Instant::now())
+    }
+
+    /// Collects once, within `timeout` or the plugin's own limit, whichever is shorter.
     ///
     /// # Errors
     /// [`CallError`] of any kind; the next call starts afresh where it has to.
-    pub async fn collect(&self) -> Result<Payload, CallError> {
-        let deadline = self.config.limits.deadline.0;
-        self.call(|guest| Some(Collect { guest: guest.collector.clone()?, deadline })).await
+    pub async fn collect(&self, timeout: Duration) -> Result<Payload, CallError> {
+        let time = timeout.min(self.config.limits.deadline.0);
+        self.call(time, |guest| guest.collector.clone().map(Collect)).await
     }
 
     /// Looks for targets once.
@@ -235,7 +240,7 @@ impl Instance {
     /// # Errors
     /// [`CallError`] of any kind; the caller keeps the targets it has.
     pub async fn poll(&self) -> Result<Snapshot, CallError> {
-        self.call(|guest| guest.discoverer.clone().map(Poll)).await
+        self.call(self.config.limits.deadline.0, |guest| guest.discoverer.clone().map(Poll)).await
     }
 
     /// Delivers one notification.
@@ -243,7 +248,10 @@ impl Instance {
     /// # Errors
     /// [`CallError`] of any kind; [`FailureKind::is_retryable`] says whether another attempt makes sense.
     pub async fn notify(&self, notification: Notification) -> Result<(), CallError> {
-        self.call(|guest| Some(Notify { guest: guest.receiver.clone()?, notification })).await
+        self.call(self.config.limits.deadline.0, |guest| {
+            Some(Notify { guest: guest.receiver.clone()?, notification })
+        })
+        .await
     }
 
     /// Scores series.
@@ -251,51 +259,87 @@ impl Instance {
     /// # Errors
     /// [`CallError`] of any kind.
     pub async fn detect(&self, job: Job) -> Result<Scores, CallError> {
-        self.call(|guest| Some(Detect { guest: guest.detector.clone()?, job })).await
+        self.call(self.config.limits.deadline.0, |guest| Some(Detect { guest: guest.detector.clone()?, job }))
+            .await
     }
 
-    /// Calls the guest when its turn comes, with a new guest where there is none.
+    /// Calls the guest when its turn comes, with a new guest where there is none. All of that together, the wait for
+    /// the turn included, takes at most `time`.
+    ///
+    /// A caller may drop the call at any moment. It is counted then, and the guest goes with it if it was entered.
     async fn call<C: Call>(
         &self,
+        time: Duration,
         make: impl FnOnce(&Guest) -> Option<C> + Send,
     ) -> Result<C::Answer, CallError> {
-        let mut slot = self.slot.lock().await;
-        self.call_in(&mut slot, make).await.map_err(|failure| {
+        self.health.lock().called();
+        let deadline = Deadline::after(time);
+        let waiting = Abandonment::watch(&self.tenant, C::OPERATION, None);
+        let slot = tokio::time::timeout_at(deadline.at, self.slot.lock()).await;
+        waiting.end();
+        let (answer, resting_until) = match slot {
+            Ok(mut slot) => (self.call_in(&mut slot, deadline, make).await, slot.resting_until),
+            Err(_) => {
+                (Err(self.refuse::<C>(FailureKind::Deadline, "another call did not end in time")), None)
+            }
+        };
+        let answer = answer.map_err(|failure| {
             let Failure { operation, kind, message, stderr, .. } = failure;
             let plugin = Arc::clone(&self.tenant.name);
             CallError { plugin, version: Arc::clone(&self.version), operation, kind, message, stderr }
-        })
+        });
+        match &answer {
+            Ok(_) => {
+                if self.health.lock().succeeded(C::OPERATION) {
+                    let (plugin, version) = (self.name(), &*self.version);
+                    tracing::info!(plugin, version, operation = %C::OPERATION, "the plugin answers again");
+                }
+            }
+            Err(error) => {
+                if self.health.lock().failed(C::OPERATION, error, resting_until) {
+                    log_failure(error);
+                }
+            }
+        }
+        answer
+    }
+
+    /// A failure that the guest has no part in and survives.
+    fn refuse<C: Call>(&self, kind: FailureKind, message: impl Into<String>) -> Failure {
+        self.tenant.metrics.observe_refused(&self.tenant.name, C::OPERATION, kind.as_str());
+        let (operation, message) = (C::OPERATION, message.into());
+        Failure { operation, kind, message, stderr: String::new(), lost_guest: false }
     }
 
     async fn call_in<C: Call>(
         &self,
         slot: &mut Slot,
+        deadline: Deadline,
         make: impl FnOnce(&Guest) -> Option<C> + Send,
     ) -> Result<C::Answer, Failure> {
-        let taken = slot.take(C::OPERATION, Instant::now()).inspect_err(|failure| {
-            self.tenant.metrics.observe_refused(&self.tenant.name, C::OPERATION, failure.kind.as_str());
-        })?;
-        let mut guest = match taken {
+        if let Some(retry_after) = slot.rest(Instant::now()) {
+            let message = format!("failed {} times in a row, the last time: {}", slot.losses, slot.last_loss);
+            return Err(self.refuse::<C>(FailureKind::Suspended { retry_after }, message));
+        }
+        let mut guest = match slot.guest.take() {
             Some(guest) => guest,
             None => {
                 self.tenant.metrics.restarts.with_label_values(&[&*self.tenant.name]).inc();
-                let started = Guest::start(&self.loaded, &self.tenant, &self.config_json).await;
+                let started = Guest::start(&self.loaded, &self.tenant, &self.config_json, deadline).await;
                 started.inspect_err(|failure| slot.lose(failure, Instant::now()))?
             }
         };
         let Some(prepared) = make(&guest) else {
             slot.guest = Some(guest);
             let message = format!("the plugin does not export what {} needs", C::OPERATION);
-            let kind = FailureKind::Abi;
-            return Err(Failure {
-                operation: C::OPERATION,
-                kind,
-                message,
-                stderr: String::new(),
-                lost_guest: false,
-            });
+            return Err(self.refuse::<C>(FailureKind::Abi, message));
         };
-        let answer = call(&mut guest.store, self.config.limits.deadline.0, prepared).await;
+        // A guest that took all of the time to start is there for the next call.
+        if deadline.at <= Instant::now() {
+            slot.guest = Some(guest);
+            return Err(self.refuse::<C>(FailureKind::Deadline, deadline.missed()));
+        }
+        let answer = call(&mut guest.store, deadline, prepared).await;
         match &answer {
             Err(failure) if failure.lost_guest => {
                 drop(guest);
@@ -310,6 +354,17 @@ impl Instance {
         }
         answer
     }
+}
+
+/// Tells the operator of a failure, with the end of what the guest wrote: the cause stands last.
+fn log_failure(error: &CallError) {
+    let CallError { plugin, version, operation, kind, message, stderr } = error;
+    let stderr = stderr.trim_end();
+    let from = stderr.ceil_char_boundary(stderr.len().saturating_sub(LOG_LINE_BYTES_MAX));
+    let stderr = printable(stderr.split_at(from).1);
+    let message = printable(message);
+    let (plugin, version) = (&**plugin, &**version);
+    tracing::warn!(plugin, version, %operation, %kind, error = message, stderr, "a plugin fails");
 }
 
 #[cfg(test)]
@@ -328,19 +383,17 @@ mod tests {
         let mut slot = Slot { guest: None, losses: 0, resting_until: None, last_loss: String::new() };
         let mut now = Instant::now();
         slot.lose(&failure(), now);
-        assert!(slot.take(Operation::Collect, now).is_ok(), "the first loss may be an accident");
+        assert_eq!(slot.rest(now), None, "the first loss may be an accident");
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
             let pause = Duration::from_secs(pause);
             slot.lose(&failure(), now);
-            let refused = slot.take(Operation::Poll, now).err().unwrap();
-            assert_eq!(refused.kind, FailureKind::Suspended { retry_after: pause });
+            assert_eq!(slot.rest(now), Some(pause));
             now += pause;
-            assert!(slot.take(Operation::Poll, now).is_ok());
+            assert_eq!(slot.rest(now), None);
         }
         slot.losses = u32::MAX;
         slot.lose(&failure(), now);
-        let refused = slot.take(Operation::Poll, now).err().unwrap();
-        assert_eq!(refused.kind, FailureKind::Suspended { retry_after: BACKOFF_MAX });
-        assert_eq!(refused.message, "failed 4294967295 times in a row, the last time: boom (trap)");
+        assert_eq!(slot.rest(now), Some(BACKOFF_MAX));
+        assert_eq!((slot.losses, slot.last_loss.as_str()), (u32::MAX, "boom (trap)"));
     }
 }

@@ -26,6 +26,7 @@ mod kinds;
 mod limits;
 mod metrics;
 mod state;
+mod status;
 
 pub use config::{DetectConfig, PluginConfig};
 pub use error::{CallError, FailureKind, Operation, PluginError};
@@ -39,3 +40,4 @@ pub use kinds::lifecycle::{Info, Wish};
 pub use kinds::receiver::{Alert, AlertStatus, Notification};
 pub use kinds::{Kind, Label};
 pub use limits::{ByteSize, Limits};
+pub use status::{InstanceState, InstanceStatus, LastError};

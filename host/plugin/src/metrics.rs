@@ -57,7 +57,7 @@ impl Metrics {
             calls: counter(
                 "stormglass_plugin_calls_total",
                 "Calls of plugins, by plugin, operation and outcome: ok, error, trap, deadline, memory, output, \
-                 denied, abi or suspended.",
+                 denied, abi, suspended, or canceled where the caller gave up.",
                 &["plugin", "operation", "outcome"],
             )?,
             call_duration,

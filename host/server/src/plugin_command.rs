@@ -78,7 +78,7 @@ pub(crate) async fn run(
 }
 
 async fn collect(instance: &Instance) -> anyhow::Result<()> {
-    match instance.collect().await.map_err(with_stderr)? {
+    match instance.collect(instance.config().limits.deadline.0).await.map_err(with_stderr)? {
         Payload::Text(text) => print!("{text}"),
         Payload::Protobuf(bytes) => println!("{} bytes of protobuf exposition", bytes.len()),
         Payload::Columns(columns) => print!("{}", as_text(&columns)),

@@ -17,6 +17,12 @@ use crate::kinds::detector::{Job, Scores};
 use crate::kinds::discoverer::{Snapshot, Target, TargetGroup};
 use crate::kinds::receiver::{AlertStatus, Notification};
 use crate::limits::ByteSize;
+use crate::status::InstanceState;
+
+/// More time than any plugin's limit.
+const LONG: Duration = Duration::from_secs(3600);
+/// Time for an instance to start, and then some.
+const TIGHT: Duration = Duration::from_millis(50);
 
 /// A collector made of a file in `fixtures/`.
 fn guest(body: &str) -> Vec<u8> {
@@ -108,10 +114,10 @@ async fn a_healthy_collector_keeps_its_state() {
     let setup = setup();
     let instance = setup.start("healthy", |_| ()).await.unwrap();
     assert_eq!(instance.kinds(), [Kind::Collector]);
-    assert_eq!(text(instance.collect().await.unwrap()), "fixture_up 1\nfixture_collections 1\n");
+    assert_eq!(text(instance.collect(LONG).await.unwrap()), "fixture_up 1\nfixture_collections 1\n");
     // Spawned, since servers do: calls can move between threads.
     let again = Arc::clone(&instance);
-    let second = tokio::spawn(async move { again.collect().await }).await.unwrap();
+    let second = tokio::spawn(async move { again.collect(LONG).await }).await.unwrap();
     assert_eq!(text(second.unwrap()), "fixture_up 1\nfixture_collections 2\n");
     assert_eq!(setup.metric("stormglass_plugin_calls_total", &["collect", "ok"]), 2.0);
     assert_eq!(setup.metric("stormglass_plugin_memory_bytes", &["healthy"]), 65536.0);
@@ -126,7 +132,7 @@ async fn a_healthy_collector_keeps_its_state() {
 #[tokio::test]
 async fn columns_arrive_as_they_were_written() {
     let instance = setup().start("batch", |_| ()).await.unwrap();
-    let Payload::Columns(batch) = instance.collect().await.unwrap() else { panic!("not columns") };
+    let Payload::Columns(batch) = instance.collect(LONG).await.unwrap() else { panic!("not columns") };
     assert_eq!(batch.series_count(), 1);
     assert_eq!(batch.labels(0).collect::<Vec<_>>(), [("__name__", "a"), ("b", "c")]);
     assert_eq!(batch.samples(0).collect::<Vec<_>>(), [(None, 1.0)]);
@@ -157,9 +163,9 @@ async fn check(body: &str, change: impl FnOnce(&mut PluginConfig), expected: &Ex
     let setup = setup();
     let healthy = setup.start("healthy", |_| ()).await.unwrap();
     let instance = setup.start(body, change).await.unwrap();
-    let error = instance.collect().await.unwrap_err();
+    let error = instance.collect(LONG).await.unwrap_err();
     expected.assert_eq(&format!("{error}\nstderr: {:?}", error.stderr));
-    healthy.collect().await.unwrap();
+    healthy.collect(LONG).await.unwrap();
 }
 
 #[tokio::test]
@@ -271,7 +277,7 @@ async fn a_plugin_that_says_that_it_failed_lives_on() {
     let setup = setup();
     let instance = setup.start("fail", |_| ()).await.unwrap();
     for _ in 0..3 {
-        let error = instance.collect().await.unwrap_err();
+        let error = instance.collect(LONG).await.unwrap_err();
         let retry_after = Some(Duration::from_millis(1500));
         assert_eq!(error.kind, FailureKind::Plugin { retryable: true, retry_after });
         assert_eq!(error.message, "the thermometer is gone");
@@ -357,7 +363,7 @@ async fn plugins_are_found_by_name_and_by_path() {
         registry: &registry,
     };
     let host = Host::new(options()).unwrap();
-    host.start(PluginConfig::of("thermometer")).await.unwrap().collect().await.unwrap();
+    host.start(PluginConfig::of("thermometer")).await.unwrap().collect(LONG).await.unwrap();
     let path = folder.path().join("thermometer.wasm");
     let instance = host.start(PluginConfig::of("thermometer")).await.unwrap();
     assert!(host.is_current(&instance));
@@ -378,7 +384,7 @@ async fn plugins_are_found_by_name_and_by_path() {
     drop(host);
     let registry = prometheus::Registry::new();
     let host = Host::new(HostOptions { registry: &registry, ..options() }).unwrap();
-    host.start(PluginConfig::of("thermometer")).await.unwrap().collect().await.unwrap();
+    host.start(PluginConfig::of("thermometer")).await.unwrap().collect(LONG).await.unwrap();
     let families = registry.gather();
     let compile =
         families.iter().find(|family| family.name() == "stormglass_plugin_compile_seconds").unwrap();
@@ -389,7 +395,7 @@ async fn plugins_are_found_by_name_and_by_path() {
 async fn a_log_flood_is_cut_and_counted() {
     let setup = setup();
     let instance = setup.start("flood", |_| ()).await.unwrap();
-    instance.collect().await.unwrap();
+    instance.collect(LONG).await.unwrap();
     assert_eq!(setup.metric("stormglass_plugin_log_lines_dropped_total", &["flood"]), 19900.0);
 }
 
@@ -398,9 +404,9 @@ async fn a_plugin_that_fails_twice_is_left_alone() {
     let setup = setup();
     let instance = setup.start("trap", |_| ()).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(instance.collect().await.unwrap_err().kind, FailureKind::Trap);
+        assert_eq!(instance.collect(LONG).await.unwrap_err().kind, FailureKind::Trap);
     }
-    let error = instance.collect().await.unwrap_err();
+    let error = instance.collect(LONG).await.unwrap_err();
     assert!(matches!(error.kind, FailureKind::Suspended { .. }), "{error}");
     assert_eq!(setup.metric("stormglass_plugin_restarts_total", &["trap"]), 1.0);
     assert_eq!(setup.metric("stormglass_plugin_calls_total", &["collect", "suspended"]), 1.0);
@@ -411,10 +417,74 @@ async fn a_plugin_that_fails_twice_is_left_alone() {
 async fn an_abandoned_call_takes_its_instance_along_and_no_more() {
     let setup = setup();
     let instance = setup.start("spin", |_| ()).await.unwrap();
-    let abandoned = tokio::time::timeout(Duration::from_millis(30), instance.collect()).await;
+    let abandoned = tokio::time::timeout(Duration::from_millis(30), instance.collect(LONG)).await;
     assert!(abandoned.is_err());
+    assert_eq!(setup.metric("stormglass_plugin_calls_total", &["collect", "canceled"]), 1.0);
+    assert_eq!(setup.metric("stormglass_plugin_memory_bytes", &["spin"]), 0.0);
+    // It was not the plugin's fault: the next call is let through, into a new instance.
+    assert_eq!(instance.collect(TIGHT).await.unwrap_err().kind, FailureKind::Deadline);
+    assert_eq!(setup.metric("stormglass_plugin_restarts_total", &["spin"]), 1.0);
+    let status = instance.status();
+    assert_eq!((status.calls, status.failures), (2, 1));
     let healthy = setup.start("healthy", |_| ()).await.unwrap();
-    healthy.collect().await.unwrap();
+    healthy.collect(LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_caller_with_little_time_is_answered_in_time() {
+    let setup = setup();
+    let instance = setup.start("spin", |_| ()).await.unwrap();
+    for _ in 0..2 {
+        let error = instance.collect(TIGHT).await.unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), (FailureKind::Deadline, "took longer than 50ms"));
+    }
+    assert_eq!(setup.metric("stormglass_plugin_calls_total", &["collect", "deadline"]), 2.0);
+    let error = instance.collect(TIGHT).await.unwrap_err();
+    assert!(matches!(error.kind, FailureKind::Suspended { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_another_call_takes_no_longer_than_allowed() {
+    let setup = setup();
+    let instance = setup.start("spin", |_| ()).await.unwrap();
+    let busy = Arc::clone(&instance);
+    let busy = tokio::spawn(async move { busy.collect(LONG).await });
+    while instance.status().calls == 0 {
+        tokio::task::yield_now().await;
+    }
+    let error = instance.collect(TIGHT).await.unwrap_err();
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (FailureKind::Deadline, "another call did not end in time")
+    );
+    let waiting = tokio::time::timeout(TIGHT, instance.collect(LONG)).await;
+    assert!(waiting.is_err());
+    assert_eq!(setup.metric("stormglass_plugin_calls_total", &["collect", "canceled"]), 1.0);
+    busy.abort();
+    assert!(busy.await.unwrap_err().is_cancelled());
+    assert_eq!(setup.metric("stormglass_plugin_calls_total", &["collect", "canceled"]), 2.0);
+}
+
+#[tokio::test]
+async fn the_status_tells_of_the_last_failure() {
+    let setup = setup();
+    let healthy = setup.start("healthy", |_| ()).await.unwrap();
+    healthy.collect(LONG).await.unwrap();
+    let status = healthy.status();
+    assert_eq!((status.state, status.calls, status.failures), (InstanceState::Running, 1, 0));
+    assert!(status.last_error.is_none());
+
+    let instance = setup.start("trap", |_| ()).await.unwrap();
+    instance.collect(LONG).await.unwrap_err();
+    assert_eq!(instance.status().state, InstanceState::Failed);
+    for _ in 0..2 {
+        instance.collect(LONG).await.unwrap_err();
+    }
+    let status = instance.status();
+    assert_eq!((status.state, status.calls, status.failures), (InstanceState::Suspended, 3, 3));
+    let last = status.last_error.unwrap();
+    assert_eq!((last.operation, last.kind), (Operation::Collect, FailureKind::Trap));
+    assert_eq!(last.stderr, "panicked: the fixture always does");
 }
 
 #[tokio::test]
@@ -427,19 +497,19 @@ async fn files_need_a_grant() {
     let configure = |config: &mut PluginConfig| config.config = json!({"url": path.to_str().unwrap()});
 
     let instance = setup.start("read", configure).await.unwrap();
-    let error = instance.collect().await.unwrap_err();
+    let error = instance.collect(LONG).await.unwrap_err();
     assert_eq!(error.kind, FailureKind::Denied);
     let expected = format!("files: {} is not granted; add it to grants.files to allow it", path.display());
     assert_eq!(error.message, expected);
     // A denial is an answer: the instance lives on.
-    assert_eq!(instance.collect().await.unwrap_err().kind, FailureKind::Denied);
+    assert_eq!(instance.collect(LONG).await.unwrap_err().kind, FailureKind::Denied);
 
     let stat = |config: &mut PluginConfig| {
         configure(config);
         config.grants.files = vec![grant(FileMode::Stat)];
     };
     assert_eq!(
-        setup.start("read", stat).await.unwrap().collect().await.unwrap_err().kind,
+        setup.start("read", stat).await.unwrap().collect(LONG).await.unwrap_err().kind,
         FailureKind::Denied
     );
 
@@ -448,9 +518,9 @@ async fn files_need_a_grant() {
         config.grants.files = vec![grant(FileMode::Read)];
     };
     let instance = setup.start("read", read).await.unwrap();
-    assert_eq!(text(instance.collect().await.unwrap()), "temperature 21\n");
+    assert_eq!(text(instance.collect(LONG).await.unwrap()), "temperature 21\n");
     std::fs::remove_file(&path).unwrap();
-    let error = instance.collect().await.unwrap_err();
+    let error = instance.collect(LONG).await.unwrap_err();
     assert_eq!(error.kind, FailureKind::Plugin { retryable: false, retry_after: None });
 }
 
@@ -487,7 +557,7 @@ async fn fetch(
         })
         .await
         .unwrap();
-    instance.collect().await
+    instance.collect(LONG).await
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ impl Host for State {
 }
 
 /// The line without control characters, and not too long.
-fn printable(message: &str) -> String {
+pub(crate) fn printable(message: &str) -> String {
     let cut = message.floor_char_boundary(LOG_LINE_BYTES_MAX);
     let (kept, rest) = message.split_at(cut);
     let mut line = String::with_capacity(kept.len());

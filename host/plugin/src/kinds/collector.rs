@@ -30,10 +30,7 @@ pub enum Payload {
     Columns(Columns),
 }
 
-pub(crate) struct Collect {
-    pub(crate) guest: guest::Guest,
-    pub(crate) deadline: Duration,
-}
+pub(crate) struct Collect(pub(crate) guest::Guest);
 
 impl Call for Collect {
     const OPERATION: Operation = Operation::Collect;
@@ -41,8 +38,10 @@ impl Call for Collect {
     type Answer = Payload;
 
     async fn run(self, store: &mut Store<State>) -> wasmtime::Result<Self::Raw> {
-        let deadline_ms = u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX);
-        self.guest.call_collect(store, deadline_ms).await
+        // Rounded up: a guest that takes its time seriously is told of all it has.
+        let left = store.data().time_left() + Duration::from_micros(999);
+        let deadline_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        self.0.call_collect(store, deadline_ms).await
     }
 
     fn check(raw: Self::Raw, limits: &Limits) -> Result<Payload, Refusal> {
