@@ -1,5 +1,6 @@
-//! Text exposition: what a target answers to a scrape. Prometheus' text format (0.0.4 and 1.0.0) and
-//! OpenMetrics 1.0.0, read as leniently as Prometheus' scraper reads them.
+//! Exposition: what a target answers to a scrape. Prometheus' text format (0.0.4 and 1.0.0) and OpenMetrics
+//! 1.0.0, read as leniently as Prometheus' scraper reads them, and Prometheus' [`protobuf`], the one that has
+//! native histograms.
 //!
 //! ```text
 //! # HELP http_requests_total Requests served.          Entry::Help
@@ -13,6 +14,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod cursor;
+pub mod protobuf;
 mod sample;
 mod series;
 mod write;
@@ -25,7 +27,7 @@ use std::borrow::Cow;
 use model::MetricKind;
 
 use cursor::Cursor;
-pub use sample::{ScrapedExemplar, ScrapedSample};
+pub use sample::{ScrapedExemplar, ScrapedHistogram, ScrapedSample};
 pub use write::{write_metadata, write_sample};
 
 /// Why an exposition could not be read.
@@ -46,6 +48,14 @@ pub enum ParseError {
         /// What is wrong with it.
         what: String,
     },
+    /// A message of the protobuf format cannot be read.
+    #[error("metric family {family}: {what}")]
+    Family {
+        /// Counted from 1.
+        family: usize,
+        /// What is wrong with it.
+        what: String,
+    },
 }
 
 /// The formats that [`parse`] reads.
@@ -55,6 +65,8 @@ pub enum Format {
     PrometheusText,
     /// OpenMetrics as text.
     OpenMetricsText,
+    /// Prometheus' [`protobuf`].
+    Protobuf,
 }
 
 impl Format {
@@ -70,6 +82,8 @@ impl Format {
             Ok(Self::PrometheusText)
         } else if media_type.eq_ignore_ascii_case("application/openmetrics-text") {
             Ok(Self::OpenMetricsText)
+        } else if protobuf::is_content_type(text) {
+            Ok(Self::Protobuf)
         } else {
             fallback.ok_or_else(|| ParseError::ContentType { content_type: text.to_owned() })
         }
@@ -102,9 +116,12 @@ pub enum Entry<'a> {
     },
     /// A value.
     Sample(ScrapedSample<'a>),
+    /// A native histogram; [`protobuf`] only.
+    Histogram(ScrapedHistogram<'a>),
 }
 
-/// Reads an exposition and hands its entries to `sink`, which stops the reading by failing.
+/// Reads an exposition and hands its entries to `sink`, which stops the reading by failing. Of protobuf, native
+/// histograms are handed out as such; [`protobuf::parse`] leaves the choice.
 ///
 /// # Errors
 /// The first [`ParseError`], or whatever `sink` failed with.
@@ -113,6 +130,9 @@ pub fn parse<E: From<ParseError>>(
     body: &[u8],
     sink: &mut dyn FnMut(Entry<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
+    if format == Format::Protobuf {
+        return protobuf::parse(body, protobuf::Histograms::Native, sink);
+    }
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
         Err(e) => {

@@ -31,12 +31,18 @@ pub(crate) fn write_shortest(out: &mut String, value: f64) {
 
 /// As [`write_shortest`], but never looking like a whole number: `1` becomes `1.0`. OpenMetrics' canonical form
 /// for the values of `le` and `quantile`, to which scraped ones are brought.
+pub(crate) fn write_open_metrics(out: &mut String, value: f64) {
+    let start = out.len();
+    write_shortest(out, value);
+    if value.is_finite() && !out.get(start..).is_some_and(|text| text.contains(['.', 'e'])) {
+        out.push_str(".0");
+    }
+}
+
+/// As [`write_open_metrics`], as a text of its own.
 pub(crate) fn open_metrics(value: f64) -> String {
     let mut text = String::new();
-    write_shortest(&mut text, value);
-    if value.is_finite() && !text.contains(['.', 'e']) {
-        text.push_str(".0");
-    }
+    write_open_metrics(&mut text, value);
     text
 }
 

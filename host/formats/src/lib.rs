@@ -1,8 +1,8 @@
 //! Wire formats, to and from the model. Synchronous, without I/O; every decoder takes any bytes, never panics
 //! and is bounded by what its caller allows.
 //!
-//! * [`exposition`] is what targets answer to a scrape: Prometheus' text format and OpenMetrics. The parser
-//!   hands out one [`exposition::Entry`] at a time and builds labels only when asked.
+//! * [`exposition`] is what targets answer to a scrape: Prometheus' text format, OpenMetrics, and Prometheus'
+//!   protobuf. The parsers hand out one [`exposition::Entry`] at a time and build labels only when asked.
 //! * [`remote_write`] is what Prometheus sends: snappy around protobuf, read without a copy.
 //! * [`otlp`] is what OpenTelemetry's exporters send: metrics, which become series, and traces.
 //! * A [`WriteRequest`] is what every pushed format becomes: series with their samples, and metadata.
@@ -11,6 +11,7 @@
 //! A decoder fails as a whole ([`DecodeError`]) only where bytes cannot be read at all; single items that
 //! break a rule are left out, counted and described in [`Rejected`], and the rest goes on.
 
+mod buckets;
 mod compression;
 mod error;
 pub mod exposition;

@@ -68,6 +68,14 @@ impl<'a> Message<'a> {
         Err("number is too long")
     }
 
+    /// The next of a sequence of messages, each of which begins with its length.
+    pub(crate) fn delimited(&mut self) -> Result<&'a [u8], WireError> {
+        let length = usize::try_from(self.varint()?).map_err(|_| "length is out of range")?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or("message runs past the end")?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
     /// The next number of a packed list of 64-bit ones.
     pub(crate) fn fixed64(&mut self) -> Result<u64, WireError> {
         let (bytes, rest) = self.0.split_first_chunk::<8>().ok_or("field runs past the end")?;

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use formats::exposition::Format;
+use formats::exposition::protobuf::Histograms;
 use model::{ConfigDuration, Labels};
 use serde::{Deserialize, Deserializer};
 
@@ -65,6 +66,12 @@ pub struct GlobalConfig {
     pub keep_dropped_targets: u64,
     /// As in a job.
     pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
+    /// As in a job.
+    #[serde(default)]
+    pub scrape_native_histograms: bool,
+    /// As in a job.
+    #[serde(default)]
+    pub always_scrape_classic_histograms: bool,
 }
 
 /// One of `scrape_configs`: a job, the targets it has and how they are scraped.
@@ -83,6 +90,11 @@ pub struct ScrapeConfig {
     pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
     /// The format of answers that name none.
     pub fallback_scrape_protocol: Option<FallbackProtocol>,
+    /// Whether native histograms are asked for and stored, rather than the classic buckets of the same
+    /// histograms.
+    pub scrape_native_histograms: Option<bool>,
+    /// Whether the classic buckets of native histograms are stored as well.
+    pub always_scrape_classic_histograms: Option<bool>,
     /// The path that is asked for.
     #[serde(default = "metrics_path")]
     pub metrics_path: String,
@@ -218,6 +230,8 @@ impl Default for GlobalConfig {
             body_size_limit: ByteSize::default(),
             keep_dropped_targets: 0,
             scrape_protocols: None,
+            scrape_native_histograms: false,
+            always_scrape_classic_histograms: false,
         }
     }
 }
@@ -231,6 +245,8 @@ impl ScrapeConfig {
             scrape_timeout: None,
             scrape_protocols: None,
             fallback_scrape_protocol: None,
+            scrape_native_histograms: None,
+            always_scrape_classic_histograms: None,
             metrics_path: metrics_path(),
             scheme: Scheme::Http,
             params: BTreeMap::new(),
@@ -277,6 +293,18 @@ impl ScrapeConfig {
         }
     }
 
+    /// What histograms that are native are stored as.
+    pub fn histograms(&self, global: &GlobalConfig) -> Histograms {
+        let native = self.scrape_native_histograms.unwrap_or(global.scrape_native_histograms);
+        let classic =
+            self.always_scrape_classic_histograms.unwrap_or(global.always_scrape_classic_histograms);
+        match (native, classic) {
+            (false, _) => Histograms::Classic,
+            (true, false) => Histograms::Native,
+            (true, true) => Histograms::NativeAndClassic,
+        }
+    }
+
     /// The format of answers that name none.
     pub fn fallback_format(&self) -> Option<Format> {
         self.fallback_scrape_protocol.map(FallbackProtocol::format)
@@ -296,6 +324,8 @@ impl ScrapeConfig {
             body_size_limit: Some(self.body_size_limit.unwrap_or(global.body_size_limit)),
             keep_dropped_targets: Some(self.keep_dropped_targets.unwrap_or(global.keep_dropped_targets)),
             scrape_protocols: Some(self.protocols(global).to_vec()),
+            scrape_native_histograms: Some(self.histograms(global) != Histograms::Classic),
+            always_scrape_classic_histograms: Some(self.histograms(global) == Histograms::NativeAndClassic),
             ..self.clone()
         }
     }
@@ -314,7 +344,10 @@ impl ScrapeConfig {
 
     fn protocols<'a>(&'a self, global: &'a GlobalConfig) -> &'a [ScrapeProtocol] {
         let configured = self.scrape_protocols.as_deref().or(global.scrape_protocols.as_deref());
-        configured.unwrap_or(&ScrapeProtocol::PREFERRED)
+        configured.unwrap_or(match self.histograms(global) {
+            Histograms::Classic => &ScrapeProtocol::PREFERRED,
+            Histograms::Native | Histograms::NativeAndClassic => &ScrapeProtocol::PROTOBUF_FIRST,
+        })
     }
 
     fn validate(&self) -> Result<(), String> {

@@ -12,11 +12,11 @@ use crate::Error;
 /// One answer.
 #[derive(Debug)]
 pub(crate) enum Fetched {
-    /// An exposition as text.
-    Text {
+    /// An exposition.
+    Exposition {
         /// How to read it.
         format: Format,
-        /// The text, decompressed.
+        /// Its bytes, decompressed.
         body: Vec<u8>,
     },
     /// Columns.
@@ -36,6 +36,11 @@ pub enum Collected {
     /// Text exposition; OpenMetrics where it ends in `# EOF`.
     Text {
         /// The text.
+        body: Vec<u8>,
+    },
+    /// Protobuf exposition: `io.prometheus.client.MetricFamily` messages, each after its length.
+    Protobuf {
+        /// The messages.
         body: Vec<u8>,
     },
     /// Columns.
@@ -64,8 +69,13 @@ impl Fetch for CollectorFetch {
     async fn fetch(&self, _timeout: Duration) -> Result<Fetched, Error> {
         let failed = |e| Error::Fetch(format!("collect from plugin {:?}: {e}", self.name));
         match self.source.collect().await.map_err(failed)? {
-            Collected::Text { body } if body.len() as u64 > self.body_bytes_max => Err(Error::BodyTooLong),
-            Collected::Text { body } => Ok(Fetched::Text { format: format_of(&body), body }),
+            Collected::Text { body } | Collected::Protobuf { body }
+                if body.len() as u64 > self.body_bytes_max =>
+            {
+                Err(Error::BodyTooLong)
+            }
+            Collected::Text { body } => Ok(Fetched::Exposition { format: format_of(&body), body }),
+            Collected::Protobuf { body } => Ok(Fetched::Exposition { format: Format::Protobuf, body }),
             Collected::Columns(columns) => Ok(Fetched::Columns(columns)),
         }
     }

@@ -15,6 +15,9 @@ use crate::fetch::{Fetch, Fetched};
 /// The longest answer, decompressed, where the configuration sets no limit: many times what the largest
 /// exporters send, and little enough that one target that answers with a bomb cannot take the memory of all.
 pub(crate) const BODY_BYTES_MAX: u64 = 256 << 20;
+/// The weight of the preferred format in tenths; those after it get less. Prometheus begins there as well: with
+/// one above the number of its formats.
+const ACCEPT_WEIGHT: usize = 6;
 /// Redirects that are followed, as in Go's client, which exporters are used to.
 const REDIRECTS_MAX: usize = 10;
 /// Says who asks; the version is this crate's, which all crates share.
@@ -118,14 +121,14 @@ impl Fetch for HttpFetch {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Fetched::Text { format, body })
+        Ok(Fetched::Exposition { format, body })
     }
 }
 
 /// The header `Accept`: the preferred format first, with weights that go down from there.
 fn accept(protocols: &[ScrapeProtocol]) -> String {
     let mut text = String::new();
-    let mut weight = (protocols.len() + 2).min(9);
+    let mut weight = ACCEPT_WEIGHT;
     for protocol in protocols {
         text.push_str(&format!("{};q=0.{weight},", protocol.media_type()));
         weight = weight.saturating_sub(1).max(1);

@@ -12,6 +12,7 @@ mod cache;
 use std::sync::Arc;
 use std::time::Duration;
 
+use formats::exposition::protobuf::Histograms;
 use model::staleness::STALE_NAN;
 use model::{Append, AppendError, Appender, Histogram, Labels, METRIC_NAME, Sample, SeriesRef, Timestamp};
 
@@ -30,6 +31,8 @@ pub(crate) struct Rules {
     pub(crate) honor_timestamps: bool,
     pub(crate) track_timestamps_staleness: bool,
     pub(crate) metric_relabel_configs: Vec<RelabelConfig>,
+    /// What native histograms of protobuf answers are stored as.
+    pub(crate) histograms: Histograms,
     pub(crate) limits: Limits,
 }
 

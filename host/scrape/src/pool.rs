@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use formats::exposition::protobuf::Histograms;
 use model::{ConfigDuration, Labels, format_duration};
 use parking_lot::Mutex;
 use reqwest::Client;
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::config::{Limits, ScrapeConfig};
+use crate::config::{GlobalConfig, Limits, ScrapeConfig};
 use crate::fetch::{Collect, CollectorFetch, Fetch};
 use crate::http::{BODY_BYTES_MAX, HttpFetch};
 use crate::ingest::Rules;
@@ -70,6 +71,7 @@ impl Pool {
                 honor_timestamps: true,
                 track_timestamps_staleness: false,
                 metric_relabel_configs: Vec::new(),
+                histograms: Histograms::Classic,
                 limits: Limits::NONE,
             }),
             scraped: HashMap::new(),
@@ -117,6 +119,7 @@ impl Pool {
             honor_timestamps: job.honor_timestamps,
             track_timestamps_staleness: job.track_timestamps_staleness,
             metric_relabel_configs: job.metric_relabel_configs.clone(),
+            histograms: job.histograms(&GlobalConfig::default()),
             limits: Limits {
                 samples: job.sample_limit.unwrap_or_default(),
                 labels: job.label_limit.unwrap_or_default(),
@@ -150,6 +153,8 @@ impl Pool {
             honor_timestamps: true,
             track_timestamps_staleness: false,
             metric_relabel_configs: Vec::new(),
+            // Whoever writes a plugin decides what it yields.
+            histograms: Histograms::Native,
             limits: collector.limits,
         });
         let fetch = Arc::new(CollectorFetch {

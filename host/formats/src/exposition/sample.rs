@@ -1,7 +1,7 @@
 //! One sample of an exposition, with its exemplar. Texts are borrowed; labels are built when asked for.
 
 use model::staleness::NORMAL_NAN_BITS;
-use model::{Exemplar, Labels, Timestamp};
+use model::{Exemplar, Histogram, Labels, Timestamp};
 
 use super::Format;
 use super::cursor::Cursor;
@@ -20,6 +20,19 @@ pub struct ScrapedSample<'a> {
     /// One observation behind it; OpenMetrics only.
     pub exemplar: Option<ScrapedExemplar<'a>>,
     normalised: Option<&'static str>,
+}
+
+/// One native histogram of an exposition.
+#[derive(Debug, Clone)]
+pub struct ScrapedHistogram<'a> {
+    /// What names the series, as in [`ScrapedSample::series`].
+    pub series: &'a str,
+    /// The distribution as the target sent it; whether it contradicts itself is not looked at.
+    pub histogram: &'a Histogram,
+    /// When it was observed, where the target says so.
+    pub timestamp: Option<Timestamp>,
+    /// Observations behind it that say when they were made, by time.
+    pub exemplars: &'a [ScrapedExemplar<'a>],
 }
 
 /// The exemplar of a sample.
@@ -42,6 +55,16 @@ impl<'a> ScrapedSample<'a> {
     /// A text that names the label that is given twice.
     pub fn labels(&self) -> Result<Labels, String> {
         series::to_labels(self.series, self.normalised)
+    }
+
+    /// What another format than text holds; `series` is the text that would stand for it.
+    pub(super) const fn new(
+        series: &'a str,
+        value: f64,
+        timestamp: Option<Timestamp>,
+        exemplar: Option<ScrapedExemplar<'a>>,
+    ) -> Self {
+        Self { series, value, timestamp, exemplar, normalised: None }
     }
 
     pub(super) fn read(
@@ -73,6 +96,16 @@ impl<'a> ScrapedSample<'a> {
     }
 }
 
+impl ScrapedHistogram<'_> {
+    /// The labels, the metric's name among them.
+    ///
+    /// # Errors
+    /// A text that names the label that is given twice.
+    pub fn labels(&self) -> Result<Labels, String> {
+        series::to_labels(self.series, None)
+    }
+}
+
 impl ScrapedExemplar<'_> {
     /// The exemplar with labels of its own, observed at `otherwise` where the target does not say when.
     ///
@@ -93,7 +126,12 @@ fn read_value(cursor: &mut Cursor<'_>) -> Result<f64, String> {
         "" => "value is missing".to_owned(),
         _ => format!("invalid value {token:?}"),
     })?;
-    Ok(if value.is_nan() { f64::from_bits(NORMAL_NAN_BITS) } else { value })
+    Ok(observed(value))
+}
+
+/// A value as samples may have it: no NaN of a target is a stale marker.
+pub(super) const fn observed(value: f64) -> f64 {
+    if value.is_nan() { f64::from_bits(NORMAL_NAN_BITS) } else { value }
 }
 
 /// Milliseconds in Prometheus' format, seconds with a fraction in OpenMetrics.
@@ -105,7 +143,9 @@ fn read_timestamp(cursor: &mut Cursor<'_>, format: Format) -> Result<Option<Time
     let token = cursor.token();
     let invalid = || format!("invalid timestamp {token:?}");
     let timestamp = match format {
-        Format::PrometheusText => Timestamp::from_millis(token.parse().map_err(|_| invalid())?),
+        Format::PrometheusText | Format::Protobuf => {
+            Timestamp::from_millis(token.parse().map_err(|_| invalid())?)
+        }
         Format::OpenMetricsText => {
             let secs: f64 = token.parse().map_err(|_| invalid())?;
             if !secs.is_finite() {

@@ -14,6 +14,7 @@ fn render(format: Format, body: &[u8]) -> String {
             Entry::Help { family, text } => format!("help {family}: {text:?}\n"),
             Entry::Kind { family, kind } => format!("kind {family}: {kind}\n"),
             Entry::Unit { family, unit } => format!("unit {family}: {unit}\n"),
+            Entry::Histogram(histogram) => format!("{histogram:?}\n"),
             Entry::Sample(sample) => {
                 let labels = sample.labels().map_or_else(|e| format!("!{e}"), |l| l.to_string());
                 let at = sample.timestamp.map_or(String::new(), |t| format!(" @{t:?}"));

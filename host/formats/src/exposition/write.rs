@@ -28,34 +28,68 @@ pub fn write_metadata(out: &mut String, family: &str, metadata: &Metadata) {
 
 /// Writes one sample as one line. A name that is no classic identifier goes into the braces, in quotes.
 pub fn write_sample(out: &mut String, labels: &Labels, value: f64, timestamp: Option<Timestamp>) {
-    let name = labels.metric_name().unwrap_or_default();
-    let bare = is_metric_name(name);
-    if bare {
-        out.push_str(name);
-    }
-    let mut separator = '{';
-    if !bare && !name.is_empty() {
-        out.push(separator);
-        separator = ',';
-        write_name(out, name, false);
-    }
+    let mut series = SeriesWriter::begin(out, labels.metric_name().unwrap_or_default());
     for (label, text) in labels.iter().filter(|(label, _)| *label != METRIC_NAME) {
-        out.push(separator);
-        separator = ',';
-        write_name(out, label, is_label_name(label));
-        out.push_str("=\"");
-        write_escaped(out, text, true);
-        out.push('"');
+        series.label(label, |out| write_escaped(out, text, true));
     }
-    if separator == ',' {
-        out.push('}');
-    }
+    series.finish();
     out.push(' ');
     crate::float::write_shortest(out, value);
     if let Some(at) = timestamp {
         let _ = write!(out, " {}", at.millis());
     }
     out.push('\n');
+}
+
+/// Writes the text that names a series, or without a name a set of labels.
+pub(super) struct SeriesWriter<'o> {
+    out: &'o mut String,
+    /// Whether the brace is open.
+    open: bool,
+}
+
+impl<'o> SeriesWriter<'o> {
+    pub(super) fn begin(out: &'o mut String, name: &str) -> Self {
+        let bare = is_metric_name(name);
+        if bare {
+            out.push_str(name);
+        }
+        let mut series = Self { out, open: false };
+        if !bare && !name.is_empty() {
+            series.separate();
+            write_name(series.out, name, false);
+        }
+        series
+    }
+
+    /// Goes on with what was written before, whose brace is open or not.
+    pub(super) const fn resume(out: &'o mut String, open: bool) -> Self {
+        Self { out, open }
+    }
+
+    /// Adds a label; `value` writes its value, escaped.
+    pub(super) fn label(&mut self, name: &str, value: impl FnOnce(&mut String)) {
+        self.separate();
+        write_name(self.out, name, is_label_name(name));
+        self.out.push_str("=\"");
+        value(self.out);
+        self.out.push('"');
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub(super) fn finish(self) {
+        if self.open {
+            self.out.push('}');
+        }
+    }
+
+    fn separate(&mut self) {
+        self.out.push(if self.open { ',' } else { '{' });
+        self.open = true;
+    }
 }
 
 fn write_name(out: &mut String, name: &str, bare: bool) {
@@ -68,7 +102,10 @@ fn write_name(out: &mut String, name: &str, bare: bool) {
     }
 }
 
-fn write_escaped(out: &mut String, text: &str, quoted: bool) {
+pub(super) fn write_escaped(out: &mut String, text: &str, quoted: bool) {
+    if memchr::memchr3(b'\\', b'\n', b'"', text.as_bytes()).is_none() {
+        return out.push_str(text);
+    }
     for c in text.chars() {
         match c {
             '\\' => out.push_str("\\\\"),

@@ -1,81 +1,17 @@
 //! `prometheus.Histogram`: native histograms, whose counts are either whole numbers, given as differences
 //! between neighbouring buckets, or absolute floats.
 
-use model::{BucketSpan, Buckets, Histogram, ResetHint, Timestamp};
+use model::{Histogram, ResetHint, Timestamp};
 
+use crate::buckets::{BucketsReader, read_doubles};
 use crate::wire::{Field, Message, MessageWriter, WireError, zigzag};
-
-/// One side as it is on the wire.
-#[derive(Default)]
-struct Side {
-    spans: Vec<BucketSpan>,
-    /// Absolute counts, or the running sums of the differences.
-    counts: Vec<f64>,
-    last: i64,
-}
-
-impl Side {
-    fn read_span(&mut self, bytes: &[u8]) -> Result<(), WireError> {
-        let mut span = BucketSpan { offset: 0, length: 0 };
-        let mut message = Message(bytes);
-        while let Some(field) = message.next()? {
-            match field {
-                (1, Field::Varint(value)) => span.offset = zigzag(value & u64::from(u32::MAX)) as i32,
-                (2, Field::Varint(value)) => span.length = value as u32,
-                _ => {}
-            }
-        }
-        self.spans.push(span);
-        Ok(())
-    }
-
-    fn push_delta(&mut self, value: u64) {
-        self.last = self.last.wrapping_add(zigzag(value));
-        self.counts.push(self.last as f64);
-    }
-
-    /// Both the packed and the unpacked form of a repeated field are legal.
-    fn read_deltas(&mut self, field: Field<'_>) -> Result<(), WireError> {
-        match field {
-            Field::Varint(value) => self.push_delta(value),
-            Field::Bytes(bytes) => {
-                let mut list = Message(bytes);
-                while !list.0.is_empty() {
-                    let value = list.varint()?;
-                    self.push_delta(value);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Buckets {
-        Buckets { spans: self.spans, counts: self.counts }
-    }
-}
-
-fn read_doubles(into: &mut Vec<f64>, field: Field<'_>) -> Result<(), WireError> {
-    match field {
-        Field::Fixed64(bits) => into.push(f64::from_bits(bits)),
-        Field::Bytes(bytes) => {
-            let mut list = Message(bytes);
-            into.reserve(bytes.len() / 8);
-            while !list.0.is_empty() {
-                into.push(f64::from_bits(list.fixed64()?));
-            }
-        }
-        _ => {}
-    }
-    Ok(())
-}
 
 /// Reads one histogram; the inner error says why it contradicts itself.
 pub(super) fn read(bytes: &[u8]) -> Result<Result<(Timestamp, Histogram), String>, WireError> {
     let mut at = Timestamp::EPOCH;
     let mut schema = 0;
     let mut histogram = Histogram { sum: 0.0, ..Histogram::stale() };
-    let (mut positive, mut negative) = (Side::default(), Side::default());
+    let (mut positive, mut negative) = (BucketsReader::default(), BucketsReader::default());
     let mut bounds = Vec::new();
     let mut message = Message(bytes);
     while let Some(field) = message.next()? {
@@ -89,10 +25,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Result<(Timestamp, Histogram), String
             (7, Field::Fixed64(bits)) => histogram.zero_count = f64::from_bits(bits),
             (8, Field::Bytes(bytes)) => negative.read_span(bytes)?,
             (9, field) => negative.read_deltas(field)?,
-            (10, field) => read_doubles(&mut negative.counts, field)?,
+            (10, field) => negative.read_counts(field)?,
             (11, Field::Bytes(bytes)) => positive.read_span(bytes)?,
             (12, field) => positive.read_deltas(field)?,
-            (13, field) => read_doubles(&mut positive.counts, field)?,
+            (13, field) => positive.read_counts(field)?,
             (14, Field::Varint(number)) => histogram.reset_hint = hint_from_number(number),
             (15, Field::Varint(millis)) => at = Timestamp::from_millis(millis as i64),
             (16, field) => read_doubles(&mut bounds, field)?,

@@ -64,6 +64,35 @@ fn the_default_timeout_is_cut_to_the_interval() {
 }
 
 #[test]
+fn native_histograms_are_asked_for_where_they_are_wanted() {
+    let check = |global: &str, job: &str, histograms, first| {
+        let global: GlobalConfig = serde_saphyr::from_str(global).unwrap();
+        let job: ScrapeConfig = serde_saphyr::from_str(&format!("job_name: a\n{job}")).unwrap();
+        assert_eq!(job.histograms(&global), histograms);
+        assert_eq!(job.resolved(&global).histograms(&GlobalConfig::default()), histograms);
+        assert_eq!(job.resolved(&global).scrape_protocols.unwrap()[0], first);
+    };
+    use ScrapeProtocol::{OpenMetrics1_0, Protobuf, Text0_0_4};
+    check("{}", "", Histograms::Classic, OpenMetrics1_0);
+    check("{}", "always_scrape_classic_histograms: true", Histograms::Classic, OpenMetrics1_0);
+    check("{}", "scrape_native_histograms: true", Histograms::Native, Protobuf);
+    check("scrape_native_histograms: true", "", Histograms::Native, Protobuf);
+    check(
+        "scrape_native_histograms: true",
+        "scrape_native_histograms: false",
+        Histograms::Classic,
+        OpenMetrics1_0,
+    );
+    check(
+        "{scrape_native_histograms: true, scrape_protocols: [PrometheusText0.0.4]}",
+        "always_scrape_classic_histograms: true",
+        Histograms::NativeAndClassic,
+        Text0_0_4,
+    );
+    check("scrape_protocols: [PrometheusProto]", "", Histograms::Classic, Protobuf);
+}
+
+#[test]
 fn sections_are_checked_against_each_other() {
     let global: GlobalConfig = serde_saphyr::from_str("scrape_interval: 5s").unwrap();
     let long: ScrapeConfig = serde_saphyr::from_str("{job_name: a, scrape_timeout: 6s}").unwrap();
@@ -89,7 +118,7 @@ fn mistakes_are_refused_with_their_place() {
     check_refused(
         "{job_name: a, scrape_intervall: 5s}",
         &expect![
-            "error: line 1 column 15: unknown field `scrape_intervall`, expected one of job_name, scrape_interval, scrape_timeout, scrape_protocols, fallback_scrape_protocol, metrics_path, scheme, params, honor_labels, honor_timestamps, track_timestamps_staleness, enable_compression, static_configs, plugin_sd_configs, relabel_configs, metric_relabel_configs, sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit, keep_dropped_targets, basic_auth, authorization, tls_config, follow_redirects, proxy_url"
+            "error: line 1 column 15: unknown field `scrape_intervall`, expected one of job_name, scrape_interval, scrape_timeout, scrape_protocols, fallback_scrape_protocol, scrape_native_histograms, always_scrape_classic_histograms, metrics_path, scheme, params, honor_labels, honor_timestamps, track_timestamps_staleness, enable_compression, static_configs, plugin_sd_configs, relabel_configs, metric_relabel_configs, sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit, keep_dropped_targets, basic_auth, authorization, tls_config, follow_redirects, proxy_url"
         ],
     );
     check_refused(

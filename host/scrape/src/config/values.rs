@@ -30,6 +30,9 @@ impl fmt::Display for Scheme {
 /// A format to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum ScrapeProtocol {
+    /// Prometheus' protobuf, the only one with native histograms.
+    #[serde(rename = "PrometheusProto")]
+    Protobuf,
     /// OpenMetrics 1.0.0 as text.
     #[serde(rename = "OpenMetricsText1.0.0")]
     OpenMetrics1_0,
@@ -49,9 +52,16 @@ impl ScrapeProtocol {
     pub const PREFERRED: [Self; 4] =
         [Self::OpenMetrics1_0, Self::OpenMetrics0_0_1, Self::Text1_0, Self::Text0_0_4];
 
+    /// The order where native histograms are wanted and nothing else is said.
+    pub const PROTOBUF_FIRST: [Self; 5] =
+        [Self::Protobuf, Self::OpenMetrics1_0, Self::OpenMetrics0_0_1, Self::Text1_0, Self::Text0_0_4];
+
     /// As the header `Accept` names it.
     pub(crate) const fn media_type(self) -> &'static str {
         match self {
+            Self::Protobuf => {
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+            }
             Self::OpenMetrics1_0 => "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
             Self::OpenMetrics0_0_1 => "application/openmetrics-text;version=0.0.1",
             Self::Text1_0 => "text/plain;version=1.0.0;escaping=allow-utf-8",
@@ -68,6 +78,7 @@ pub struct FallbackProtocol(pub ScrapeProtocol);
 impl FallbackProtocol {
     pub(crate) const fn format(self) -> Format {
         match self.0 {
+            ScrapeProtocol::Protobuf => Format::Protobuf,
             ScrapeProtocol::OpenMetrics1_0 | ScrapeProtocol::OpenMetrics0_0_1 => Format::OpenMetricsText,
             ScrapeProtocol::Text1_0 | ScrapeProtocol::Text0_0_4 => Format::PrometheusText,
         }

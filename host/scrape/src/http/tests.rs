@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::config::GlobalConfig;
 
 /// Answers one connection after the other with `answers`, and gives back the requests.
 async fn serve(answers: Vec<Vec<u8>>) -> (String, JoinHandle<Vec<String>>) {
@@ -39,9 +40,12 @@ async fn fetch(job: &str, answers: Vec<Vec<u8>>) -> (Result<String, String>, Vec
     let job: ScrapeConfig = serde_saphyr::from_str(&format!("job_name: j\n{job}")).unwrap();
     let (address, served) = serve(answers).await;
     let client = client(&job.http()).unwrap();
+    let job = job.resolved(&GlobalConfig::default());
     let fetch = HttpFetch::new(client, &job, format!("http://{address}/metrics?x=1"));
     let result = match fetch.fetch(Duration::from_millis(2500)).await {
-        Ok(Fetched::Text { format, body }) => Ok(format!("{format:?}: {}", String::from_utf8(body).unwrap())),
+        Ok(Fetched::Exposition { format, body }) => {
+            Ok(format!("{format:?}: {}", String::from_utf8(body).unwrap()))
+        }
         Ok(Fetched::Columns(_)) => Err("columns over HTTP".to_owned()),
         Err(error) => Err(error.to_string().replace(&address, "ADDRESS")),
     };
@@ -77,7 +81,7 @@ async fn requests_say_what_prometheus_says() {
     expect![[r#"
         GET /metrics?x=1 HTTP/1.1
         user-agent: Stormglass/VERSION
-        accept: text/plain;version=0.0.4;q=0.3,*/*;q=0.2
+        accept: text/plain;version=0.0.4;q=0.6,*/*;q=0.5
         x-prometheus-scrape-timeout-seconds: 2.5
         accept-encoding: identity
         authorization: Basic dTpw
@@ -85,8 +89,17 @@ async fn requests_say_what_prometheus_says() {
 
     "#]]
     .assert_eq(&requests[0].replace(version, "VERSION").replace('\r', ""));
-    let (_, requests) = fetch("authorization: {credentials: token}", vec![plain]).await;
+    let (_, requests) = fetch("authorization: {credentials: token}", vec![plain.clone()]).await;
     assert!(requests[0].contains("authorization: Bearer token\r\n"));
+    let (_, requests) = fetch("scrape_native_histograms: true", vec![plain]).await;
+    let accept = requests[0].lines().find_map(|line| line.strip_prefix("accept: ")).unwrap();
+    let (first, rest) = accept.split_once(",").unwrap();
+    expect![
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6"
+    ]
+    .assert_eq(first);
+    assert!(rest.starts_with("application/openmetrics-text;version=1.0.0;"), "{rest}");
+    assert!(rest.ends_with("text/plain;version=0.0.4;q=0.2,*/*;q=0.1"), "{rest}");
 }
 
 #[tokio::test]
@@ -136,6 +149,19 @@ async fn answers_that_are_no_exposition_are_failures() {
         &expect![[r#"
         OpenMetricsText: # EOF
     "#]],
+    )
+    .await;
+    let family = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily";
+    check(
+        "",
+        vec![answer(&format!("200 OK\\nContent-Type: {family}; encoding=delimited"), b"\x03\x0a\x01a")],
+        &expect!["Protobuf: \u{3}\n\u{1}a"],
+    )
+    .await;
+    check(
+        "",
+        vec![answer(&format!("200 OK\\nContent-Type: {family}; encoding=text"), b"name: \"a\"")],
+        &expect![[r#"error: unsupported Content-Type "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=text" and no fallback_scrape_protocol configured"#]],
     )
     .await;
 }

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use formats::exposition::{self, Entry as Line};
+use formats::exposition::{self, Entry as Line, Format, ScrapedHistogram};
 use model::{
     AppendError, Appender, Columns, Exemplar, Histogram, Labels, LabelsBuilder, Sample, SeriesRef, Timestamp,
 };
 
-use super::cache::{Cache, Entry};
+use super::cache::{Cache, Entry, LatestExemplar};
 use super::{Rules, Tally};
 use crate::Error;
 use crate::fetch::Fetched;
@@ -57,7 +57,11 @@ impl<'a> Batch<'a> {
     /// Appends everything. After an error the batch must be thrown away.
     pub(super) fn append(mut self, fetched: Fetched) -> Result<(), Error> {
         match fetched {
-            Fetched::Text { format, body } => {
+            Fetched::Exposition { format: Format::Protobuf, body } => {
+                let histograms = self.sink.rules.histograms;
+                exposition::protobuf::parse(&body, histograms, &mut |line| self.append_line(line))?;
+            }
+            Fetched::Exposition { format, body } => {
                 exposition::parse(format, &body, &mut |line| self.append_line(line))?;
             }
             Fetched::Columns(columns) => self.append_columns(&columns)?,
@@ -88,6 +92,30 @@ impl<'a> Batch<'a> {
                     let exemplar = exemplar.to_exemplar(otherwise).map_err(Error::Sample)?;
                     self.append_exemplar(sample.series, series, exemplar, when);
                 }
+            }
+            Line::Histogram(histogram) => self.append_histogram(&histogram)?,
+        }
+        Ok(())
+    }
+
+    fn append_histogram(&mut self, scraped: &ScrapedHistogram<'_>) -> Result<(), Error> {
+        let labels = || scraped.labels().map_err(Error::Sample);
+        let point = Point::Histogram(scraped.histogram);
+        let stored = self.append_point(scraped.series, labels, scraped.timestamp, point)?;
+        let Some(series) = stored.filter(|_| !scraped.exemplars.is_empty()) else { return Ok(()) };
+        let Some(entry) = self.cache.get_mut(scraped.series) else { return Ok(()) };
+        // An answer repeats what earlier ones had, oldest first; storage would refuse that as out of order.
+        let newest = match entry.exemplar.as_deref() {
+            Some(LatestExemplar::Timed(at)) => Some(*at),
+            _ => None,
+        };
+        for exemplar in scraped.exemplars.iter().filter(|exemplar| exemplar.timestamp > newest) {
+            let exemplar = exemplar.to_exemplar(self.sink.at).map_err(Error::Sample)?;
+            match self.sink.appender.append_exemplar(series, &exemplar) {
+                Ok(()) => {
+                    entry.exemplar = Some(Box::new(LatestExemplar::Timed(exemplar.timestamp)));
+                }
+                Err(_) => self.sink.tally.rejected.exemplars += 1,
             }
         }
         Ok(())
@@ -154,17 +182,23 @@ impl<'a> Batch<'a> {
     /// nothing tells storage that it is the same observation again.
     fn append_exemplar(&mut self, key: &str, series: SeriesRef, exemplar: Exemplar, timed: bool) {
         let Some(entry) = self.cache.get_mut(key) else { return };
-        if !timed {
-            let repeated = entry.exemplar.as_deref().is_some_and(|(labels, value)| {
-                *labels == exemplar.labels && value.to_bits() == exemplar.value.to_bits()
-            });
-            if repeated {
-                return;
+        if timed {
+            if self.sink.appender.append_exemplar(series, &exemplar).is_err() {
+                self.sink.tally.rejected.exemplars += 1;
             }
+            return;
+        }
+        if let Some(LatestExemplar::Untimed(labels, value)) = entry.exemplar.as_deref()
+            && *labels == exemplar.labels
+            && value.to_bits() == exemplar.value.to_bits()
+        {
+            return;
         }
         match self.sink.appender.append_exemplar(series, &exemplar) {
-            Ok(()) if !timed => entry.exemplar = Some(Box::new((exemplar.labels, exemplar.value))),
-            Ok(()) => {}
+            Ok(()) => {
+                let latest = LatestExemplar::Untimed(exemplar.labels, exemplar.value);
+                entry.exemplar = Some(Box::new(latest));
+            }
             Err(_) => self.sink.tally.rejected.exemplars += 1,
         }
     }

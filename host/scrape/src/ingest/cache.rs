@@ -18,8 +18,16 @@ pub(super) struct Entry {
     /// The generation that it became live in; it is not live yet where that generation's answer is refused.
     born: u64,
     last_seen: u64,
-    /// The latest exemplar that came without a time; the next answer most often repeats it.
-    pub(super) exemplar: Option<Box<(Labels, f64)>>,
+    /// The latest exemplar; the next answer most often repeats it.
+    pub(super) exemplar: Option<Box<LatestExemplar>>,
+}
+
+/// What tells whether an exemplar has been stored already.
+pub(super) enum LatestExemplar {
+    /// Of a series that has one at most, and without a time: its labels and its value.
+    Untimed(Labels, f64),
+    /// Of a native histogram, which has several: the time of the newest.
+    Timed(Timestamp),
 }
 
 /// A series that must be marked stale.

@@ -11,6 +11,8 @@ use super::*;
 use crate::config::{GlobalConfig, ScrapeConfig};
 use crate::recorder::Recorder;
 
+mod protobuf;
+
 struct Fixture {
     storage: Recorder,
     ingest: Ingest,
@@ -26,6 +28,7 @@ fn rules(job: &str) -> Arc<Rules> {
         honor_timestamps: job.honor_timestamps,
         track_timestamps_staleness: job.track_timestamps_staleness,
         limits: job.limits(&GlobalConfig::default()),
+        histograms: job.histograms(&GlobalConfig::default()),
         metric_relabel_configs: job.metric_relabel_configs,
     })
 }
@@ -43,7 +46,10 @@ impl Fixture {
     }
 
     fn text(&mut self, body: &str) -> Outcome {
-        self.scrape(Ok(Fetched::Text { format: Format::PrometheusText, body: body.as_bytes().to_vec() }))
+        self.scrape(Ok(Fetched::Exposition {
+            format: Format::PrometheusText,
+            body: body.as_bytes().to_vec(),
+        }))
     }
 
     /// Scrapes and compares the error and what was stored.
@@ -407,7 +413,7 @@ fn exemplars_without_a_time_are_stored_once() {
     let body = "# TYPE a counter\na_total 1 # {trace_id=\"t\"} 0.5\n# EOF\n";
     for _ in 0..2 {
         let body = body.as_bytes().to_vec();
-        let outcome = f.scrape(Ok(Fetched::Text { format: Format::OpenMetricsText, body }));
+        let outcome = f.scrape(Ok(Fetched::Exposition { format: Format::OpenMetricsText, body }));
         assert!(outcome.error.is_none());
     }
     assert_eq!(f.storage.exemplar_count(), 1);

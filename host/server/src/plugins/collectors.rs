@@ -15,9 +15,7 @@ impl scrape::Collect for PluginCollector {
         match self.0.collect(self.0.config().interval.0).await.map_err(|error| error.to_string())? {
             Payload::Text(text) => Ok(Collected::Text { body: text.into_bytes() }),
             Payload::Columns(columns) => Ok(Collected::Columns(columns)),
-            Payload::Protobuf(_) => {
-                Err("protobuf exposition is not read yet: yield text or columns".to_owned())
-            }
+            Payload::Protobuf(body) => Ok(Collected::Protobuf { body }),
         }
     }
 }
