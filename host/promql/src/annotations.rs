@@ -39,7 +39,9 @@ impl Annotations {
 
     /// Warnings and infos, each with its place in `query`.
     pub(crate) fn finish(self, query: &str) -> (Vec<String>, Vec<String>) {
-        let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Threads come upon them in any order.
+        found.notes.sort_by(|(_, a, at), (_, b, other)| (at.start, a).cmp(&(other.start, b)));
         let (mut warnings, mut infos) = (Vec::new(), Vec::new());
         for (warning, text, span) in found.notes {
             let (line, column) = span.line_column(query);

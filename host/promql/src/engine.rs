@@ -30,6 +30,9 @@ pub struct EngineOptions {
     /// Whether start timestamps tell where counters were reset, for `rate` and its like, and whether
     /// `start_timestamp` may ask for them: Prometheus' feature `use-start-timestamps`.
     pub use_start_timestamps: bool,
+    /// How many threads may evaluate the series of one query; zero: as many as there are processors. Answers
+    /// do not depend on it.
+    pub threads: usize,
 }
 
 impl EngineOptions {
@@ -42,6 +45,7 @@ impl EngineOptions {
             default_subquery_step: Duration::from_secs(60),
             delayed_name_removal: false,
             use_start_timestamps: false,
+            threads: 0,
         }
     }
 }

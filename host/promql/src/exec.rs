@@ -4,6 +4,9 @@
 //! given by the operator above. An aggregation thus holds its groups and one input series, never its whole
 //! input; an operator that must see everything (a join, a ranking) collects it and counts it against the
 //! query's budget while it does.
+//!
+//! Selectors and functions over ranges evaluate their series on several threads; what is above them runs on the
+//! thread of the query.
 
 mod absent;
 mod aggregate;
@@ -15,6 +18,7 @@ mod info;
 mod join;
 mod labels;
 mod map;
+mod parallel;
 mod range;
 mod rank;
 pub(crate) mod running;

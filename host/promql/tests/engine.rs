@@ -181,3 +181,77 @@ fn start_timestamps_count_only_where_they_are_wanted() {
     assert_eq!(resets(false), Value::Float(0.0));
     assert_eq!(resets(true), Value::Float(1.0));
 }
+
+/// Counters, gauges and gaps of 300 series, some of them with histograms.
+fn many() -> MemoryStorage {
+    let mut storage = MemoryStorage::default();
+    let mut noise: u64 = 1;
+    for series in 0..300 {
+        let labels = Labels::from_pairs([
+            ("__name__", if series % 3 == 0 { "m_total".to_owned() } else { "n".to_owned() }),
+            ("instance", format!("i{series}")),
+            ("job", format!("j{}", series % 7)),
+        ]);
+        let mut value = 0.1;
+        for step in 0..60 {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            value += (noise >> 40) as f64 * 1e-3;
+            if noise >> 60 == 0 {
+                value = 0.3;
+            }
+            if noise >> 59 != 1 {
+                storage.put(&labels, Timestamp::from_millis(step * 15_000), Value::Float(value));
+            }
+        }
+    }
+    storage
+}
+
+#[test]
+fn answers_do_not_depend_on_the_number_of_threads() {
+    let storage = many();
+    let queries = [
+        "{job=~\".+\"}",
+        "sum by (job) (rate({job=~\".+\"}[2m]))",
+        "avg(rate(n[2m]))",
+        "avg_over_time({job=~\".+\"}[7m])",
+        "topk(3, m_total)",
+        "timestamp(n)",
+        "n smoothed",
+        "increase(m_total[3m] anchored)",
+        "max_over_time(rate(n[1m])[5m:15s])",
+        "count_values(\"v\", changes(n[5m]))",
+        "rate({job=~\".+\"}[2m]) > 1 or m_total",
+    ];
+    for query in queries {
+        let run = |threads| {
+            let options = EngineOptions { threads, ..EngineOptions::prometheus_defaults() };
+            let (start, end) = (Timestamp::from_millis(60_000), Timestamp::from_millis(850_000));
+            let control = QueryControl::default();
+            let result = Engine::new(options).range(&storage, query, start, end, 10_000, &control).unwrap();
+            format!("{:?} {:?} {:?}", result.value, result.warnings, result.infos)
+        };
+        let alone = run(1);
+        assert!(alone.len() > 1000, "{query}: {alone}");
+        for threads in [2, 3, 8] {
+            assert_eq!(run(threads), alone, "{query} with {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn limits_hold_on_many_threads() {
+    let storage = many();
+    let (start, end) = (Timestamp::from_millis(60_000), Timestamp::from_millis(850_000));
+    let run = |samples_max, control: &QueryControl| {
+        let options = EngineOptions { threads: 4, samples_max, ..EngineOptions::prometheus_defaults() };
+        Engine::new(options).range(&storage, "rate({job=~\".+\"}[2m])", start, end, 10_000, control)
+    };
+    let control = QueryControl::default();
+    assert!(run(50_000, &control).is_ok());
+    assert!(matches!(run(5_000, &control), Err(QueryError::TooManySamples)));
+    let late = QueryControl { deadline: Some(Instant::now()), ..QueryControl::default() };
+    assert!(matches!(run(50_000, &late), Err(QueryError::Timeout)));
+    control.canceled.store(true, Ordering::Relaxed);
+    assert!(matches!(run(50_000, &control), Err(QueryError::Canceled)));
+}

@@ -1,5 +1,7 @@
 //! What every operator of one query shares: storage, limits, annotations.
 
+use std::num::NonZero;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -37,6 +39,10 @@ impl Grid {
     }
 }
 
+/// Asked for once: the system reads files to find out.
+static PROCESSORS: LazyLock<usize> =
+    LazyLock::new(|| std::thread::available_parallelism().map_or(1, NonZero::get));
+
 /// What every operator of one query shares.
 pub(crate) struct Context<'q> {
     pub(crate) storage: &'q dyn Storage,
@@ -45,6 +51,8 @@ pub(crate) struct Context<'q> {
     pub(crate) lookback_ms: i64,
     pub(crate) delayed_name_removal: bool,
     pub(crate) use_start_timestamps: bool,
+    /// At least one.
+    pub(crate) threads: usize,
     /// Whether this is an instant query, in which order means something.
     pub(crate) instant: bool,
     /// The query's step where it has one, for storages with coarser copies.
@@ -72,6 +80,7 @@ impl<'q> Context<'q> {
             lookback_ms: i64::try_from(options.lookback.as_millis()).unwrap_or(i64::MAX),
             delayed_name_removal: options.delayed_name_removal,
             use_start_timestamps: options.use_start_timestamps,
+            threads: if options.threads == 0 { *PROCESSORS } else { options.threads },
             instant,
             step_ms,
             samples_max: options.samples_max,

@@ -8,16 +8,68 @@ use model::{Histogram, Labels, ResetHint, Timestamp, Value};
 use super::context::Distinct;
 use super::running::Running;
 use super::window::{Scope, Sliding};
-use super::{Column, Context, Grid, Series, Sink};
+use super::{Column, Context, Grid, Series, Sink, parallel};
 use crate::error::QueryError;
 use crate::functions::extended::Edges;
 use crate::functions::{extended, over_time, rate};
 use crate::parser::Extension;
-use crate::plan::{RangeNode, Subquery, Window, WindowFunction};
-use crate::read::{Columns, Select};
+use crate::plan::{self, RangeNode, Subquery, Window, WindowFunction};
+use crate::read::{Columns, Select, SeriesReader};
 
 /// Takes the series of a range with all samples that any step needs.
 pub(crate) type RangeSink<'s> = dyn FnMut(&Labels, bool, &Columns) -> Result<(), QueryError> + 's;
+
+/// The samples of a selector that any step needs.
+struct Wanted<'a> {
+    select: &'a plan::Select,
+    start: Timestamp,
+    end: Timestamp,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(
+        select: &'a plan::Select,
+        range_ms: i64,
+        extension: Extension,
+        cx: &Context<'_>,
+        grid: Grid,
+    ) -> Self {
+        let (mut before, mut after) = (0, 0);
+        if extension != Extension::None {
+            before = cx.lookback_ms;
+        }
+        if extension == Extension::Smoothed {
+            after = cx.lookback_ms;
+        }
+        let first = select.shift.apply(grid.start).saturating_sub(range_ms).saturating_sub(before);
+        let last = select.shift.apply(grid.end()).saturating_add(after);
+        let start = Timestamp::from_millis(first.saturating_add(1));
+        Self { select, start, end: Timestamp::from_millis(last) }
+    }
+
+    fn readers(&self, cx: &Context<'_>) -> Result<Vec<Box<dyn SeriesReader>>, QueryError> {
+        let Self { select, start, end } = *self;
+        Ok(cx.storage.select(&Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms })?)
+    }
+
+    /// Hands the samples of one series to `take`, without stale markers.
+    fn read<T>(
+        &self,
+        reader: &dyn SeriesReader,
+        cx: &Context<'_>,
+        columns: &mut Columns,
+        take: impl FnOnce(&Columns) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        cx.read(reader, self.start, self.end, columns)?;
+        remove_stale(columns);
+        let samples = columns.sample_count();
+        cx.count_read(samples);
+        cx.hold(samples)?;
+        let taken = take(columns);
+        cx.release(samples);
+        taken
+    }
+}
 
 /// Feeds every series of a range to `sink`, without stale markers.
 pub(crate) fn series(
@@ -28,57 +80,47 @@ pub(crate) fn series(
 ) -> Result<(), QueryError> {
     match node {
         RangeNode::Select { select, range_ms, extension } => {
-            let (mut before, mut after) = (0, 0);
-            if *extension != Extension::None {
-                before = cx.lookback_ms;
-            }
-            if *extension == Extension::Smoothed {
-                after = cx.lookback_ms;
-            }
-            let first = select.shift.apply(grid.start).saturating_sub(*range_ms).saturating_sub(before);
-            let last = select.shift.apply(grid.end()).saturating_add(after);
-            let start = Timestamp::from_millis(first.saturating_add(1));
-            let end = Timestamp::from_millis(last);
-            let request = Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms };
+            let wanted = Wanted::new(select, *range_ms, *extension, cx, grid);
             let mut columns = Columns::default();
-            for reader in cx.storage.select(&request)? {
+            for reader in wanted.readers(cx)? {
                 cx.check()?;
-                cx.read(&*reader, start, end, &mut columns)?;
-                remove_stale(&mut columns);
-                let samples = columns.sample_count();
-                cx.count_read(samples);
-                cx.hold(samples)?;
-                sink(reader.labels(), false, &columns)?;
-                cx.release(samples);
+                wanted.read(&*reader, cx, &mut columns, |columns| sink(reader.labels(), false, columns))?;
             }
             Ok(())
         }
-        RangeNode::Subquery(subquery) => {
-            let Some(inner) = inner_grid(subquery, grid) else { return Ok(()) };
-            if inner.count as u64 > cx.samples_max {
-                return Err(QueryError::TooManySamples);
-            }
-            let mut columns = Columns::default();
-            super::vector(&subquery.input, cx, inner, &mut |series| {
-                columns.clear();
-                for step in 0..inner.count {
-                    let time = Timestamp::from_millis(inner.time(step));
-                    match series.column.get(step) {
-                        Some(Value::Float(value)) => columns.push(time, value),
-                        Some(Value::Histogram(histogram)) => {
-                            columns.histograms.push((time, without_hint(histogram)));
-                        }
-                        None => {}
-                    }
-                }
-                let samples = columns.sample_count();
-                cx.hold(samples)?;
-                sink(&series.labels, series.drop_name, &columns)?;
-                cx.release(samples);
-                Ok(())
-            })
-        }
+        RangeNode::Subquery(subquery) => of_subquery(subquery, cx, grid, sink),
     }
+}
+
+fn of_subquery(
+    subquery: &Subquery,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut RangeSink<'_>,
+) -> Result<(), QueryError> {
+    let Some(inner) = inner_grid(subquery, grid) else { return Ok(()) };
+    if inner.count as u64 > cx.samples_max {
+        return Err(QueryError::TooManySamples);
+    }
+    let mut columns = Columns::default();
+    super::vector(&subquery.input, cx, inner, &mut |series| {
+        columns.clear();
+        for step in 0..inner.count {
+            let time = Timestamp::from_millis(inner.time(step));
+            match series.column.get(step) {
+                Some(Value::Float(value)) => columns.push(time, value),
+                Some(Value::Histogram(histogram)) => {
+                    columns.histograms.push((time, without_hint(histogram)));
+                }
+                None => {}
+            }
+        }
+        let samples = columns.sample_count();
+        cx.hold(samples)?;
+        sink(&series.labels, series.drop_name, &columns)?;
+        cx.release(samples);
+        Ok(())
+    })
 }
 
 /// What a histogram says of resets relates to the sample before it, which a subquery may skip or repeat.
@@ -142,8 +184,6 @@ pub(crate) fn run(
     }
     over_time::check_args(node, &args, cx)?;
     let keeps_name = matches!(node.function, WindowFunction::Last | WindowFunction::First);
-    let mut distinct = Distinct::new(cx);
-    let (range_ms, shift) = (node.input.range_ms(), node.input.shift());
     let extension = match &node.input {
         RangeNode::Select { extension, .. } => *extension,
         RangeNode::Subquery(_) => Extension::None,
@@ -151,42 +191,75 @@ pub(crate) fn run(
     if let Some(text) = extended::refusal(node.function, extension) {
         return Err(QueryError::Execution(text.to_owned()));
     }
-    let mut step_args = vec![0.0; args.len()];
-    series(&node.input, cx, grid, &mut |labels, drop_name, columns| {
+    let all_steps = AllSteps { node, args: &args, extension, cx, grid };
+    let answer = |labels: &Labels, drop_name: bool, columns: &Columns| {
+        let column = all_steps.evaluate(labels, columns)?;
+        let mut series = Series { labels: labels.clone(), drop_name, column };
+        if !keeps_name {
+            cx.drop_name(&mut series);
+        }
+        Some(series)
+    };
+    let mut distinct = Distinct::new(cx);
+    let mut pass = |series: Series| {
+        distinct.check(&series.labels)?;
+        sink(series)
+    };
+    match &node.input {
+        RangeNode::Select { select, range_ms, .. } => {
+            let wanted = Wanted::new(select, *range_ms, extension, cx, grid);
+            let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
+                wanted.read(reader, cx, columns, |columns| Ok(answer(reader.labels(), false, columns)))
+            };
+            parallel::each(&wanted.readers(cx)?, cx, &evaluate, &mut pass)
+        }
+        RangeNode::Subquery(subquery) => {
+            of_subquery(subquery, cx, grid, &mut |labels, drop_name, columns| {
+                answer(labels, drop_name, columns).map_or(Ok(()), &mut pass)
+            })
+        }
+    }
+}
+
+/// A function over the ranges of all steps.
+struct AllSteps<'a, 'q> {
+    node: &'a Window,
+    args: &'a [Vec<f64>],
+    extension: Extension,
+    cx: &'a Context<'q>,
+    grid: Grid,
+}
+
+impl AllSteps<'_, '_> {
+    /// What comes of one series; `None` where that is nothing at any step.
+    fn evaluate(&self, labels: &Labels, columns: &Columns) -> Option<Column> {
+        let Self { node, args, extension, cx, grid } = *self;
+        let (function, range_ms) = (node.function, node.input.range_ms());
         let mut column = Column::empty(grid.count);
         let name = labels.metric_name().unwrap_or("");
         let scope = Scope { cx, span: node.span, metric_name: name };
-        rate::check_name(node.function, &node.input, columns, &scope);
-        let mut sliding = Sliding::new(columns, range_ms, shift);
-        let mut running = if extension == Extension::None && grid.count > 1 {
-            Running::new(node.function, columns, range_ms, grid.step)
-        } else {
-            None
-        };
+        rate::check_name(function, &node.input, columns, &scope);
+        if extension != Extension::None {
+            self.extended(columns, &scope, &mut column);
+            return (!column.is_empty()).then_some(column);
+        }
+        let mut sliding = Sliding::new(columns, range_ms, node.input.shift());
+        let mut running =
+            if grid.count > 1 { Running::new(function, columns, range_ms, grid.step) } else { None };
+        let mut step_args = vec![0.0; args.len()];
         let mut found = false;
         for step in 0..grid.count {
-            if extension != Extension::None {
-                let end = shift.apply(grid.time(step));
-                let smoothed = extension == Extension::Smoothed;
-                let start = end.saturating_sub(range_ms);
-                let edges = Edges { start, end, lookback_ms: cx.lookback_ms, smoothed };
-                if let Some(value) = extended::evaluate(node.function, columns, edges, &scope) {
-                    column.set(step, value);
-                    found = true;
-                }
-                continue;
-            }
             let window = sliding.at(grid, step);
             if window.is_empty() {
                 continue;
             }
             let value = match &mut running {
-                Some(running) => over_time::advance(node.function, &window, range_ms, running, &scope),
+                Some(running) => over_time::advance(function, &window, range_ms, running, &scope),
                 None => {
-                    for (value, arg) in step_args.iter_mut().zip(&args) {
+                    for (value, arg) in step_args.iter_mut().zip(args) {
                         *value = arg[step];
                     }
-                    over_time::evaluate(node.function, &window, range_ms, &step_args, &scope)
+                    over_time::evaluate(function, &window, range_ms, &step_args, &scope)
                 }
             };
             if let Some(value) = value {
@@ -194,16 +267,20 @@ pub(crate) fn run(
                 found = true;
             }
         }
-        if !found {
-            return Ok(());
+        found.then_some(column)
+    }
+
+    fn extended(&self, columns: &Columns, scope: &Scope<'_, '_>, column: &mut Column) {
+        let smoothed = self.extension == Extension::Smoothed;
+        for step in 0..self.grid.count {
+            let end = self.node.input.shift().apply(self.grid.time(step));
+            let start = end.saturating_sub(self.node.input.range_ms());
+            let edges = Edges { start, end, lookback_ms: self.cx.lookback_ms, smoothed };
+            if let Some(value) = extended::evaluate(self.node.function, columns, edges, scope) {
+                column.set(step, value);
+            }
         }
-        let mut series = Series { labels: labels.clone(), drop_name, column };
-        if !keeps_name {
-            cx.drop_name(&mut series);
-        }
-        distinct.check(&series.labels)?;
-        sink(series)
-    })
+    }
 }
 
 /// The samples of a range themselves, for a query that asks for nothing else.

@@ -3,10 +3,10 @@
 use model::staleness::is_stale;
 use model::{Timestamp, Value};
 
-use super::{Column, Context, Grid, Series, Sink};
+use super::{Column, Context, Grid, Series, Sink, parallel};
 use crate::error::QueryError;
 use crate::plan;
-use crate::read::{Columns, Select, UNKNOWN_START};
+use crate::read::{Columns, Select, SeriesReader, UNKNOWN_START};
 
 /// What a selector answers of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,24 +33,23 @@ pub(crate) fn run(
     let start = Timestamp::from_millis(first.saturating_sub(cx.lookback_ms).saturating_add(1));
     let end = Timestamp::from_millis(last);
     let request = Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms };
-    let mut columns = Columns::default();
-    for reader in cx.storage.select(&request)? {
-        cx.check()?;
-        cx.read(&*reader, start, end, &mut columns)?;
+    let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
+        cx.read(reader, start, end, columns)?;
         let samples = columns.sample_count();
         cx.count_read(samples);
         cx.hold(samples)?;
-        let column = latest(&columns, select.shift, grid, cx.lookback_ms, what);
+        let column = latest(columns, select.shift, grid, cx.lookback_ms, what);
         cx.release(samples);
-        if !column.is_empty() {
-            let mut series = Series { labels: reader.labels().clone(), drop_name: false, column };
-            if matches!(what, What::Times | What::StartTimes) {
-                cx.drop_name(&mut series);
-            }
-            sink(series)?;
+        if column.is_empty() {
+            return Ok(None);
         }
-    }
-    Ok(())
+        let mut series = Series { labels: reader.labels().clone(), drop_name: false, column };
+        if matches!(what, What::Times | What::StartTimes) {
+            cx.drop_name(&mut series);
+        }
+        Ok(Some(series))
+    };
+    parallel::each(&cx.storage.select(&request)?, cx, &evaluate, sink)
 }
 
 fn latest(columns: &Columns, shift: plan::Shift, grid: Grid, lookback_ms: i64, what: What) -> Column {

@@ -6,11 +6,11 @@ use model::staleness::is_stale;
 use model::{Histogram, Timestamp, Value};
 
 use super::window::Scope;
-use super::{Column, Context, Grid, Series, Sink};
+use super::{Column, Context, Grid, Series, Sink, parallel};
 use crate::error::QueryError;
 use crate::functions::extended::interpolated;
 use crate::plan;
-use crate::read::{Columns, Select};
+use crate::read::{Columns, Select, SeriesReader};
 
 pub(crate) fn run(
     select: &plan::Select,
@@ -22,12 +22,10 @@ pub(crate) fn run(
     let last = select.shift.apply(grid.end()).saturating_add(cx.lookback_ms);
     let (start, end) = (Timestamp::from_millis(first.saturating_add(1)), Timestamp::from_millis(last));
     let request = Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms };
-    let mut columns = Columns::default();
-    for reader in cx.storage.select(&request)? {
-        cx.check()?;
-        cx.read(&*reader, start, end, &mut columns)?;
+    let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
+        cx.read(reader, start, end, columns)?;
         cx.count_read(columns.sample_count());
-        let samples = samples(&columns);
+        let samples = samples(columns);
         let name = reader.labels().metric_name().unwrap_or("");
         let scope = Scope { cx, span: select.span, metric_name: name };
         let mut column = Column::empty(grid.count);
@@ -37,11 +35,12 @@ pub(crate) fn run(
                 column.set(step, value);
             }
         }
-        if !column.is_empty() {
-            sink(Series { labels: reader.labels().clone(), drop_name: false, column })?;
+        if column.is_empty() {
+            return Ok(None);
         }
-    }
-    Ok(())
+        Ok(Some(Series { labels: reader.labels().clone(), drop_name: false, column }))
+    };
+    parallel::each(&cx.storage.select(&request)?, cx, &evaluate, sink)
 }
 
 /// Floats and histograms in order of time, without stale markers.
