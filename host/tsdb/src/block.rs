@@ -1,6 +1,6 @@
 //! A block: everything of one time range, in one immutable file that is mapped into memory.
 //!
-//! # Format (version 1)
+//! # Format (version 2)
 //!
 //! Integers are little-endian, offsets count from the start of the file unless said otherwise. A *span* is a
 //! varint length and that many bytes. Series are numbered from 0 in the order of their labels; postings hold
@@ -12,13 +12,14 @@
 //! ├───────────────────┴───────────┴────────────────┤
 //! │ chunks      per chunk: CRC32 4, data           │  read chunk by chunk, checked when read
 //! ├────────────────────────────────────────────────┤
-//! │ series      per series: labels span, chunk     │  chunk: description (crate::chunk), offset within
-//! │             count varint, chunks               │  the section varint, length varint; in time order
+//! │ series      per series: label count varint,    │  label: number of its name, number of its value among
+//! │             labels, chunk count varint, chunks │  those of the name, varints; see "labels" for both
 //! │ offsets     u64 per series, within "series"    │
 //! │ postings    portable roaring bitmaps           │
 //! │ labels      see below                          │
 //! │ exemplars   see below                          │
 //! │ metadata    a metadata section of the log      │
+//! │ times       see below                          │
 //! │ meta        range start, range end, min time,  │  i64 each; range is [start, end), min and max are those
 //! │             max time, series, chunks, samples, │  of samples and exemplars together; counts are u64
 //! │             exemplars                          │
@@ -33,7 +34,11 @@
 //! labels      name count u32, offset of each name u32 (within the section), names in order:
 //!   name      name span, union posting (offset varint, length varint, within "postings"), value count u32,
 //!             offset of each value u32 (within the section), values in order
-//!   value     value span, posting (offset varint, length varint)
+//!   value     value span, posting (offset varint, length varint; with length 0 the offset is the only id)
+//! chunk       kind u8 (1 floats, 2 histograms), number of its column of times varint, offset within "chunks"
+//!             varint, length varint; in time order. The data are the values alone, see crate::codec
+//! times       column count u32, offset of each column u32 (within the section)
+//!   column    count varint, last minus first varint, crate::codec::timestamps; no two are the same
 //! exemplars   series count u32, per series: number u32, offset u32 (within the section), numbers increasing;
 //!   series    count varint, times, values and labels as in the log's exemplar section
 //! ```
@@ -43,7 +48,8 @@
 //!
 //! | version | change |
 //! |---|---|
-//! | 1 | first |
+//! | 1 | first; labels are a span, a chunk is a description (crate::chunk), offset and length, and has its times before its values, no section "times" |
+//! | 2 | times shared between series, values as decimals, labels by number, lone ids without a bitmap |
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -51,10 +57,11 @@ mod index;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use model::{Exemplar, Labels, Metadata};
+use model::{Exemplar, Histogram, Labels, Metadata};
 
-use crate::chunk::ChunkMeta;
+use crate::chunk::{ChunkKind, ChunkMeta, decode_histogram_values};
 use crate::codec::{Malformed, Reader};
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{FileBytes, FileSystem};
@@ -64,7 +71,7 @@ pub(crate) use index::BlockIndex;
 pub(crate) use writer::{BlockSeries, BlockWriter};
 
 /// The version that is written.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// The oldest version that is read.
 pub const OLDEST_READABLE: u32 = 1;
 
@@ -84,10 +91,13 @@ enum SectionKind {
     Exemplars = 6,
     Metadata = 7,
     Meta = 8,
+    Times = 9,
 }
 
-/// How many sections a block of this version has.
-const SECTION_COUNT: usize = 8;
+/// How many sections a block has.
+const SECTION_COUNT: usize = 9;
+/// How many it had in version 1, which knew no shared times.
+const SECTION_COUNT_V1: usize = 8;
 
 /// What a block says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +118,8 @@ pub(crate) struct BlockMeta {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BlockChunk {
     pub(crate) meta: ChunkMeta,
+    /// Where its times are in the section; in version 1 they come before the values.
+    times_at: Option<u32>,
     offset: u64,
     len: u64,
 }
@@ -123,6 +135,7 @@ struct Place {
 pub(crate) struct Block {
     path: PathBuf,
     bytes: FileBytes,
+    version: u32,
     meta: BlockMeta,
     places: [Place; SECTION_COUNT],
 }
@@ -164,10 +177,11 @@ impl Block {
     /// Opens a block and checks everything but its chunks.
     pub(crate) fn open(fs: &dyn FileSystem, path: &Path) -> Result<Self> {
         let bytes = fs.map(path).at("map block", path)?;
-        let places = read_contents(path, &bytes)?;
+        let (version, places) = read_contents(path, &bytes)?;
         let mut block = Self {
             path: path.to_owned(),
             bytes,
+            version,
             meta: BlockMeta {
                 range_start: 0,
                 range_end: 0,
@@ -226,10 +240,13 @@ impl Block {
     pub(crate) fn series(&self, number: u32, start: i64, end: i64) -> Result<(Labels, Vec<BlockChunk>)> {
         let read = || {
             let mut reader = self.series_reader(number)?;
-            let span = reader.span()?;
-            let labels =
-                Labels::from_encoded(span).map_err(|_| reader.malformed("labels are not well-formed"))?;
-            Ok((labels, overlapping(&mut reader, start, end)?))
+            let labels = if self.version == 1 {
+                Labels::from_encoded(reader.span()?)
+            } else {
+                Labels::from_sorted(&self.label_numbers(&mut reader)?)
+            };
+            let labels = labels.map_err(|_| reader.malformed("labels are not well-formed"))?;
+            Ok((labels, self.overlapping(&mut reader, start, end)?))
         };
         read().map_err(|malformed| self.corrupt(SectionKind::Series, malformed))
     }
@@ -238,10 +255,25 @@ impl Block {
     pub(crate) fn series_overlaps(&self, number: u32, start: i64, end: i64) -> Result<bool> {
         let read = || {
             let mut reader = self.series_reader(number)?;
-            reader.span()?;
-            Ok(!overlapping(&mut reader, start, end)?.is_empty())
+            if self.version == 1 {
+                reader.span()?;
+            } else {
+                for _ in 0..2 * reader.count(2)? {
+                    reader.varint()?;
+                }
+            }
+            Ok(!self.overlapping(&mut reader, start, end)?.is_empty())
         };
         read().map_err(|malformed| self.corrupt(SectionKind::Series, malformed))
+    }
+
+    fn label_numbers(&self, reader: &mut Reader<'_>) -> std::result::Result<Vec<(&str, &str)>, Malformed> {
+        let index = self.index();
+        let wrong = reader.malformed("label is not in the index");
+        let count = reader.count(2)?;
+        (0..count)
+            .map(|_| index.pair(reader.varint_u32()?, reader.varint_u32()?).map_err(|_| wrong))
+            .collect()
     }
 
     fn series_reader(&self, number: u32) -> std::result::Result<Reader<'_>, Malformed> {
@@ -253,8 +285,95 @@ impl Block {
         Ok(series)
     }
 
+    fn overlapping(
+        &self,
+        reader: &mut Reader<'_>,
+        start: i64,
+        end: i64,
+    ) -> std::result::Result<Vec<BlockChunk>, Malformed> {
+        // Each chunk takes at least four bytes here.
+        let count = reader.count(4)?;
+        let mut chunks = Vec::new();
+        for _ in 0..count {
+            let (meta, times_at) = if self.version == 1 {
+                (ChunkMeta::decode(reader)?, None)
+            } else {
+                let kind = ChunkKind::decode(reader)?;
+                let column = reader.varint_u32()?;
+                let wrong = reader.malformed("times of a chunk are not there");
+                let (meta, at) = self.times_of(kind, column).map_err(|_| wrong)?;
+                (meta, Some(at))
+            };
+            let (offset, len) = (reader.varint()?, reader.varint()?);
+            if meta.overlaps(start, end) {
+                chunks.push(BlockChunk { meta, times_at, offset, len });
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// The description of a chunk with that column of times, and where the column is.
+    fn times_of(&self, kind: ChunkKind, column: u32) -> std::result::Result<(ChunkMeta, u32), Malformed> {
+        let section = self.section(SectionKind::Times);
+        let mut table = Reader::new(section);
+        if column >= table.u32()? {
+            return Err(table.malformed("no such column"));
+        }
+        table.take((column as usize).saturating_mul(4))?;
+        let mut reader = Reader::new(section);
+        reader.take(table.u32()? as usize)?;
+        let (count, range) = (ChunkMeta::decode_count(&mut reader)?, reader.varint()?);
+        let at = reader.at() as u32;
+        let min_time = reader.zigzag()?;
+        let max_time = min_time.wrapping_add(range.cast_signed());
+        if max_time < min_time {
+            return Err(reader.malformed("column ends before it begins"));
+        }
+        Ok((ChunkMeta { kind, count, min_time, max_time }, at))
+    }
+
+    /// Appends the times of a chunk, and says where its values are.
+    fn decode_times<'a>(&'a self, chunk: &BlockChunk, times: &mut Vec<i64>) -> Result<Reader<'a>> {
+        let mut data = Reader::new(self.chunk_data(chunk)?);
+        let Some(at) = chunk.times_at else {
+            let decoded = chunk.meta.decode_timestamps(&mut data, times);
+            decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))?;
+            return Ok(data);
+        };
+        let mut reader = Reader::new(self.section(SectionKind::Times));
+        reader
+            .take(at as usize)
+            .and_then(|_| chunk.meta.decode_timestamps(&mut reader, times))
+            .map_err(|malformed| self.corrupt(SectionKind::Times, malformed))?;
+        Ok(data)
+    }
+
+    /// Appends the samples of a chunk of floats.
+    pub(crate) fn decode_floats(
+        &self,
+        chunk: &BlockChunk,
+        times: &mut Vec<i64>,
+        floats: &mut Vec<f64>,
+    ) -> Result<()> {
+        let data = self.decode_times(chunk, times)?;
+        let decoded = chunk.meta.decode_float_values(data, floats);
+        decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))
+    }
+
+    /// Hands over the samples of a chunk of histograms.
+    pub(crate) fn decode_histograms(
+        &self,
+        chunk: &BlockChunk,
+        each: impl FnMut(i64, Arc<Histogram>),
+    ) -> Result<()> {
+        let mut times = Vec::with_capacity(chunk.meta.count as usize);
+        let data = self.decode_times(chunk, &mut times)?;
+        let decoded = decode_histogram_values(data, &times, each);
+        decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))
+    }
+
     /// The data of a chunk, checked.
-    pub(crate) fn chunk_data(&self, chunk: &BlockChunk) -> Result<&[u8]> {
+    fn chunk_data(&self, chunk: &BlockChunk) -> Result<&[u8]> {
         let read = || {
             let mut reader = Reader::new(self.section(SectionKind::Chunks));
             reader.take(usize::try_from(chunk.offset).unwrap_or(usize::MAX))?;
@@ -270,7 +389,7 @@ impl Block {
     }
 
     /// Says where in the file a chunk could not be decoded.
-    pub(crate) fn corrupt_chunk(&self, chunk: &BlockChunk, malformed: Malformed) -> Error {
+    fn corrupt_chunk(&self, chunk: &BlockChunk, malformed: Malformed) -> Error {
         let at = usize::try_from(chunk.offset).unwrap_or(usize::MAX).saturating_add(4 + malformed.at);
         self.corrupt(SectionKind::Chunks, Malformed { at, what: malformed.what })
     }
@@ -316,26 +435,8 @@ impl Block {
     }
 }
 
-fn overlapping(
-    reader: &mut Reader<'_>,
-    start: i64,
-    end: i64,
-) -> std::result::Result<Vec<BlockChunk>, Malformed> {
-    // Each chunk takes at least six bytes here.
-    let count = reader.count(6)?;
-    let mut chunks = Vec::new();
-    for _ in 0..count {
-        let meta = ChunkMeta::decode(reader)?;
-        let (offset, len) = (reader.varint()?, reader.varint()?);
-        if meta.overlaps(start, end) {
-            chunks.push(BlockChunk { meta, offset, len });
-        }
-    }
-    Ok(chunks)
-}
-
 /// Checks header, footer, contents and every section but the chunks.
-fn read_contents(path: &Path, bytes: &[u8]) -> Result<[Place; SECTION_COUNT]> {
+fn read_contents(path: &Path, bytes: &[u8]) -> Result<(u32, [Place; SECTION_COUNT])> {
     let corrupt = |offset: usize, what: &str| Error::corrupt(path, offset as u64, what);
     let early = |malformed: Malformed| corrupt(malformed.at, malformed.what);
     let mut header = Reader::new(bytes);
@@ -364,12 +465,13 @@ fn read_contents(path: &Path, bytes: &[u8]) -> Result<[Place; SECTION_COUNT]> {
     if magic != MAGIC || crc32fast::hash(covered) != crc {
         return Err(corrupt(footer_at, "not the footer of a block"));
     }
-    if count != SECTION_COUNT || covered.len() != count * CONTENTS_ENTRY_BYTES + 12 {
+    let expected = if version == 1 { SECTION_COUNT_V1 } else { SECTION_COUNT };
+    if count != expected || covered.len() != count * CONTENTS_ENTRY_BYTES + 12 {
         return Err(corrupt(contents_at, "contents do not list the sections of this version"));
     }
     let mut places = [Place::default(); SECTION_COUNT];
     let mut contents = Reader::new(covered);
-    for (number, place) in (1u32..).zip(&mut places) {
+    for (number, place) in (1u32..).zip(places.iter_mut().take(count)) {
         let kind = contents.u32().map_err(early)?;
         let crc = contents.u32().map_err(early)?;
         let offset = usize::try_from(contents.u64().map_err(early)?).unwrap_or(usize::MAX);
@@ -383,7 +485,7 @@ fn read_contents(path: &Path, bytes: &[u8]) -> Result<[Place; SECTION_COUNT]> {
         }
         *place = Place { offset, len };
     }
-    Ok(places)
+    Ok((version, places))
 }
 
 #[cfg(test)]

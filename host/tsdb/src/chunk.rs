@@ -4,6 +4,9 @@
 //! head to a block moves whole chunks. The bytes are a timestamp column ([`crate::codec::timestamps`]) followed
 //! by a value column ([`crate::codec::values`]) or by histograms ([`crate::codec::histogram`]); kind, count and
 //! time range are kept beside them by whoever keeps the chunk.
+//!
+//! In a block the chunks of a series are joined to longer [`Run`]s, whose times are kept apart: most series of a
+//! scrape share them.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::sync::Arc;
@@ -16,6 +19,10 @@ use crate::codec::{Malformed, Reader, histogram, timestamps, values};
 /// The head seals a chunk at this many samples: 30 minutes at 15 s, two kilobytes while it is open.
 pub(crate) const SAMPLES_MAX: usize = 120;
 
+/// A run ends at this many samples: four hours at 15 s. Longer ones would save little and cost those who read only
+/// an edge of them.
+const RUN_SAMPLES_MAX: usize = 1024;
+
 /// A decoder refuses chunks of more samples, so that a corrupt count cannot make it allocate without bound.
 const DECODED_SAMPLES_MAX: u32 = 1 << 16;
 
@@ -24,6 +31,24 @@ const DECODED_SAMPLES_MAX: u32 = 1 << 16;
 pub(crate) enum ChunkKind {
     Floats,
     Histograms,
+}
+
+impl ChunkKind {
+    /// As it is written.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Floats => 1,
+            Self::Histograms => 2,
+        }
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match reader.u8()? {
+            1 => Ok(Self::Floats),
+            2 => Ok(Self::Histograms),
+            _ => Err(reader.malformed("unknown kind of chunk")),
+        }
+    }
 }
 
 /// What is known of a chunk without decoding it.
@@ -48,27 +73,25 @@ impl ChunkMeta {
         self.min_time <= end && self.max_time >= start
     }
 
+    pub(crate) fn decode_count(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
+        let count = reader.varint_u32()?;
+        if count == 0 || count > DECODED_SAMPLES_MAX {
+            return Err(reader.malformed("chunk without samples or with too many"));
+        }
+        Ok(count)
+    }
+
     /// kind u8, count varint, first time zigzag varint, last minus first varint.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.push(match self.kind {
-            ChunkKind::Floats => 1,
-            ChunkKind::Histograms => 2,
-        });
+        out.push(self.kind.number());
         put_varint(out, u64::from(self.count));
         put_zigzag(out, self.min_time);
         put_varint(out, self.max_time.wrapping_sub(self.min_time).cast_unsigned());
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let kind = match reader.u8()? {
-            1 => ChunkKind::Floats,
-            2 => ChunkKind::Histograms,
-            _ => return Err(reader.malformed("unknown kind of chunk")),
-        };
-        let count = reader.varint_u32()?;
-        if count == 0 || count > DECODED_SAMPLES_MAX {
-            return Err(reader.malformed("chunk without samples or with too many"));
-        }
+        let kind = ChunkKind::decode(reader)?;
+        let count = Self::decode_count(reader)?;
         let min_time = reader.zigzag()?;
         let max_time = min_time.wrapping_add(reader.varint()?.cast_signed());
         if max_time < min_time {
@@ -78,7 +101,11 @@ impl ChunkMeta {
     }
 
     /// Decodes the timestamps and checks them against what is said of them here.
-    fn decode_timestamps(&self, reader: &mut Reader<'_>, out: &mut Vec<i64>) -> Result<(), Malformed> {
+    pub(crate) fn decode_timestamps(
+        &self,
+        reader: &mut Reader<'_>,
+        out: &mut Vec<i64>,
+    ) -> Result<(), Malformed> {
         if self.count > DECODED_SAMPLES_MAX {
             return Err(reader.malformed("chunk with too many samples"));
         }
@@ -99,6 +126,15 @@ impl ChunkMeta {
     ) -> Result<(), Malformed> {
         let mut reader = Reader::new(data);
         self.decode_timestamps(&mut reader, times)?;
+        self.decode_float_values(reader, floats)
+    }
+
+    /// Appends the values of a float chunk, whose times are elsewhere or have been read.
+    pub(crate) fn decode_float_values(
+        &self,
+        mut reader: Reader<'_>,
+        floats: &mut Vec<f64>,
+    ) -> Result<(), Malformed> {
         values::decode(&mut reader, self.count as usize, floats)?;
         finished(&reader)
     }
@@ -107,19 +143,28 @@ impl ChunkMeta {
     pub(crate) fn decode_histograms(
         &self,
         data: &[u8],
-        mut each: impl FnMut(i64, Arc<Histogram>),
+        each: impl FnMut(i64, Arc<Histogram>),
     ) -> Result<(), Malformed> {
         let mut reader = Reader::new(data);
         let mut times = Vec::new();
         self.decode_timestamps(&mut reader, &mut times)?;
-        let mut before: Option<Arc<Histogram>> = None;
-        for time in times {
-            let histogram = Arc::new(histogram::decode(&mut reader, before.as_deref())?);
-            each(time, histogram.clone());
-            before = Some(histogram);
-        }
-        finished(&reader)
+        decode_histogram_values(reader, &times, each)
     }
+}
+
+/// Hands over the histograms of those times.
+pub(crate) fn decode_histogram_values(
+    mut reader: Reader<'_>,
+    times: &[i64],
+    mut each: impl FnMut(i64, Arc<Histogram>),
+) -> Result<(), Malformed> {
+    let mut before: Option<Arc<Histogram>> = None;
+    for time in times {
+        let histogram = Arc::new(histogram::decode(&mut reader, before.as_deref())?);
+        each(*time, histogram.clone());
+        before = Some(histogram);
+    }
+    finished(&reader)
 }
 
 fn finished(reader: &Reader<'_>) -> Result<(), Malformed> {
@@ -132,7 +177,7 @@ impl Chunk {
         let meta = describe(ChunkKind::Floats, times)?;
         let mut data = Vec::with_capacity(16 + times.len() * 2);
         timestamps::encode(times, &mut data);
-        values::encode(floats, &mut data);
+        values::encode_series(floats, &mut data);
         Some(Self { meta, data: data.into() })
     }
 
@@ -141,12 +186,80 @@ impl Chunk {
         let meta = describe(ChunkKind::Histograms, times)?;
         let mut data = Vec::with_capacity(64 + times.len() * 16);
         timestamps::encode(times, &mut data);
-        let mut before = None;
-        for histogram in histograms {
-            histogram::encode(before, histogram, &mut data);
-            before = Some(histogram);
-        }
+        encode_histograms(histograms, &mut data);
         Some(Self { meta, data: data.into() })
+    }
+}
+
+fn encode_histograms(histograms: &[Arc<Histogram>], out: &mut Vec<u8>) {
+    let mut before = None;
+    for histogram in histograms {
+        histogram::encode(before, histogram, out);
+        before = Some(histogram);
+    }
+}
+
+/// Decoded samples of one kind, for a block.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) times: Vec<i64>,
+    /// As many as times.
+    values: RunValues,
+}
+
+#[derive(Debug)]
+enum RunValues {
+    Floats(Vec<f64>),
+    Histograms(Vec<Arc<Histogram>>),
+}
+
+impl Run {
+    /// Joins chunks that follow each other in time to as few runs as may be.
+    pub(crate) fn join<'a>(
+        chunks: impl Iterator<Item = (ChunkMeta, &'a [u8])>,
+    ) -> Result<Vec<Self>, Malformed> {
+        let mut runs: Vec<Self> = Vec::new();
+        for (meta, data) in chunks {
+            let joins = runs.last().is_some_and(|run| {
+                run.kind() == meta.kind && run.times.len() + meta.count as usize <= RUN_SAMPLES_MAX
+            });
+            if !joins {
+                let values = match meta.kind {
+                    ChunkKind::Floats => RunValues::Floats(Vec::new()),
+                    ChunkKind::Histograms => RunValues::Histograms(Vec::new()),
+                };
+                runs.push(Self { times: Vec::new(), values });
+            }
+            let Some(Self { times, values }) = runs.last_mut() else { continue };
+            match values {
+                RunValues::Floats(floats) => meta.decode_floats(data, times, floats)?,
+                RunValues::Histograms(histograms) => meta.decode_histograms(data, |time, histogram| {
+                    times.push(time);
+                    histograms.push(histogram);
+                })?,
+            }
+        }
+        Ok(runs)
+    }
+
+    fn kind(&self) -> ChunkKind {
+        match self.values {
+            RunValues::Floats(_) => ChunkKind::Floats,
+            RunValues::Histograms(_) => ChunkKind::Histograms,
+        }
+    }
+
+    /// `None` where there are no samples.
+    pub(crate) fn meta(&self) -> Option<ChunkMeta> {
+        describe(self.kind(), &self.times)
+    }
+
+    /// The values alone.
+    pub(crate) fn encode_values(&self, out: &mut Vec<u8>) {
+        match &self.values {
+            RunValues::Floats(floats) => values::encode_series(floats, out),
+            RunValues::Histograms(histograms) => encode_histograms(histograms, out),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Decoders take arbitrary bytes and answer [`Malformed`] rather than panic or allocate without bound.
 
 pub(crate) mod bytes;
+mod decimal;
 pub(crate) mod histogram;
 pub(crate) mod timestamps;
 pub(crate) mod values;

@@ -1,6 +1,6 @@
 //! The write-ahead log: every batch, before anybody can see it.
 //!
-//! # Format (version 1)
+//! # Format (version 2)
 //!
 //! A directory of segments `00000001.wal`, `00000002.wal`, ... and at most one live checkpoint
 //! `00000002.checkpoint`, which stands for all segments *below* its number. Both have the same layout; integers
@@ -32,6 +32,7 @@
 //! | version | change |
 //! |---|---|
 //! | 1 | first |
+//! | 2 | chunks of a checkpoint may hold values as decimals |
 
 pub(crate) mod record;
 pub(crate) mod replay;
@@ -47,7 +48,7 @@ use crate::fs::{File, FileSystem};
 use crate::options::{Options, WalSync};
 
 /// The version that is written.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// The oldest version that is read.
 pub const OLDEST_READABLE: u32 = 1;
 

@@ -42,7 +42,7 @@ impl<'a> Table<'a> {
 
     fn offset(&self, at: usize) -> Decoded<usize> {
         let mut reader = Reader::new(self.offsets);
-        reader.take(at * 4)?;
+        reader.take(at.saturating_mul(4))?;
         Ok(reader.u32()? as usize)
     }
 }
@@ -100,8 +100,18 @@ impl<'a> BlockIndex<'a> {
         })
     }
 
+    /// The name and the value of those numbers.
+    pub(super) fn pair(&self, name: u32, value: u32) -> Decoded<(&'a str, &'a str)> {
+        let name = self.name_at(self.names()?.offset(name as usize)?)?;
+        Ok((name.name, self.value_at(name.values.offset(value as usize)?)?.0))
+    }
+
     fn posting(&self, (offset, len): (u64, u64)) -> Result<RoaringBitmap> {
         let read = || {
+            if len == 0 {
+                let id = u32::try_from(offset).map_err(|_| Malformed { at: 0, what: "id over 32 bits" })?;
+                return Ok(RoaringBitmap::from([id]));
+            }
             let mut reader = Reader::new(self.postings);
             reader.take(usize::try_from(offset).unwrap_or(usize::MAX))?;
             let at = reader.at();

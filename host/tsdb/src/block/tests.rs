@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use roaring::RoaringBitmap;
 
 use super::{Block, BlockSeries, BlockWriter};
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Run};
 use crate::error::Error;
 use crate::fs::sim::SimFileSystem;
 use crate::index::tests::{any_labels, any_matcher};
@@ -24,9 +24,10 @@ const PATH: &str = "/blocks/00000001.block";
 
 fn write(fs: &SimFileSystem, series: &[Labels]) -> Block {
     let chunk = Chunk::from_floats(&[1, 2, 3], &[1.0, 2.0, 3.0]).unwrap();
+    let runs = Run::join(std::iter::once((chunk.meta, &*chunk.data))).unwrap();
     let mut writer = BlockWriter::create(fs, Path::new(PATH), 0, 1000).unwrap();
     for labels in series {
-        writer.add(&BlockSeries { labels, chunks: &[(chunk.meta, &chunk.data)], exemplars: &[] }).unwrap();
+        writer.add(&BlockSeries { labels, runs: &runs, exemplars: &[] }).unwrap();
     }
     let path = writer.finish(&[]).unwrap();
     Block::open(fs, &path).unwrap()

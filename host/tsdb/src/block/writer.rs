@@ -4,14 +4,17 @@
     reason = "a writer indexes only what it has just made, never bytes from outside"
 )]
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use ahash::RandomState;
 use model::{Exemplar, Labels, Metadata};
 use roaring::RoaringBitmap;
 
 use super::{BlockMeta, FORMAT_VERSION, MAGIC, SectionKind};
-use crate::chunk::ChunkMeta;
+use crate::chunk::{ChunkMeta, Run};
 use crate::codec::bytes::{put_span, put_varint};
+use crate::codec::timestamps;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{File, FileSystem};
 use crate::index::{MemoryIndex, Posting};
@@ -33,18 +36,29 @@ pub(crate) struct BlockWriter<'a> {
     meta: BlockMeta,
     contents: Vec<u8>,
     chunks_at: u64,
-    series: Vec<u8>,
-    offsets: Vec<u8>,
+    /// What is written of each series once all labels are known and have numbers.
+    series: Vec<PendingSeries>,
     index: MemoryIndex,
+    /// Numbers of the columns of times, by what is written of them.
+    columns: HashMap<Vec<u8>, u32, RandomState>,
+    /// The columns, and where each begins.
+    times: Vec<u8>,
+    times_at: Vec<u32>,
     exemplar_numbers: Vec<(u32, u32)>,
     exemplars: Vec<u8>,
+}
+
+struct PendingSeries {
+    labels: Labels,
+    /// Count and descriptions of its chunks.
+    chunks: Box<[u8]>,
 }
 
 /// One series for a block.
 pub(crate) struct BlockSeries<'a> {
     pub(crate) labels: &'a Labels,
     /// In time order.
-    pub(crate) chunks: &'a [(ChunkMeta, &'a [u8])],
+    pub(crate) runs: &'a [Run],
     /// In time order.
     pub(crate) exemplars: &'a [&'a Exemplar],
 }
@@ -81,8 +95,10 @@ impl<'a> BlockWriter<'a> {
             contents: Vec::new(),
             chunks_at: 0,
             series: Vec::new(),
-            offsets: Vec::new(),
             index: MemoryIndex::default(),
+            columns: HashMap::default(),
+            times: Vec::new(),
+            times_at: Vec::new(),
             exemplar_numbers: Vec::new(),
             exemplars: Vec::new(),
         };
@@ -112,19 +128,23 @@ impl<'a> BlockWriter<'a> {
             .map_err(|_| Error::SectionTooLarge { section: "series" })?;
         self.meta.series_count += 1;
         self.index.insert(number, series.labels);
-        self.offsets.extend_from_slice(&(self.series.len() as u64).to_le_bytes());
-        put_span(&mut self.series, series.labels.as_encoded());
-        put_varint(&mut self.series, series.chunks.len() as u64);
-        for (meta, data) in series.chunks {
-            meta.encode(&mut self.series);
-            put_varint(&mut self.series, self.at - self.chunks_at);
-            put_varint(&mut self.series, data.len() as u64);
-            self.write(&crc32fast::hash(data).to_le_bytes())?;
-            self.write(data)?;
+        let mut chunks = Vec::new();
+        put_varint(&mut chunks, series.runs.len() as u64);
+        for run in series.runs {
+            let Some(meta) = run.meta() else { continue };
+            let mut data = Vec::with_capacity(run.times.len() + 16);
+            run.encode_values(&mut data);
+            chunks.push(meta.kind.number());
+            put_varint(&mut chunks, u64::from(self.column(&meta, &run.times)?));
+            put_varint(&mut chunks, self.at - self.chunks_at);
+            put_varint(&mut chunks, data.len() as u64);
+            self.write(&crc32fast::hash(&data).to_le_bytes())?;
+            self.write(&data)?;
             self.meta.chunk_count += 1;
             self.meta.sample_count += u64::from(meta.count);
             self.saw(meta.min_time, meta.max_time);
         }
+        self.series.push(PendingSeries { labels: series.labels.clone(), chunks: chunks.into() });
         if let (Some(first), Some(last)) = (series.exemplars.first(), series.exemplars.last()) {
             self.saw(first.timestamp.millis(), last.timestamp.millis());
             self.exemplar_numbers.push((number, offset_u32(self.exemplars.len(), "exemplars")?));
@@ -133,6 +153,53 @@ impl<'a> BlockWriter<'a> {
             record::put_exemplar_columns(&mut self.exemplars, series.exemplars);
         }
         Ok(())
+    }
+
+    /// The number of a column of times, which is written where no series before had the same.
+    fn column(&mut self, meta: &ChunkMeta, times: &[i64]) -> Result<u32> {
+        let mut column = Vec::new();
+        put_varint(&mut column, u64::from(meta.count));
+        put_varint(&mut column, meta.max_time.wrapping_sub(meta.min_time).cast_unsigned());
+        timestamps::encode(times, &mut column);
+        if let Some(number) = self.columns.get(&column) {
+            return Ok(*number);
+        }
+        let number = offset_u32(self.times_at.len(), "times")?;
+        self.times_at.push(offset_u32(self.times.len(), "times")?);
+        self.times.extend_from_slice(&column);
+        self.columns.insert(column, number);
+        Ok(number)
+    }
+
+    /// The section "times".
+    fn encode_times(&self) -> Result<Vec<u8>> {
+        let table_bytes = offset_u32(4 + self.times_at.len() * 4, "times")?;
+        let mut out = Vec::with_capacity(table_bytes as usize + self.times.len());
+        out.extend_from_slice(&(self.times_at.len() as u32).to_le_bytes());
+        for offset in &self.times_at {
+            let offset =
+                offset.checked_add(table_bytes).ok_or(Error::SectionTooLarge { section: "times" })?;
+            out.extend_from_slice(&offset.to_le_bytes());
+        }
+        out.extend_from_slice(&self.times);
+        Ok(out)
+    }
+
+    /// The sections "series" and "offsets".
+    fn encode_series(&self, numbers: &LabelNumbers<'_>) -> (Vec<u8>, Vec<u8>) {
+        let (mut series, mut offsets) = (Vec::new(), Vec::with_capacity(self.series.len() * 8));
+        for PendingSeries { labels, chunks } in &self.series {
+            offsets.extend_from_slice(&(series.len() as u64).to_le_bytes());
+            put_varint(&mut series, labels.count() as u64);
+            for (name, value) in labels {
+                // The index was made of the same labels: every pair has its numbers.
+                let (name_number, values) = &numbers[name];
+                put_varint(&mut series, u64::from(*name_number));
+                put_varint(&mut series, u64::from(values[value]));
+            }
+            series.extend_from_slice(chunks);
+        }
+        (series, offsets)
     }
 
     fn saw(&mut self, first: i64, last: i64) {
@@ -167,10 +234,10 @@ impl<'a> BlockWriter<'a> {
     /// Writes the rest, makes the block durable and gives it its name.
     pub(crate) fn finish(mut self, metadata: &[(String, Metadata)]) -> Result<PathBuf> {
         self.list(SectionKind::Chunks, 0, self.chunks_at);
-        let (series, offsets) = (std::mem::take(&mut self.series), std::mem::take(&mut self.offsets));
+        let (postings, labels, numbers) = encode_index(&self.index)?;
+        let (series, offsets) = self.encode_series(&numbers);
         self.section(SectionKind::Series, &series)?;
         self.section(SectionKind::Offsets, &offsets)?;
-        let (postings, labels) = encode_index(&self.index)?;
         self.section(SectionKind::Postings, &postings)?;
         self.section(SectionKind::Labels, &labels)?;
         let exemplars = self.encode_exemplars()?;
@@ -182,6 +249,8 @@ impl<'a> BlockWriter<'a> {
         self.section(SectionKind::Metadata, &families)?;
         let meta = self.meta.encode();
         self.section(SectionKind::Meta, &meta)?;
+        let times = self.encode_times()?;
+        self.section(SectionKind::Times, &times)?;
 
         let mut tail = std::mem::take(&mut self.contents);
         let sections = (tail.len() / super::CONTENTS_ENTRY_BYTES) as u32;
@@ -217,8 +286,12 @@ fn offset_u32(offset: usize, section: &'static str) -> Result<u32> {
     u32::try_from(offset).map_err(|_| Error::SectionTooLarge { section })
 }
 
-/// The sections "postings" and "labels".
-fn encode_index(index: &MemoryIndex) -> Result<(Vec<u8>, Vec<u8>)> {
+/// For each label name its number and the numbers of its values.
+type LabelNumbers<'a> = HashMap<&'a str, (u32, HashMap<&'a str, u32, RandomState>), RandomState>;
+
+/// The sections "postings" and "labels", and the numbers that stand for labels elsewhere.
+fn encode_index(index: &MemoryIndex) -> Result<(Vec<u8>, Vec<u8>, LabelNumbers<'_>)> {
+    let mut numbers = LabelNumbers::default();
     let mut postings = Vec::new();
     let mut names: Vec<_> = index.names().collect();
     names.sort_unstable_by_key(|(name, _)| *name);
@@ -234,13 +307,15 @@ fn encode_index(index: &MemoryIndex) -> Result<(Vec<u8>, Vec<u8>)> {
         labels.extend_from_slice(&(values.len() as u32).to_le_bytes());
         let value_table = labels.len();
         labels.resize(value_table + values.len() * 4, 0);
+        let value_numbers = values.iter().zip(0..).map(|((value, _), number)| (&***value, number)).collect();
+        numbers.insert(name, (i as u32, value_numbers));
         for (j, (value, posting)) in values.into_iter().enumerate() {
             set_offset(&mut labels, value_table, j)?;
             put_span(&mut labels, value.as_bytes());
             put_posting(&mut postings, &mut labels, Posting::to_bitmap(posting))?;
         }
     }
-    Ok((postings, labels))
+    Ok((postings, labels, numbers))
 }
 
 /// Fills in entry `at` of the table at `table`: the entry begins where `labels` ends now.
@@ -251,6 +326,11 @@ fn set_offset(labels: &mut [u8], table: usize, at: usize) -> Result<()> {
 }
 
 fn put_posting(postings: &mut Vec<u8>, labels: &mut Vec<u8>, mut ids: RoaringBitmap) -> Result<()> {
+    if let (1, Some(only)) = (ids.len(), ids.min()) {
+        put_varint(labels, u64::from(only));
+        put_varint(labels, 0);
+        return Ok(());
+    }
     ids.optimize();
     put_varint(labels, postings.len() as u64);
     put_varint(labels, ids.serialized_size() as u64);

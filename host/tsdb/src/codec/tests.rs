@@ -33,6 +33,17 @@ fn any_times(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<i64>> {
     ]
 }
 
+/// How a series moves on: alike as a rule, now and then far.
+fn any_step() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        8 => Just(0i64),
+        8 => 0i64..300,
+        4 => (0i64..50).prop_map(|pages| pages * 4096),
+        1 => any::<i32>().prop_map(i64::from),
+        1 => any::<i64>(),
+    ]
+}
+
 fn any_side() -> impl Strategy<Value = Buckets> {
     let count = prop_oneof![(0u32..1000).prop_map(f64::from), any_float()];
     vec((0i32..5, vec(count, 0..4)), 0..4).prop_map(|runs| {
@@ -102,6 +113,39 @@ proptest! {
     }
 
     #[test]
+    fn values_of_one_series_round_trip(
+        decimals in 0i32..12, start in -1_000_000_000i64..1_000_000_000, steps in vec(any_step(), 0..300),
+        patches in vec((any::<prop::sample::Index>(), any_float()), 0..4)
+    ) {
+        let mut mantissa = start;
+        let mut floats = vec![start as f64];
+        floats.extend(steps.iter().map(|step| {
+            mantissa = mantissa.wrapping_add(*step);
+            mantissa as f64 / 10f64.powi(decimals)
+        }));
+        for (at, float) in patches {
+            let at = at.index(floats.len());
+            floats[at] = float;
+        }
+        let mut bytes = Vec::new();
+        values::encode_series(&floats, &mut bytes);
+        let mut reader = Reader::new(&bytes);
+        let mut read = Vec::new();
+        values::decode(&mut reader, floats.len(), &mut read).unwrap();
+        prop_assert!(reader.is_empty());
+        prop_assert_eq!(bits(&read), bits(&floats));
+    }
+
+    #[test]
+    fn arbitrary_columns_do_not_panic(form in 0u8..5, bytes in vec(any::<u8>(), 0..300), count in 1usize..500) {
+        let bytes: Vec<u8> = std::iter::once(form).chain(bytes).collect();
+        let mut read = Vec::new();
+        if values::decode(&mut Reader::new(&bytes), count, &mut read).is_ok() {
+            prop_assert_eq!(read.len(), count);
+        }
+    }
+
+    #[test]
     fn histogram_chunks_round_trip(histograms in histogram_run()) {
         let times: Vec<i64> = (0..histograms.len() as i64).map(|i| i * 15_000).collect();
         let chunk = Chunk::from_histograms(&times, &histograms).unwrap();
@@ -163,13 +207,23 @@ proptest! {
 }
 
 #[test]
-fn steady_series_cost_next_to_nothing() {
+fn values_cost_what_they_tell() {
     let times: Vec<i64> = (0..120).map(|i| 1_700_000_000_000 + i * 15_000).collect();
-    let constant = Chunk::from_floats(&times, &[1.0; 120]).unwrap();
-    assert_eq!(constant.data.len(), 22);
-    let counter: Vec<f64> = (0..120).map(|i| f64::from(i * 7)).collect();
-    let counter = Chunk::from_floats(&times, &counter).unwrap();
-    assert_eq!(counter.data.len(), 13 + 1 + 120);
+    let bytes = |value: &dyn Fn(i32) -> f64| {
+        let floats: Vec<f64> = (0..120).map(value).collect();
+        let chunk = Chunk::from_floats(&times, &floats).unwrap();
+        let (mut t, mut v) = (Vec::new(), Vec::new());
+        chunk.meta.decode_floats(&chunk.data, &mut t, &mut v).unwrap();
+        assert_eq!(bits(&v), bits(&floats));
+        chunk.data.len() - 13
+    };
+    assert_eq!(bytes(&|_| 1.5), 9, "constant");
+    assert_eq!(bytes(&|i| f64::from(i) * 7.0), 6, "linear");
+    assert_eq!(bytes(&|i| f64::from(1000 + i / 50)), 12, "two changes");
+    assert_eq!(bytes(&|i| f64::from(140_000 + i * 1400 + i % 4 * 13) / 100.0), 68, "seconds");
+    assert_eq!(bytes(&|i| f64::from(100_000 + (((i * 40_503) % 65_536) >> 12)) * 4096.0), 69, "pages");
+    let stale = |i: i32| if i == 60 { f64::from_bits(STALE_NAN_BITS) } else { f64::from(i) * 0.25 };
+    assert_eq!(bytes(&stale), 21, "a stale marker");
 }
 
 #[test]

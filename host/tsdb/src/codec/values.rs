@@ -7,15 +7,18 @@
 //!            below 2^53 that turns back into the same bits
 //! 2 xor      per value: u8 = trailing zero bytes << 4 | kept bytes, then the kept bytes of the exclusive or
 //!            with the bits before it (the first one with zero), lowest byte first
+//! 3 decimal  see [`super::decimal`]; only in chunks, whose values are of one series
 //! ```
 //! The writer keeps the shortest.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::bytes::{Malformed, Reader, put_f64, put_zigzag};
+use super::decimal;
 
 const CONSTANT: u8 = 0;
 const INTEGERS: u8 = 1;
 const XOR: u8 = 2;
+const DECIMAL: u8 = 3;
 
 /// Whole numbers below this have neighbours one apart, so that sums of differences stay exact.
 const WHOLE_MAX: i64 = 1 << 53;
@@ -39,6 +42,20 @@ pub(crate) fn encode(values: &[f64], out: &mut Vec<u8>) {
     match encode_integers(values).filter(|integers| integers.len() <= xor.len()) {
         Some(integers) => out.extend_from_slice(&integers),
         None => out.extend_from_slice(&xor),
+    }
+}
+
+/// As [`encode`], for values of one series.
+pub(crate) fn encode_series(values: &[f64], out: &mut Vec<u8>) {
+    let from = out.len();
+    encode(values, out);
+    // A constant is as short as anything can be.
+    if out.get(from) != Some(&CONSTANT)
+        && let Some(decimal) = decimal::encode(values).filter(|decimal| from + 1 + decimal.len() < out.len())
+    {
+        out.truncate(from);
+        out.push(DECIMAL);
+        out.extend_from_slice(&decimal);
     }
 }
 
@@ -105,6 +122,7 @@ pub(crate) fn decode(reader: &mut Reader<'_>, count: usize, out: &mut Vec<f64>) 
                 out.push(f64::from_bits(bits));
             }
         }
+        DECIMAL => decimal::decode(reader, count, out)?,
         _ => return Err(reader.malformed("unknown form of values")),
     }
     Ok(())

@@ -8,7 +8,7 @@ use model::Exemplar;
 use super::{Shared, View};
 use crate::Tsdb;
 use crate::block::{Block, BlockSeries, BlockWriter};
-use crate::chunk::{Chunk, ChunkMeta};
+use crate::chunk::{Chunk, ChunkMeta, Run};
 use crate::error::{Error, IoContext, Result};
 use crate::head::SeriesView;
 use crate::wal::CheckpointWriter;
@@ -181,16 +181,12 @@ impl Shared {
 
 fn add_to_block(writer: &mut BlockWriter<'_>, view: &SeriesView, end: i64) -> Result<()> {
     let sealed: Option<Chunk> = view.open.as_ref().and_then(|open| open.seal());
-    let chunks: Vec<(ChunkMeta, &[u8])> = view
-        .chunks
-        .iter()
-        .map(|chunk| &**chunk)
-        .chain(&sealed)
-        .map(|chunk| (chunk.meta, &*chunk.data))
-        .collect();
+    let chunks = view.chunks.iter().map(|chunk| &**chunk).chain(&sealed);
+    let runs = Run::join(chunks.map(|chunk| (chunk.meta, &*chunk.data)));
+    let runs = runs.map_err(|malformed| view.series.corrupt(malformed))?;
     let exemplars: Vec<&Exemplar> =
         view.exemplars().iter().filter(|exemplar| exemplar.timestamp.millis() < end).collect();
-    writer.add(&BlockSeries { labels: &view.series.labels, chunks: &chunks, exemplars: &exemplars })
+    writer.add(&BlockSeries { labels: &view.series.labels, runs: &runs, exemplars: &exemplars })
 }
 
 fn put_view(out: &mut Vec<u8>, view: &SeriesView) {

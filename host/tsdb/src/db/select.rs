@@ -14,7 +14,7 @@ use crate::Tsdb;
 use crate::block::{Block, BlockChunk};
 use crate::chunk::{ChunkKind, ChunkMeta};
 use crate::codec::Malformed;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::head::{OpenChunk, Series, SeriesView};
 use crate::index::{LabelIndex, resolve};
 
@@ -235,18 +235,13 @@ impl SelectedSeries {
             match part {
                 Part::Block { block, chunks } => {
                     for chunk in chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
-                        let data = block.chunk_data(chunk)?;
-                        let read = reading.chunk(&chunk.meta, data);
-                        read.map_err(|malformed| block.corrupt_chunk(chunk, malformed))?;
+                        reading.block_chunk(block, chunk)?;
                     }
                 }
                 Part::Head(view) => {
                     for chunk in view.chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
-                        reading.chunk(&chunk.meta, &chunk.data).map_err(|malformed| Error::Corrupt {
-                            path: "head".into(),
-                            offset: malformed.at as u64,
-                            what: format!("chunk of {}: {}", self.labels, malformed.what),
-                        })?;
+                        let read = reading.chunk(&chunk.meta, &chunk.data);
+                        read.map_err(|malformed| view.series.corrupt(malformed))?;
                     }
                     if let Some(open) = &view.open {
                         reading.open(open);
@@ -280,6 +275,26 @@ impl<S: Sink> Reading<'_, S> {
             ChunkKind::Histograms => {
                 let (start, end, sink) = (self.start, self.end, &mut *self.sink);
                 meta.decode_histograms(data, |time, histogram| {
+                    if (start..=end).contains(&time) {
+                        sink.histogram(Timestamp::from_millis(time), histogram);
+                    }
+                })
+            }
+        }
+    }
+
+    fn block_chunk(&mut self, block: &Block, chunk: &BlockChunk) -> Result<()> {
+        match chunk.meta.kind {
+            ChunkKind::Floats => {
+                self.times.clear();
+                self.floats.clear();
+                block.decode_floats(chunk, &mut self.times, &mut self.floats)?;
+                self.hand_over(&[]);
+                Ok(())
+            }
+            ChunkKind::Histograms => {
+                let (start, end, sink) = (self.start, self.end, &mut *self.sink);
+                block.decode_histograms(chunk, |time, histogram| {
                     if (start..=end).contains(&time) {
                         sink.histogram(Timestamp::from_millis(time), histogram);
                     }

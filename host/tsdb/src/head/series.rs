@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 
 use super::OpenChunk;
 use crate::chunk::Chunk;
+use crate::codec::Malformed;
 use crate::codec::histogram::bits_equal;
+use crate::error::Error;
 
 /// A series of the head. Ids are never used twice while the head lives.
 #[derive(Debug)]
@@ -158,6 +160,15 @@ impl SeriesData {
 impl Series {
     pub(crate) fn new(id: u32, labels: Labels, logged: bool) -> Self {
         Self { id, labels, logged: AtomicBool::new(logged), data: Mutex::default() }
+    }
+
+    /// What memory that went bad looks like: bytes that this process has encoded itself and cannot read.
+    pub(crate) fn corrupt(&self, malformed: Malformed) -> Error {
+        Error::Corrupt {
+            path: "head".into(),
+            offset: malformed.at as u64,
+            what: format!("chunk of {}: {}", self.labels, malformed.what),
+        }
     }
 
     pub(crate) fn is_logged(&self) -> bool {

@@ -3,10 +3,19 @@
 
 use super::*;
 
-const FILES: [(&str, &[u8]); 3] = [
-    ("wal/00000005.checkpoint", include_bytes!("../../../fixtures/v1.checkpoint")),
-    ("wal/00000005.wal", include_bytes!("../../../fixtures/v1.wal")),
-    ("blocks/00000001.block", include_bytes!("../../../fixtures/v1.block")),
+type Files = [(&'static str, &'static [u8]); 3];
+
+const VERSIONS: [Files; 2] = [
+    [
+        ("wal/00000005.checkpoint", include_bytes!("../../../fixtures/v1.checkpoint")),
+        ("wal/00000005.wal", include_bytes!("../../../fixtures/v1.wal")),
+        ("blocks/00000001.block", include_bytes!("../../../fixtures/v1.block")),
+    ],
+    [
+        ("wal/00000010.checkpoint", include_bytes!("../../../fixtures/v2.checkpoint")),
+        ("wal/00000010.wal", include_bytes!("../../../fixtures/v2.wal")),
+        ("blocks/00000001.block", include_bytes!("../../../fixtures/v2.block")),
+    ],
 ];
 
 fn exemplar(time: i64) -> Exemplar {
@@ -44,8 +53,12 @@ fn write(db: &Tsdb, clock: &TestClock) {
 
 #[test]
 fn fixtures_of_every_version_are_read() {
+    VERSIONS.iter().for_each(check);
+}
+
+fn check(files: &Files) {
     let (fs, clock) = (SimFileSystem::default(), TestClock::at(1600));
-    for (name, bytes) in FILES {
+    for (name, bytes) in files {
         fs.set_bytes(&Path::new(DIR).join(name), bytes);
     }
     let db = open(&fs, &clock);
