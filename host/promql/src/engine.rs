@@ -8,7 +8,7 @@ use ahash::AHashMap;
 use model::{Histogram, Labels, Sample, Timestamp, Value};
 
 use crate::error::QueryError;
-use crate::exec::{self, Context, Grid, Series};
+use crate::exec::{self, Context, Grid, Series, Size};
 use crate::parser::{Expr, parse};
 use crate::plan::{self, Params, Plan};
 use crate::read::Storage;
@@ -20,6 +20,8 @@ pub struct EngineOptions {
     pub lookback: Duration,
     /// How many samples one query may hold at once. It is what keeps one query from taking all memory.
     pub samples_max: u64,
+    /// How many bytes those samples, and what is computed of them, may take at once.
+    pub bytes_max: u64,
     /// How long one query may run.
     pub timeout: Duration,
     /// The step of subqueries that name none.
@@ -41,6 +43,8 @@ impl EngineOptions {
         Self {
             lookback: Duration::from_secs(300),
             samples_max: 50_000_000,
+            // Prometheus has no such limit: none by default.
+            bytes_max: u64::MAX,
             timeout: Duration::from_secs(120),
             default_subquery_step: Duration::from_secs(60),
             delayed_name_removal: false,
@@ -87,6 +91,8 @@ pub struct QueryStats {
     pub samples_read: u64,
     /// Most samples held at once.
     pub peak_samples: u64,
+    /// Most bytes held at once in samples and what is computed of them.
+    pub peak_bytes: u64,
 }
 
 /// The value of a query.
@@ -234,7 +240,8 @@ impl Engine {
         let cx = Context::new(storage, control, &options, instant, (!instant).then_some(step_ms));
         cx.check()?;
         let value = run(&plan, &cx, grid)?;
-        let stats = QueryStats { samples_read: cx.samples_read(), peak_samples: cx.samples_peak() };
+        let Size { samples: peak_samples, bytes: peak_bytes } = cx.peak();
+        let stats = QueryStats { samples_read: cx.samples_read(), peak_samples, peak_bytes };
         let (warnings, infos) = cx.notes.finish(query);
         Ok(QueryResult { value, warnings, infos, stats })
     }

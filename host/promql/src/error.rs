@@ -22,6 +22,9 @@ pub enum QueryError {
     /// It would hold more samples at once than allowed: `execution`.
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,
+    /// It would take more memory at once than allowed: `execution`.
+    #[error("query processing would take too much memory; ask for fewer series or fewer steps")]
+    TooMuchMemory,
     /// Storage failed: `internal`.
     #[error(transparent)]
     Storage(#[from] ReadError),
@@ -32,7 +35,7 @@ impl QueryError {
     pub const fn error_type(&self) -> &'static str {
         match self {
             Self::Parse(_) => "bad_data",
-            Self::Execution(_) | Self::TooManySamples => "execution",
+            Self::Execution(_) | Self::TooManySamples | Self::TooMuchMemory => "execution",
             Self::Timeout => "timeout",
             Self::Canceled => "canceled",
             Self::Storage(_) => "internal",

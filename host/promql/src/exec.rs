@@ -25,6 +25,7 @@ pub(crate) mod running;
 mod scalar;
 mod select;
 mod set;
+mod size;
 mod smoothed;
 mod sort;
 pub(crate) mod window;
@@ -34,6 +35,7 @@ pub(crate) use column::{Column, Series, is_metric_label};
 pub(crate) use context::{Context, Grid, same_labelset};
 pub(crate) use range::raw as raw_range;
 pub(crate) use scalar::run as scalar;
+pub(crate) use size::Size;
 
 use crate::error::QueryError;
 use crate::plan::VectorNode;
@@ -78,7 +80,7 @@ pub(crate) fn vector(
 pub(crate) fn collect(node: &VectorNode, cx: &Context<'_>, grid: Grid) -> Result<Vec<Series>, QueryError> {
     let mut all = Vec::new();
     vector(node, cx, grid, &mut |series| {
-        cx.hold(series.column.sample_count())?;
+        cx.hold(Size::of_column(&series.column))?;
         all.push(series);
         Ok(())
     })?;
@@ -87,5 +89,5 @@ pub(crate) fn collect(node: &VectorNode, cx: &Context<'_>, grid: Grid) -> Result
 
 /// Gives back what [`collect`] counted against the budget.
 pub(crate) fn release(cx: &Context<'_>, all: &[Series]) {
-    cx.release(all.iter().map(|series| series.column.sample_count()).sum());
+    cx.release(all.iter().map(|series| Size::of_column(&series.column)).sum());
 }

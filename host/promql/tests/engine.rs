@@ -121,6 +121,19 @@ fn a_query_cannot_exceed_its_budget() {
 }
 
 #[test]
+fn a_query_cannot_exceed_its_memory() {
+    let engine = Engine::new(EngineOptions { bytes_max: 2000, ..EngineOptions::prometheus_defaults() });
+    let (start, end) = (Timestamp::EPOCH, Timestamp::from_millis(600_000));
+    let control = QueryControl::default();
+    let run = |query, step_ms| engine.range(&storage(), query, start, end, step_ms, &control);
+    // Forty samples of sixteen bytes are read at a time, and three steps of two series held.
+    let stats = run("a_total", 300_000).unwrap().stats;
+    assert_eq!((stats.peak_samples, stats.peak_bytes), (40 + 3, 40 * 16 + 3 * 8));
+    let fine = run("a_total", 1000);
+    assert!(matches!(fine, Err(QueryError::TooMuchMemory)), "{fine:?}");
+}
+
+#[test]
 fn extreme_times_are_survived() {
     let engine = Engine::new(EngineOptions::prometheus_defaults());
     let control = QueryControl::default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use model::{Histogram, Labels, LabelsBuilder, METRIC_NAME, Value};
 
-use super::{Column, Context, Grid, Series, Sink, rank};
+use super::{Column, Context, Grid, Series, Sink, Size, rank};
 use crate::error::QueryError;
 use crate::functions::quantile;
 use crate::kahan::{Kahan, Mean};
@@ -99,22 +99,30 @@ fn fold<F: Fold>(
     }
     let mut known: AHashMap<Labels, usize> = AHashMap::new();
     let mut groups: Vec<Group<F>> = Vec::new();
+    let mut values = Size::default();
     super::vector(&node.input, cx, grid, &mut |series| {
         let labels = group_labels(&series.labels, &node.grouping);
         let at = match known.get(&labels) {
             Some(at) => *at,
             None => {
-                cx.hold(grid.count)?;
+                cx.hold(Size::of_groups(1, grid.count))?;
                 known.insert(labels.clone(), groups.len());
                 groups.push(Group { labels, drop_name: false, fold: new() });
                 groups.len() - 1
             }
         };
+        if node.op == AggregateOp::Quantile {
+            // It needs all values at the end.
+            let size = Size::of_column(&series.column);
+            cx.hold(size)?;
+            values = [values, size].into_iter().sum();
+        }
         groups[at].drop_name |= series.drop_name;
         groups[at].fold.add(&series.column, scope);
         Ok(())
     })?;
-    cx.release(groups.len() * grid.count);
+    cx.release(Size::of_groups(groups.len(), grid.count));
+    cx.release(values);
     for group in groups {
         let column = group.fold.finish(scope);
         if !column.is_empty() {
@@ -388,7 +396,7 @@ fn count_values(
             let at = match known.get(&labels) {
                 Some(at) => *at,
                 None => {
-                    cx.hold(grid.count)?;
+                    cx.hold(Size::of_groups(1, grid.count))?;
                     known.insert(labels.clone(), counts.len());
                     counts.push(Series { labels, drop_name: false, column: Column::empty(grid.count) });
                     counts.len() - 1
@@ -399,6 +407,6 @@ fn count_values(
         }
         Ok(())
     })?;
-    cx.release(counts.len() * grid.count);
+    cx.release(Size::of_groups(counts.len(), grid.count));
     counts.into_iter().try_for_each(sink)
 }

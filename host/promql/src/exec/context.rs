@@ -8,8 +8,8 @@ use std::time::Instant;
 use ahash::AHashSet;
 use model::{Labels, Timestamp};
 
-use super::Series;
 use super::column::is_metric_label;
+use super::{Series, Size};
 use crate::annotations::Annotations;
 use crate::engine::QueryControl;
 use crate::error::QueryError;
@@ -39,6 +39,29 @@ impl Grid {
     }
 }
 
+/// A quantity that comes and goes, and the most that there was of it.
+#[derive(Default)]
+struct Gauge {
+    now: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl Gauge {
+    fn add(&self, amount: u64) -> u64 {
+        let now = self.now.fetch_add(amount, Ordering::Relaxed) + amount;
+        self.peak.fetch_max(now, Ordering::Relaxed);
+        now
+    }
+
+    fn subtract(&self, amount: u64) {
+        self.now.fetch_sub(amount, Ordering::Relaxed);
+    }
+
+    fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+}
+
 /// Asked for once: the system reads files to find out.
 static PROCESSORS: LazyLock<usize> =
     LazyLock::new(|| std::thread::available_parallelism().map_or(1, NonZero::get));
@@ -59,8 +82,9 @@ pub(crate) struct Context<'q> {
     pub(crate) step_ms: Option<i64>,
     pub(crate) samples_max: u64,
     pub(crate) notes: Annotations,
-    held: AtomicU64,
-    peak: AtomicU64,
+    pub(crate) bytes_max: u64,
+    held: Gauge,
+    held_bytes: Gauge,
     samples_read: AtomicU64,
 }
 
@@ -85,8 +109,9 @@ impl<'q> Context<'q> {
             step_ms,
             samples_max: options.samples_max,
             notes: Annotations::default(),
-            held: AtomicU64::new(0),
-            peak: AtomicU64::new(0),
+            bytes_max: options.bytes_max,
+            held: Gauge::default(),
+            held_bytes: Gauge::default(),
             samples_read: AtomicU64::new(0),
         }
     }
@@ -124,27 +149,31 @@ impl<'q> Context<'q> {
         Ok(())
     }
 
-    /// Counts samples that are now held in memory.
-    pub(crate) fn hold(&self, samples: usize) -> Result<(), QueryError> {
-        let now = self.held.fetch_add(samples as u64, Ordering::Relaxed) + samples as u64;
-        self.peak.fetch_max(now, Ordering::Relaxed);
-        if now > self.samples_max { Err(QueryError::TooManySamples) } else { Ok(()) }
+    /// Counts what is now held in memory.
+    pub(crate) fn hold(&self, size: Size) -> Result<(), QueryError> {
+        let (samples, bytes) = (self.held.add(size.samples), self.held_bytes.add(size.bytes));
+        if samples > self.samples_max {
+            return Err(QueryError::TooManySamples);
+        }
+        if bytes > self.bytes_max { Err(QueryError::TooMuchMemory) } else { Ok(()) }
     }
 
-    pub(crate) fn release(&self, samples: usize) {
-        self.held.fetch_sub(samples as u64, Ordering::Relaxed);
+    pub(crate) fn release(&self, size: Size) {
+        self.held.subtract(size.samples);
+        self.held_bytes.subtract(size.bytes);
     }
 
-    pub(crate) fn count_read(&self, samples: usize) {
-        self.samples_read.fetch_add(samples as u64, Ordering::Relaxed);
+    pub(crate) fn count_read(&self, samples: u64) {
+        self.samples_read.fetch_add(samples, Ordering::Relaxed);
     }
 
     pub(crate) fn samples_read(&self) -> u64 {
         self.samples_read.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn samples_peak(&self) -> u64 {
-        self.peak.load(Ordering::Relaxed)
+    /// The most that was held at once, of either.
+    pub(crate) fn peak(&self) -> Size {
+        Size { samples: self.held.peak(), bytes: self.held_bytes.peak() }
     }
 
     /// Drops the metric's name from a series, at once or when the query is done.

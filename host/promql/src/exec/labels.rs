@@ -4,7 +4,7 @@ use ahash::AHashMap;
 use model::{Labels, METRIC_NAME};
 
 use super::context::same_labelset;
-use super::{Context, Grid, Series, Sink};
+use super::{Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::plan::{LabelJoin, LabelReplace, VectorNode};
 
@@ -53,7 +53,7 @@ fn relabel(
                 series.drop_name = false;
             }
         }
-        cx.hold(series.column.sample_count())?;
+        cx.hold(Size::of_column(&series.column))?;
         match known.get(&(series.labels.clone(), series.drop_name)) {
             Some(&at) => {
                 if !all[at].column.merge(&series.column) {

@@ -6,7 +6,7 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Builder;
 
-use super::{Context, Series, Sink};
+use super::{Context, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::read::{Columns, SeriesReader};
 
@@ -79,7 +79,7 @@ fn threaded(
             let Ok(answer) = answers[batch % threads].recv() else { break };
             let passed = answer.and_then(|all| {
                 all.into_iter().try_for_each(|series| {
-                    cx.release(series.column.step_count());
+                    cx.release(Size::of_column(&series.column));
                     sink(series)
                 })
             });
@@ -102,7 +102,7 @@ fn batch_of(
         cx.check()?;
         if let Some(series) = evaluate(&**reader, columns)? {
             // It waits until the operators above come to it.
-            cx.hold(series.column.step_count())?;
+            cx.hold(Size::of_column(&series.column))?;
             all.push(series);
         }
     }

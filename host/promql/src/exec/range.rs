@@ -8,7 +8,7 @@ use model::{Histogram, Labels, ResetHint, Timestamp, Value};
 use super::context::Distinct;
 use super::running::Running;
 use super::window::{Scope, Sliding};
-use super::{Column, Context, Grid, Series, Sink, parallel};
+use super::{Column, Context, Grid, Series, Sink, Size, parallel};
 use crate::error::QueryError;
 use crate::functions::extended::Edges;
 use crate::functions::{extended, over_time, rate};
@@ -62,11 +62,11 @@ impl<'a> Wanted<'a> {
     ) -> Result<T, QueryError> {
         cx.read(reader, self.start, self.end, columns)?;
         remove_stale(columns);
-        let samples = columns.sample_count();
-        cx.count_read(samples);
-        cx.hold(samples)?;
+        let size = Size::of_columns(columns);
+        cx.count_read(size.samples);
+        cx.hold(size)?;
         let taken = take(columns);
-        cx.release(samples);
+        cx.release(size);
         taken
     }
 }
@@ -115,10 +115,10 @@ fn of_subquery(
                 None => {}
             }
         }
-        let samples = columns.sample_count();
-        cx.hold(samples)?;
+        let size = Size::of_columns(&columns);
+        cx.hold(size)?;
         sink(&series.labels, series.drop_name, &columns)?;
-        cx.release(samples);
+        cx.release(size);
         Ok(())
     })
 }

@@ -3,7 +3,7 @@
 use model::staleness::is_stale;
 use model::{Timestamp, Value};
 
-use super::{Column, Context, Grid, Series, Sink, parallel};
+use super::{Column, Context, Grid, Series, Sink, Size, parallel};
 use crate::error::QueryError;
 use crate::plan;
 use crate::read::{Columns, Select, SeriesReader, UNKNOWN_START};
@@ -35,11 +35,11 @@ pub(crate) fn run(
     let request = Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms };
     let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
         cx.read(reader, start, end, columns)?;
-        let samples = columns.sample_count();
-        cx.count_read(samples);
-        cx.hold(samples)?;
+        let size = Size::of_columns(columns);
+        cx.count_read(size.samples);
+        cx.hold(size)?;
         let column = latest(columns, select.shift, grid, cx.lookback_ms, what);
-        cx.release(samples);
+        cx.release(size);
         if column.is_empty() {
             return Ok(None);
         }

@@ -6,7 +6,7 @@ use model::staleness::is_stale;
 use model::{Histogram, Timestamp, Value};
 
 use super::window::Scope;
-use super::{Column, Context, Grid, Series, Sink, parallel};
+use super::{Column, Context, Grid, Series, Sink, Size, parallel};
 use crate::error::QueryError;
 use crate::functions::extended::interpolated;
 use crate::plan;
@@ -24,7 +24,9 @@ pub(crate) fn run(
     let request = Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms };
     let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
         cx.read(reader, start, end, columns)?;
-        cx.count_read(columns.sample_count());
+        let size = Size::of_columns(columns);
+        cx.count_read(size.samples);
+        cx.hold(size)?;
         let samples = samples(columns);
         let name = reader.labels().metric_name().unwrap_or("");
         let scope = Scope { cx, span: select.span, metric_name: name };
@@ -35,6 +37,7 @@ pub(crate) fn run(
                 column.set(step, value);
             }
         }
+        cx.release(size);
         if column.is_empty() {
             return Ok(None);
         }
