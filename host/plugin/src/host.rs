@@ -21,6 +21,7 @@ use crate::kinds::lifecycle::Info;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::state::Tenant;
+use crate::watch::{FileStamp, Watch};
 
 /// What a [`Host`] is made with.
 pub struct HostOptions<'a> {
@@ -42,6 +43,7 @@ pub struct Host {
     loaded: Arc<Mutex<HashMap<String, Weak<Loaded>>>>,
     /// One compilation at a time: each already uses all cores, and takes memory by the hundred megabytes.
     compiling: Arc<tokio::sync::Semaphore>,
+    watch: Watch,
 }
 
 /// What can be known of a plugin without granting it anything.
@@ -81,6 +83,7 @@ impl Host {
             metrics,
             loaded: Arc::default(),
             compiling: Arc::new(tokio::sync::Semaphore::new(1)),
+            watch: Watch::default(),
         }))
     }
 
@@ -93,11 +96,7 @@ impl Host {
         self.inspect_bytes(plugin, bytes).await
     }
 
-    /// As [`inspect`](Self::inspect), for a plugin that is not in a file.
-    ///
-    /// # Errors
-    /// The same.
-    pub async fn inspect_bytes(&self, plugin: &str, bytes: Vec<u8>) -> Result<Inspection, PluginError> {
+    async fn inspect_bytes(&self, plugin: &str, bytes: Vec<u8>) -> Result<Inspection, PluginError> {
         let loaded = self.load(plugin, bytes).await?;
         let tenant = self.tenant(plugin, Grants::default(), Limits::STANDARD);
         let info = described(&loaded, &tenant).await?;
@@ -122,7 +121,7 @@ impl Host {
         // Before it is read: a change meanwhile is then noticed.
         let stamp = FileStamp::of(&file);
         let bytes = self.read(&config.plugin, config.limits.component.0).await?;
-        self.start_stamped(config, bytes, Some(stamp)).await
+        self.start_stamped(config, bytes, stamp).await
     }
 
     /// Whether a configured plugin would start, short of initialising it, which may already reach outside; gives its
@@ -140,27 +139,25 @@ impl Host {
 
     /// Whether the instance's file is still the one that it was started from.
     pub fn is_current(&self, instance: &Instance) -> bool {
-        let file = resolve(&self.plugins_dir, &instance.config().plugin);
-        instance.stamp().is_none_or(|stamp| *stamp == FileStamp::of(&file))
+        *instance.stamp() == FileStamp::of(&resolve(&self.plugins_dir, &instance.config().plugin))
     }
 
-    /// As [`start`](Self::start), for a plugin that is not in a file.
-    ///
-    /// # Errors
-    /// The same.
-    pub async fn start_bytes(
-        &self,
-        config: PluginConfig,
-        bytes: Vec<u8>,
-    ) -> Result<Arc<Instance>, PluginError> {
-        self.start_stamped(config, bytes, None).await
+    /// Waits until the files of some of these instances have changed and settled; gives the instances' names. Each
+    /// change is told once: where the new file cannot be used, the old instance is to run on. May be dropped at any
+    /// moment, as when the instances have been replaced for another reason.
+    pub async fn changed(&self, current: &[Arc<Instance>]) -> Vec<String> {
+        let path = |instance: &Instance| resolve(&self.plugins_dir, &instance.config().plugin);
+        let files: Vec<_> = current.iter().map(|instance| (path(instance), *instance.stamp())).collect();
+        let changed = self.watch.changed(&files).await;
+        let affected = current.iter().zip(files).filter(|(_, (path, _))| changed.contains(path));
+        affected.map(|(instance, _)| instance.name().to_owned()).collect()
     }
 
     async fn start_stamped(
         &self,
         config: PluginConfig,
         bytes: Vec<u8>,
-        stamp: Option<FileStamp>,
+        stamp: FileStamp,
     ) -> Result<Arc<Instance>, PluginError> {
         let loaded = self.load(&config.name, bytes).await?;
         let tenant = self.tenant(&config.name, config.grants.clone(), config.limits.clone());
@@ -231,18 +228,6 @@ pub fn resolve(plugins_dir: &Path, plugin: &str) -> PathBuf {
 
 fn is_path(plugin: &str) -> bool {
     plugin.contains('/') || plugin.ends_with(".wasm")
-}
-
-/// What changes about a file when it is written or replaced; cheaper to look at than its contents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileStamp(Option<(u64, u64, std::time::SystemTime)>);
-
-impl FileStamp {
-    fn of(path: &Path) -> Self {
-        use std::os::unix::fs::MetadataExt as _;
-        let metadata = std::fs::metadata(path).ok();
-        Self(metadata.and_then(|metadata| Some((metadata.ino(), metadata.len(), metadata.modified().ok()?))))
-    }
 }
 
 /// Runs on the blocking pool. A panic there, as of a library that a broken file surprised, is an error here.

@@ -16,7 +16,6 @@ use crate::call::{Abandonment, Call, Deadline, Failure, call};
 use crate::component::Loaded;
 use crate::config::PluginConfig;
 use crate::error::{CallError, FailureKind, Operation};
-use crate::host::FileStamp;
 use crate::imports::log::printable;
 use crate::kinds::Kind;
 use crate::kinds::collector::{Collect, Payload};
@@ -27,6 +26,7 @@ use crate::kinds::receiver::{Notification, Notify};
 use crate::limits::{DESCRIBE_DEADLINE, LOG_LINE_BYTES_MAX};
 use crate::state::{State, Tenant};
 use crate::status::{Health, InstanceStatus};
+use crate::watch::FileStamp;
 
 /// The first pause of a plugin that failed twice in a row.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub struct Instance {
     version: Arc<str>,
     loaded: Arc<Loaded>,
     tenant: Tenant,
-    stamp: Option<FileStamp>,
+    stamp: FileStamp,
     slot: Mutex<Slot>,
     /// Apart from the slot, so that a status never waits for a call.
     health: parking_lot::Mutex<Health>,
@@ -183,7 +183,7 @@ impl Instance {
         loaded: Arc<Loaded>,
         tenant: Tenant,
         guest: Guest,
-        stamp: Option<FileStamp>,
+        stamp: FileStamp,
     ) -> Self {
         let slot = Slot { guest: Some(guest), losses: 0, resting_until: None, last_loss: String::new() };
         let version = Arc::from(info.version.as_str());
@@ -211,9 +211,9 @@ impl Instance {
         &self.loaded.digest
     }
 
-    /// The file it was started from, as it was then; none where it was in no file.
-    pub(crate) fn stamp(&self) -> Option<&FileStamp> {
-        self.stamp.as_ref()
+    /// The file it was started from, as it was then.
+    pub(crate) fn stamp(&self) -> &FileStamp {
+        &self.stamp
     }
 
     /// The kinds it is of.

@@ -27,6 +27,7 @@ mod limits;
 mod metrics;
 mod state;
 mod status;
+mod watch;
 
 pub use config::{DetectConfig, PluginConfig};
 pub use error::{CallError, FailureKind, Operation, PluginError};

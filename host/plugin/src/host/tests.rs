@@ -84,7 +84,7 @@ impl Setup {
     ) -> Result<Arc<Instance>, PluginError> {
         let mut config = PluginConfig::of(body);
         change(&mut config);
-        self.host.start_bytes(config, guest(body)).await
+        self.host.start_stamped(config, guest(body), FileStamp::of(Path::new(body))).await
     }
 
     fn metric(&self, name: &str, labels: &[&str]) -> f64 {
@@ -392,6 +392,37 @@ async fn plugins_are_found_by_name_and_by_path() {
 }
 
 #[tokio::test]
+async fn a_plugin_whose_file_has_changed_is_named_and_runs_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let replace = |plugin: &str, bytes: &[u8]| {
+        let partial = folder.path().join("partial");
+        std::fs::write(&partial, bytes).unwrap();
+        std::fs::rename(&partial, folder.path().join(format!("{plugin}.wasm"))).unwrap();
+    };
+    replace("thermometer", &guest("healthy"));
+    replace("barometer", &guest("healthy"));
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let registry = prometheus::Registry::new();
+    let plugins_dir = folder.path().to_path_buf();
+    let host = Host::new(HostOptions { plugins_dir, cache_dir: None, registry: &registry }).unwrap();
+    let named = |name: &str, plugin: &str| PluginConfig { name: name.to_owned(), ..PluginConfig::of(plugin) };
+    let mut instances = Vec::new();
+    for config in [named("t", "thermometer"), named("b", "barometer"), named("t2", "thermometer")] {
+        instances.push(host.start(config).await.unwrap());
+    }
+    replace("thermometer", b"no plugin");
+    assert_eq!(host.changed(&instances).await, ["t", "t2"]);
+    let error = host.start(named("t", "thermometer")).await.err().unwrap();
+    assert!(matches!(error, PluginError::Invalid { .. }), "{error}");
+    instances[0].collect(LONG).await.unwrap();
+    replace("thermometer", &guest("batch"));
+    assert_eq!(host.changed(&instances).await, ["t", "t2"]);
+    let fresh = host.start(named("t", "thermometer")).await.unwrap();
+    assert!(host.is_current(&fresh) && !host.is_current(&instances[0]));
+    assert!(matches!(fresh.collect(LONG).await.unwrap(), Payload::Columns(_)));
+}
+
+#[tokio::test]
 async fn a_log_flood_is_cut_and_counted() {
     let setup = setup();
     let instance = setup.start("flood", |_| ()).await.unwrap();
@@ -630,7 +661,7 @@ async fn each_kind_is_asked_and_answers() {
     let setup = setup();
     let start = async |name: &str| {
         let bytes = guest_of(&format!("{name}-plugin"), name);
-        setup.host.start_bytes(PluginConfig::of(name), bytes).await.unwrap()
+        setup.host.start_stamped(PluginConfig::of(name), bytes, FileStamp::of(Path::new(name))).await.unwrap()
     };
 
     let detector = start("detector").await;
