@@ -7,6 +7,7 @@ mod http;
 mod values;
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use formats::exposition::Format;
@@ -15,6 +16,7 @@ use model::{ConfigDuration, Labels};
 use serde::{Deserialize, Deserializer};
 
 use crate::Error;
+use crate::http as connections;
 use crate::relabel::RelabelConfig;
 
 pub use http::{Authorization, BasicAuth, HttpConfig, Secret, TlsConfig};
@@ -26,6 +28,8 @@ const SCRAPE_INTERVAL: ConfigDuration = ConfigDuration(Duration::from_secs(60));
 const SCRAPE_TIMEOUT: ConfigDuration = ConfigDuration(Duration::from_secs(10));
 /// How often rules are evaluated where nothing else is said.
 const EVALUATION_INTERVAL: ConfigDuration = ConfigDuration(Duration::from_secs(60));
+
+const TIMEOUT_OVER_INTERVAL: &str = "scrape timeout greater than scrape interval";
 
 /// The section `global`. What rules and remote storage need of it stands here as well, since the file has it
 /// in one place.
@@ -330,6 +334,34 @@ impl ScrapeConfig {
         }
     }
 
+    /// Makes the names of files that are relative to `folder`, where the configuration's own file is, relative
+    /// to where the process runs.
+    pub fn resolve_paths(&mut self, folder: &Path) {
+        for path in self.files_mut() {
+            // An empty name would become the folder's.
+            if !path.as_os_str().is_empty() {
+                *path = folder.join(&path);
+            }
+        }
+    }
+
+    /// Checks that the files that the job names can be read and that connections can be made with what they
+    /// hold. Passwords and credentials are read again before each scrape; the server runs without them.
+    ///
+    /// # Errors
+    /// [`Error::Job`] for the first that is wrong.
+    pub fn check_files(&self) -> Result<(), Error> {
+        connections::check(&self.http()).map_err(|error| error.of_job(&self.job_name))
+    }
+
+    fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let basic = self.basic_auth.as_mut().and_then(|auth| auth.password_file.as_mut());
+        let credentials = self.authorization.as_mut().and_then(|auth| auth.credentials_file.as_mut());
+        let tls = &mut self.tls_config;
+        let files = [basic, credentials, tls.ca_file.as_mut(), tls.cert_file.as_mut(), tls.key_file.as_mut()];
+        files.into_iter().flatten()
+    }
+
     /// What the connections to the targets need.
     pub fn http(&self) -> HttpConfig {
         HttpConfig {
@@ -363,7 +395,10 @@ impl ScrapeConfig {
         if let (Some(interval), Some(timeout)) = (self.scrape_interval, self.scrape_timeout)
             && timeout > interval
         {
-            return Err(timeout_over_interval(&self.job_name));
+            return Err(format!(
+                "{TIMEOUT_OVER_INTERVAL} for scrape config with job name {:?}",
+                self.job_name
+            ));
         }
         if self.basic_auth.is_some() && self.authorization.is_some() {
             return Err("at most one of basic_auth and authorization must be configured".to_owned());
@@ -376,18 +411,16 @@ impl ScrapeConfig {
 /// interval where one of them comes from `global`.
 ///
 /// # Errors
-/// [`Error::Config`] names the first job that is wrong.
+/// [`Error::Job`] for the first job that is wrong.
 pub fn check(global: &GlobalConfig, jobs: &[ScrapeConfig]) -> Result<(), Error> {
     let mut names = HashSet::new();
     for job in jobs {
         if !names.insert(job.job_name.as_str()) {
-            return Err(Error::Config(format!(
-                "found multiple scrape configs with job name {:?}",
-                job.job_name
-            )));
+            let what = "found multiple scrape configs with this job name".to_owned();
+            return Err(Error::Config(what).of_job(&job.job_name));
         }
         if job.timeout(global) > job.interval(global) {
-            return Err(Error::Config(timeout_over_interval(&job.job_name)));
+            return Err(Error::Config(TIMEOUT_OVER_INTERVAL.to_owned()).of_job(&job.job_name));
         }
     }
     Ok(())
@@ -407,10 +440,6 @@ impl<'de> Deserialize<'de> for ScrapeConfig {
         config.validate().map_err(serde::de::Error::custom)?;
         Ok(config)
     }
-}
-
-fn timeout_over_interval(job: &str) -> String {
-    format!("scrape timeout greater than scrape interval for scrape config with job name {job:?}")
 }
 
 const fn scrape_interval() -> ConfigDuration {

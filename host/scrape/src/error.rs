@@ -13,6 +13,14 @@ pub enum Error {
     /// Sections of a configuration that contradict each other.
     #[error("{0}")]
     Config(String),
+    /// A job that is wrong in itself, or beside the others.
+    #[error("scrape config with job name {job:?}: {source}")]
+    Job {
+        /// The job's name.
+        job: String,
+        /// What is wrong.
+        source: Box<Error>,
+    },
     /// A file that the configuration names.
     #[error("read {path}: {source}")]
     File {
@@ -60,6 +68,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Says which job met this error.
+    pub(crate) fn of_job(self, job: &str) -> Self {
+        Self::Job { job: job.to_owned(), source: Box::new(self) }
+    }
+
     /// What kind of failure this is, as a label's value.
     pub(crate) const fn outcome(&self) -> &'static str {
         match self {

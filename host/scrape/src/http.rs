@@ -55,6 +55,16 @@ pub(crate) fn client(config: &HttpConfig) -> Result<Client, Error> {
     builder.build().map_err(failed)
 }
 
+/// Checks that connections can be made, and that the files of passwords can be read.
+pub(crate) fn check(config: &HttpConfig) -> Result<(), Error> {
+    let password = config.basic_auth.as_ref().and_then(|auth| auth.password_file.as_deref());
+    let credentials = config.authorization.as_ref().and_then(|auth| auth.credentials_file.as_deref());
+    for path in password.into_iter().chain(credentials) {
+        std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+    }
+    client(config).map(drop)
+}
+
 /// One target over HTTP.
 pub(crate) struct HttpFetch {
     client: Client,

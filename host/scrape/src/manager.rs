@@ -82,7 +82,8 @@ impl Manager {
     /// Makes `jobs` the ones that are scraped, all of them or, after an error, those from before.
     ///
     /// # Errors
-    /// [`Error::Config`], or what connections need and is not there: [`Error::File`], [`Error::Connections`].
+    /// [`Error::Job`]: what [`config::check`] finds, or [`Error::File`] and [`Error::Connections`] where
+    /// something is not there that connections need.
     pub fn apply(&self, global: &GlobalConfig, jobs: &[ScrapeConfig]) -> Result<(), Error> {
         config::check(global, jobs)?;
         let mut state = self.0.state.lock();
@@ -94,7 +95,7 @@ impl Manager {
             let client = match state.jobs.get(&config.job_name) {
                 // Files of certificates may have changed although their names have not.
                 Some(old) if old.http == http && !http.tls_config.has_files() => old.client.clone(),
-                _ => http::client(&http)?,
+                _ => http::client(&http).map_err(|error| error.of_job(&config.job_name))?,
             };
             wanted.push((config, http, client));
         }

@@ -97,10 +97,53 @@ fn sections_are_checked_against_each_other() {
     let global: GlobalConfig = serde_saphyr::from_str("scrape_interval: 5s").unwrap();
     let long: ScrapeConfig = serde_saphyr::from_str("{job_name: a, scrape_timeout: 6s}").unwrap();
     let error = check(&global, &[long]).unwrap_err();
-    expect![[r#"scrape timeout greater than scrape interval for scrape config with job name "a""#]]
+    expect![[r#"scrape config with job name "a": scrape timeout greater than scrape interval"#]]
         .assert_eq(&error.to_string());
     let error = check(&global, &[ScrapeConfig::new("a"), ScrapeConfig::new("a")]).unwrap_err();
-    expect![[r#"found multiple scrape configs with job name "a""#]].assert_eq(&error.to_string());
+    expect![[r#"scrape config with job name "a": found multiple scrape configs with this job name"#]]
+        .assert_eq(&error.to_string());
+}
+
+#[test]
+fn files_are_where_the_configuration_is() {
+    let yaml = "
+job_name: a
+basic_auth: {password_file: secrets/password}
+tls_config: {ca_file: /etc/ca.pem, cert_file: cert.pem, key_file: ''}
+";
+    let mut job: ScrapeConfig = serde_saphyr::from_str(yaml).unwrap();
+    job.resolve_paths(Path::new("conf"));
+    let password = job.basic_auth.as_ref().unwrap().password_file.as_deref();
+    assert_eq!(password, Some(Path::new("conf/secrets/password")));
+    let tls = &job.tls_config;
+    assert_eq!(tls.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+    assert_eq!(tls.cert_file.as_deref(), Some(Path::new("conf/cert.pem")));
+    assert_eq!(tls.key_file.as_deref(), Some(Path::new("")));
+    let mut job: ScrapeConfig =
+        serde_saphyr::from_str("{job_name: a, authorization: {credentials_file: token}}").unwrap();
+    job.resolve_paths(Path::new("missing-folder"));
+    let error = job.check_files().unwrap_err().to_string();
+    assert!(
+        error.starts_with("scrape config with job name \"a\": read missing-folder/token: No such file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn files_are_read_before_they_are_needed() {
+    // Any file of this crate will do as a password; none is a certificate.
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let job = |yaml: &str| {
+        let mut job: ScrapeConfig = serde_saphyr::from_str(&format!("job_name: a\n{yaml}")).unwrap();
+        job.resolve_paths(folder);
+        job.check_files().map_err(|error| error.to_string())
+    };
+    assert_eq!(job("basic_auth: {password_file: Cargo.toml}"), Ok(()));
+    let error = job("tls_config: {cert_file: Cargo.toml, key_file: Cargo.toml}").unwrap_err();
+    assert!(
+        error.starts_with("scrape config with job name \"a\": set up connections: builder error"),
+        "{error}"
+    );
 }
 
 #[test]
