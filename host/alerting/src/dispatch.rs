@@ -161,7 +161,8 @@ impl Dispatcher {
     }
 
     /// The alerts that are known and not over, in order of their labels.
-    pub fn alerts(&self) -> Vec<Alert> {
+    #[cfg(test)]
+    fn alerts(&self) -> Vec<Alert> {
         let now = self.shared.clock.now();
         let mut alerts = self.shared.store.lock().all();
         alerts.retain(|alert| !alert.resolved(now));
