@@ -28,7 +28,7 @@ use crate::index::MemoryIndex;
 use crate::options::{HEAD_SERIES_MAX, Options};
 
 pub(crate) use open::OpenChunk;
-pub(crate) use series::{LastSample, SampleValue, Series, SeriesView, Verdict, judge_exemplar};
+pub(crate) use series::{LastSample, SampleValue, Series, SeriesView, Verdict, judge_exemplar, judge_sample};
 
 /// Shards of each table: enough that the cores of a large machine seldom meet, few enough to cost nothing.
 const SHARD_COUNT: usize = 64;

@@ -60,7 +60,8 @@ pub(crate) fn encode_series(values: &[f64], out: &mut Vec<u8>) {
 }
 
 fn encode_integers(values: &[f64]) -> Option<Vec<u8>> {
-    let mut out = vec![INTEGERS];
+    let mut out = Vec::with_capacity(1 + values.len() * 3);
+    out.push(INTEGERS);
     let mut previous = 0;
     for value in values {
         let whole = as_whole(*value)?;
@@ -71,7 +72,8 @@ fn encode_integers(values: &[f64]) -> Option<Vec<u8>> {
 }
 
 fn encode_xor(values: &[f64]) -> Vec<u8> {
-    let mut out = vec![XOR];
+    let mut out = Vec::with_capacity(1 + values.len() * 6);
+    out.push(XOR);
     let mut previous = 0u64;
     for value in values {
         let xor = value.to_bits() ^ previous;

@@ -4,8 +4,8 @@
 //! writes and syncs them as one, applies them in that order, and leaves each its result. Replaying the log
 //! applies the same batches in the same order by the same rules, so that a restart gives the same head.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
@@ -17,12 +17,12 @@ use model::{
 use super::Shared;
 use crate::Tsdb;
 use crate::error::{Error, Result};
-use crate::head::{Counters, Head, LastSample, SampleValue, Series, Verdict, judge_exemplar};
+use crate::head::{Counters, Head, SampleValue, Series, Verdict, judge_exemplar, judge_sample};
 use crate::wal::{put_frame, record};
 
 impl Append for Tsdb {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(BatchAppender { db: &self.shared, batch: Batch::default(), last: HashMap::default() })
+        Box::new(BatchAppender { db: &self.shared, batch: Batch::default(), newest: Newest::default() })
     }
 }
 
@@ -49,14 +49,14 @@ pub(super) struct Pending {
 struct BatchAppender<'a> {
     db: &'a Shared,
     batch: Batch,
-    /// The newest items of this batch, which the head does not know yet.
-    last: HashMap<u32, Newest, RandomState>,
+    newest: Newest,
 }
 
+/// Where in the batch the newest item of each series is, which the head does not know yet.
 #[derive(Default)]
 struct Newest {
-    sample: Option<LastSample>,
-    exemplar: Option<Exemplar>,
+    samples: HashMap<u32, usize, RandomState>,
+    exemplars: HashMap<u32, usize, RandomState>,
 }
 
 impl BatchAppender<'_> {
@@ -89,13 +89,16 @@ impl BatchAppender<'_> {
         }
         let series = self.series(series, labels)?;
         let id = SeriesRef(u64::from(series.id));
-        let newest = self.last.entry(series.id).or_default();
-        let verdict = match &newest.sample {
-            Some(last) => last.judge(time, &value)?,
-            None => series.judge(time, &value)?,
+        let newest = self.newest.samples.entry(series.id);
+        let verdict = match &newest {
+            Entry::Occupied(at) => {
+                let (_, last_time, last) = &self.batch.samples[*at.get()];
+                judge_sample((*last_time, last), time, &value)?
+            }
+            Entry::Vacant(_) => series.judge(time, &value)?,
         };
         if verdict == Verdict::Add {
-            newest.sample = Some(LastSample { time, value: value.clone() });
+            newest.insert_entry(self.batch.samples.len());
             self.batch.saw(&series, time);
             self.batch.samples.push((series, time, value));
         }
@@ -138,13 +141,13 @@ impl Appender for BatchAppender<'_> {
         }
         let known = u32::try_from(series.0).ok().and_then(|id| self.db.head.by_id(id));
         let series = known.ok_or(AppendError::UnknownSeries(series.0))?;
-        let newest = self.last.entry(series.id).or_default();
-        let verdict = match &newest.exemplar {
-            Some(last) => judge_exemplar(Some(last), exemplar)?,
-            None => series.judge_exemplar(exemplar)?,
+        let newest = self.newest.exemplars.entry(series.id);
+        let verdict = match &newest {
+            Entry::Occupied(at) => judge_exemplar(Some(&self.batch.exemplars[*at.get()].1), exemplar)?,
+            Entry::Vacant(_) => series.judge_exemplar(exemplar)?,
         };
         if verdict == Verdict::Add {
-            newest.exemplar = Some(exemplar.clone());
+            newest.insert_entry(self.batch.exemplars.len());
             self.batch.saw(&series, time);
             self.batch.exemplars.push((series, exemplar.clone()));
         }
@@ -212,9 +215,16 @@ impl Batch {
     }
 
     fn apply(&self, head: &Head) {
+        let (mut taken, mut newest) = (0, i64::MIN);
         for (series, time, value) in &self.samples {
-            apply_sample(head, series, *time, value.clone());
+            if series.append(*time, value.clone(), head.block_range_ms).is_ok() {
+                (taken, newest) = (taken + 1, newest.max(*time));
+            }
         }
+        // Counted once per batch: these are written by every committing thread.
+        head.saw_time(newest);
+        Counters::add(&head.counters.samples_appended, taken);
+        Counters::add(&head.counters.samples_dropped, self.samples.len() as u64 - taken);
         for (series, exemplar) in &self.exemplars {
             apply_exemplar(head, series, exemplar);
         }
@@ -224,7 +234,7 @@ impl Batch {
     }
 }
 
-/// Makes a logged sample visible. One that another batch has overtaken is dropped and counted.
+/// Makes a sample of the log visible. One that another batch had overtaken is dropped and counted.
 pub(super) fn apply_sample(head: &Head, series: &Arc<Series>, time: i64, value: SampleValue) {
     let taken = time >= head.min_valid() && series.append(time, value, head.block_range_ms).is_ok();
     if taken {

@@ -91,18 +91,27 @@ impl SampleValue {
     }
 }
 
+/// Whether a sample may follow `last`.
+pub(crate) fn judge_sample(
+    (last_time, last): (i64, &SampleValue),
+    time: i64,
+    value: &SampleValue,
+) -> Result<Verdict, AppendError> {
+    if time > last_time {
+        Ok(Verdict::Add)
+    } else if time < last_time {
+        Err(AppendError::OutOfOrder)
+    } else if last.bits_equal(value) {
+        Ok(Verdict::Repeat)
+    } else {
+        Err(AppendError::DuplicateTimestamp)
+    }
+}
+
 impl LastSample {
     /// Whether `value` may follow at `time`.
-    pub(crate) fn judge(&self, time: i64, value: &SampleValue) -> Result<Verdict, AppendError> {
-        if time > self.time {
-            Ok(Verdict::Add)
-        } else if time < self.time {
-            Err(AppendError::OutOfOrder)
-        } else if self.value.bits_equal(value) {
-            Ok(Verdict::Repeat)
-        } else {
-            Err(AppendError::DuplicateTimestamp)
-        }
+    fn judge(&self, time: i64, value: &SampleValue) -> Result<Verdict, AppendError> {
+        judge_sample((self.time, &self.value), time, value)
     }
 }
 
