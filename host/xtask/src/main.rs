@@ -2,6 +2,7 @@
 //! by itself, and leaves everything it makes under `target/`.
 
 mod guests;
+mod listen;
 mod process;
 mod tests;
 
@@ -18,9 +19,13 @@ Usage: cargo xtask <command> [-- arguments]
 Commands:
   build   Build everything: the plugins to target/plugins/*.wasm, the server to target/release/stormglass
   run     Build everything and start the server on its embedded defaults, with data in target/data;
-          arguments after -- go to the server and come last, so that they win
+          arguments after -- go to the server and come last, so that they win, as in
+          cargo xtask run -- --web.listen-address=127.0.0.1:19090
   test    Build what the tests need and run them all; the last line counts them
 ";
+
+/// Has an answer some seconds after the first start: the embedded defaults watch this machine.
+const TRY_QUERY: &str = "sum by (mode) (rate(node_cpu_seconds_total[1m]))";
 
 fn main() -> ExitCode {
     match dispatch() {
@@ -67,15 +72,18 @@ fn build(root: &Path) -> Result<()> {
 }
 
 fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
+    listen::check_free(arguments)?;
     build(root)?;
     let target = target_dir(root);
     let server = target.join("release/stormglass");
-    process::say("starting the server; stop it with Ctrl-C");
+    let api = listen::api(arguments);
+    process::say(&format!("starting the server; its API is http://{api}/api/v1/ and Ctrl-C stops it; try:"));
+    process::say(&format!("  curl -s http://{api}/api/v1/query --data-urlencode 'query={TRY_QUERY}'"));
     Run::new(&server, root)
         .arg("--plugins.dir")
         .arg(target.join("plugins"))
         .arg("--storage.tsdb.path")
         .arg(target.join("data"))
         .args(arguments)
-        .status()
+        .replace_self()
 }

@@ -1,8 +1,9 @@
 //! Running other programs: what is run is printed first, and a failure names it.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -57,12 +58,12 @@ impl Run {
         if status.success() { Ok(()) } else { bail!("{line}: {status}") }
     }
 
-    /// Runs it and hands on its exit status; a signal counts as failure.
-    pub(crate) fn status(mut self) -> Result<ExitCode> {
+    /// Becomes it, so that signals reach it and nobody waits for a process that is gone. Returns only where it
+    /// cannot be started.
+    pub(crate) fn replace_self<T>(mut self) -> Result<T> {
         let line = self.line();
         say(&line);
-        let status = self.command.status().with_context(|| format!("start {line}"))?;
-        Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+        Err(self.command.exec()).with_context(|| format!("start {line}"))
     }
 
     /// Runs it quietly and gives what it printed; `None` where it cannot be started or fails.
