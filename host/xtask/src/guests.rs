@@ -16,6 +16,9 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// Set to `debian` to build with Debian's compiler even where rustup's would do.
 const TOOLCHAIN_VARIABLE: &str = "STORMGLASS_WASM_TOOLCHAIN";
 
+/// Debian's packages that build for WebAssembly.
+const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
 /// The compiler that builds for WebAssembly.
 enum Toolchain {
     /// The one that builds the server.
@@ -89,8 +92,13 @@ fn crates_in(folder: &Path) -> Result<Vec<String>> {
 }
 
 fn toolchain(root: &Path) -> Result<Toolchain> {
+    let debian = || {
+        debian(root).with_context(|| {
+            format!("no compiler for {TARGET}; `rustup target add {TARGET}` is the simplest way to have one")
+        })
+    };
     if std::env::var(TOOLCHAIN_VARIABLE).is_ok_and(|which| which == "debian") {
-        return debian(root);
+        return debian();
     }
     if has_target(root) {
         return Ok(Toolchain::Own);
@@ -98,10 +106,10 @@ fn toolchain(root: &Path) -> Result<Toolchain> {
     say(&format!("the Rust target {TARGET} is not installed; asking rustup for it"));
     match Run::new("rustup", root).args(["target", "add", TARGET]).check() {
         Ok(()) if has_target(root) => Ok(Toolchain::Own),
-        Ok(()) => debian(root),
+        Ok(()) => debian(),
         Err(error) => {
             say(&format!("{error:#}"));
-            debian(root)
+            debian()
         }
     }
 }
@@ -115,32 +123,41 @@ fn has_target(root: &Path) -> bool {
 
 /// Debian's compiler, installed where it is missing. It has no linker for WebAssembly; rustup's brings one.
 fn debian(root: &Path) -> Result<Toolchain> {
-    const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+    install_packages(root)?;
+    let ask = |what: &str| {
+        let answer = Run::new("rustc", root).args(["--print", what]).output();
+        answer.with_context(|| format!("ask rustc for its {what}"))
+    };
+    let linker =
+        Path::new(&ask("sysroot")?).join("lib/rustlib").join(ask("host-tuple")?).join("bin/rust-lld");
+    if !linker.is_file() {
+        bail!("no rust-lld beside rustc: expected {}", linker.display());
+    }
+    Ok(Toolchain::Debian { linker })
+}
+
+fn install_packages(root: &Path) -> Result<()> {
+    let packages = PACKAGES.join(" ");
+    if Run::new("dpkg-query", root).arg("--version").output().is_none() {
+        bail!("this is no Debian, which would have a compiler for it in {packages}");
+    }
     let installed = PACKAGES.iter().all(|package| {
         Run::new("dpkg-query", root)
             .args(["--show", "--showformat=${Status}", package])
             .output()
             .is_some_and(|status| status.ends_with("ok installed"))
     });
-    if !installed {
-        say(&format!("installing Debian's {}, which build for {TARGET} from source", PACKAGES.join(", ")));
-        Run::new("apt-get", root).args(["update"]).check()?;
-        Run::new("apt-get", root)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["install", "--yes", "--no-install-recommends"])
-            .args(PACKAGES)
-            .check()
-            .context(
-                "install a compiler for WebAssembly; or run `rustup target add wasm32-unknown-unknown`",
-            )?;
+    if installed {
+        return Ok(());
     }
-    let sysroot =
-        Run::new("rustc", root).args(["--print", "sysroot"]).output().context("ask rustc for its folder")?;
-    let host =
-        Run::new("rustc", root).args(["--print", "host-tuple"]).output().context("ask rustc for its host")?;
-    let linker = Path::new(&sysroot).join("lib/rustlib").join(host).join("bin/rust-lld");
-    if !linker.is_file() {
-        bail!("no rust-lld beside rustc: expected {}", linker.display());
+    if Run::new("id", root).arg("-u").output().is_none_or(|user| user != "0") {
+        bail!("only root can install Debian's: `sudo apt-get install --no-install-recommends {packages}`");
     }
-    Ok(Toolchain::Debian { linker })
+    say(&format!("installing Debian's {packages}, which build for {TARGET} from source"));
+    Run::new("apt-get", root).args(["update"]).check()?;
+    Run::new("apt-get", root)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(PACKAGES)
+        .check()
 }
