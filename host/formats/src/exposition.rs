@@ -13,10 +13,10 @@
 //! was handed out is taken back when a later line is wrong; a scraper discards its batch then.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
-mod cursor;
+pub(crate) mod cursor;
 pub mod protobuf;
 mod sample;
-mod series;
+pub(crate) mod series;
 mod write;
 
 #[cfg(test)]

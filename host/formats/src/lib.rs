@@ -3,6 +3,7 @@
 //!
 //! * [`exposition`] is what targets answer to a scrape: Prometheus' text format, OpenMetrics, and Prometheus'
 //!   protobuf. The parsers hand out one [`exposition::Entry`] at a time and build labels only when asked.
+//! * [`openmetrics`] says whether a text keeps every rule of OpenMetrics, which a scraper does not ask for.
 //! * [`remote_write`] is what Prometheus sends: snappy around protobuf, read without a copy.
 //! * [`otlp`] is what OpenTelemetry's exporters send: metrics, which become series, and traces.
 //! * A [`WriteRequest`] is what every pushed format becomes: series with their samples, and metadata.
@@ -16,6 +17,7 @@ mod compression;
 mod error;
 pub mod exposition;
 mod float;
+pub mod openmetrics;
 pub mod otlp;
 mod pairs;
 pub mod remote_write;

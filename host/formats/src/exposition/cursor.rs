@@ -6,25 +6,25 @@ use super::series::unescape;
 
 /// What is left of a line.
 #[derive(Clone, Copy)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     rest: &'a str,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(line: &'a str) -> Self {
+    pub(crate) fn new(line: &'a str) -> Self {
         Self { rest: line }
     }
 
-    pub(super) fn rest(self) -> &'a str {
+    pub(crate) fn rest(self) -> &'a str {
         self.rest
     }
 
-    pub(super) fn peek(self) -> Option<u8> {
+    pub(crate) fn peek(self) -> Option<u8> {
         self.rest.as_bytes().first().copied()
     }
 
     /// Takes one byte if it is `wanted`, which is ASCII.
-    pub(super) fn eat(&mut self, wanted: u8) -> bool {
+    pub(crate) fn eat(&mut self, wanted: u8) -> bool {
         let found = self.peek() == Some(wanted);
         if found {
             self.rest = self.rest.get(1..).unwrap_or_default();
@@ -32,17 +32,17 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    pub(super) fn skip_blanks(&mut self) {
+    pub(crate) fn skip_blanks(&mut self) {
         self.take_while(is_blank);
     }
 
     /// Takes everything up to the next blank.
-    pub(super) fn token(&mut self) -> &'a str {
+    pub(crate) fn token(&mut self) -> &'a str {
         self.take_while(|byte| !is_blank(byte))
     }
 
     /// Takes an unquoted label name; empty where none begins here.
-    pub(super) fn label_name(&mut self) -> &'a str {
+    pub(crate) fn label_name(&mut self) -> &'a str {
         match self.peek() {
             Some(byte) if is_label_byte(byte) && !byte.is_ascii_digit() => self.take_while(is_label_byte),
             _ => "",
@@ -50,7 +50,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes an unquoted metric name; empty where none begins here.
-    pub(super) fn metric_name(&mut self) -> &'a str {
+    pub(crate) fn metric_name(&mut self) -> &'a str {
         match self.peek() {
             Some(byte) if is_metric_byte(byte) && !byte.is_ascii_digit() => self.take_while(is_metric_byte),
             _ => "",
@@ -58,7 +58,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes the name of a family, quoted or not.
-    pub(super) fn family_name(&mut self) -> Result<Cow<'a, str>, String> {
+    pub(crate) fn family_name(&mut self) -> Result<Cow<'a, str>, String> {
         let name = match self.quoted()? {
             Some(raw) => unescape(raw),
             None => Cow::Borrowed(self.metric_name()),
@@ -67,7 +67,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes a quoted text, if one begins here, and gives what is between the quotes, still escaped.
-    pub(super) fn quoted(&mut self) -> Result<Option<&'a str>, &'static str> {
+    pub(crate) fn quoted(&mut self) -> Result<Option<&'a str>, &'static str> {
         if !self.eat(b'"') {
             return Ok(None);
         }

@@ -108,7 +108,7 @@ fn scan_braces<'a>(cursor: &mut Cursor<'a>, each: &mut impl FnMut(Part<'a>)) -> 
 }
 
 /// Undoes `\\`, `\"` and `\n`; other escapes stay as they are.
-pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
+pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
     unescape_with(raw, true)
 }
 
@@ -145,7 +145,7 @@ fn taken<'a>(start: &'a str, cursor: Cursor<'a>) -> &'a str {
 }
 
 /// Says what was wanted and what is there instead.
-pub(super) fn unexpected(wanted: &str, cursor: Cursor<'_>) -> String {
+pub(crate) fn unexpected(wanted: &str, cursor: Cursor<'_>) -> String {
     match cursor.rest().chars().next() {
         Some(c) => format!("expected {wanted}, got {c:?}"),
         None => format!("expected {wanted}, got the end of the line"),
