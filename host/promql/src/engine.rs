@@ -234,7 +234,9 @@ impl Engine {
             subquery_step_ms: i64::try_from(subquery_step).unwrap_or(i64::MAX).max(1),
             use_start_timestamps: self.options.use_start_timestamps,
         };
-        let plan = plan::build(expr, params)?;
+        let mut expr = expr.clone();
+        plan::narrow(&mut expr);
+        let plan = plan::build(&expr, params)?;
         let mut options = self.options;
         options.lookback = control.lookback.unwrap_or(options.lookback);
         let cx = Context::new(storage, control, &options, instant, (!instant).then_some(step_ms));

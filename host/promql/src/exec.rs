@@ -25,6 +25,7 @@ pub(crate) mod running;
 mod scalar;
 mod select;
 mod set;
+mod shared;
 mod size;
 mod smoothed;
 mod sort;
@@ -59,6 +60,7 @@ pub(crate) fn vector(
         VectorNode::Invariant(inner) => vector(inner, cx, grid.first_step(), &mut |series| {
             sink(Series { column: series.column.repeated(grid.count), ..series })
         }),
+        VectorNode::Shared(node) => shared::run(node, cx, grid, sink),
         VectorNode::Negate(input) => map::negate(input, cx, grid, sink),
         VectorNode::Map(map) => map::run(map, cx, grid, sink),
         VectorNode::Window(window) => range::run(window, cx, grid, sink),

@@ -1,16 +1,20 @@
 //! The typed plan: what one query does, with its times known.
 //!
 //! A plan is built from a checked tree for one evaluation: `@ start()`, `step()` and computed durations become
-//! numbers, constants are folded, and what does not change from step to step is marked to be evaluated once.
+//! numbers, constants are folded, what does not change from step to step is marked to be evaluated once, and so
+//! is what the query writes twice. Before that, [`narrow`] has moved matchers across binary operators.
 //! Types are those of Rust here: no operator can be handed a value that it does not take.
 
 mod build;
+mod narrow;
+mod repeats;
 
 use model::Matcher;
 
 use crate::parser::{AggregateOp, BinaryOp, Extension, Matching, Span};
 
 pub(crate) use build::{Params, build};
+pub(crate) use narrow::narrow;
 
 /// A whole query.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ pub(crate) enum VectorNode {
     OfScalar(ScalarNode),
     /// Evaluated at one step, answered at all.
     Invariant(Box<VectorNode>),
+    /// Evaluated once for all places where the query writes it.
+    Shared(Shared),
     Negate(Box<VectorNode>),
     Map(Map),
     Window(Window),
@@ -99,6 +105,16 @@ impl RangeNode {
             Self::Subquery(subquery) => subquery.shift,
         }
     }
+}
+
+/// An expression that the query writes more than once.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The same at all places.
+    pub(crate) id: usize,
+    /// At how many places.
+    pub(crate) uses: usize,
+    pub(crate) input: Box<VectorNode>,
 }
 
 /// `offset` and `@`, resolved.

@@ -268,3 +268,48 @@ fn limits_hold_on_many_threads() {
     control.canceled.store(true, Ordering::Relaxed);
     assert!(matches!(run(50_000, &control), Err(QueryError::Canceled)));
 }
+
+#[test]
+fn what_is_written_twice_is_read_once() {
+    let read = |query: &str| instant(query).unwrap().stats.samples_read;
+    let (vector, rates) = (read("a_total"), read("rate(a_total[5m])"));
+    assert!(vector > 0 && rates > 0);
+    assert_eq!(read("a_total / a_total"), vector);
+    assert_eq!(read("(a_total) / (a_total)"), vector);
+    assert_eq!(read("rate(a_total[5m]) / rate(a_total[5m])"), rates);
+    assert_eq!(read("sum(rate(a_total[5m])) / (1 + sum(rate(a_total[5m])))"), rates);
+    assert_eq!(read("(a_total / a_total) + (a_total / a_total) + a_total"), vector);
+    // Inputs of aggregations pass through series by series, and are not held for later.
+    assert_eq!(read("sum(a_total) / count(a_total)"), 2 * vector);
+    // A subquery looks at other times.
+    assert!(read("max_over_time(sum(a_total)[2m:1m]) + sum(a_total)") > vector);
+}
+
+#[test]
+fn what_is_written_twice_has_the_same_answer() {
+    check(
+        "a_total - a_total + a_total",
+        &expect![[r#"
+            {instance="x"} Float(300.0)
+            {instance="y"} Float(600.0)"#]],
+    );
+    check(
+        "max_over_time(sum(a_total)[2m:1m]) - sum(a_total) + sum(a_total offset 1m)",
+        &expect!["{} Float(720.0)"],
+    );
+    check(
+        "sum(a_total @ 60) + sum(a_total) - sum(a_total @ 60) + (sum(a_total @ 60) + sum(a_total))",
+        &expect!["{} Float(1980.0)"],
+    );
+    check(
+        r#"a_total / a_total{instance="x"} or a_total{instance="x"} / a_total{instance="x"} * 2"#,
+        &expect![[r#"{instance="x"} Float(1.0)"#]],
+    );
+}
+
+#[test]
+fn only_series_that_can_find_a_partner_are_read() {
+    let read = |query: &str| instant(query).unwrap().stats.samples_read;
+    assert_eq!(read(r#"a_total + on (instance) a_total{instance="x"}"#), read(r#"a_total{instance="x"}"#));
+    assert_eq!(read(r#"a_total and b"#), read("a_total") + read("b"));
+}

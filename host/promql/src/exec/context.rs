@@ -9,6 +9,7 @@ use ahash::AHashSet;
 use model::{Labels, Timestamp};
 
 use super::column::is_metric_label;
+use super::shared::Held;
 use super::{Series, Size};
 use crate::annotations::Annotations;
 use crate::engine::QueryControl;
@@ -82,6 +83,7 @@ pub(crate) struct Context<'q> {
     pub(crate) step_ms: Option<i64>,
     pub(crate) samples_max: u64,
     pub(crate) notes: Annotations,
+    pub(crate) shared: Held,
     pub(crate) bytes_max: u64,
     held: Gauge,
     held_bytes: Gauge,
@@ -109,6 +111,7 @@ impl<'q> Context<'q> {
             step_ms,
             samples_max: options.samples_max,
             notes: Annotations::default(),
+            shared: Held::default(),
             bytes_max: options.bytes_max,
             held: Gauge::default(),
             held_bytes: Gauge::default(),

@@ -1,11 +1,14 @@
 //! Tree to plan.
 
+use std::cell::Cell;
+
 use model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
+use super::repeats::Repeats;
 use super::{
     Aggregate, AggregateParam, BucketFunction, Buckets, Grouping, Info, Join, LabelJoin, LabelReplace, Map,
-    MapFunction, Order, Plan, RangeNode, ScalarNode, Select, Set, Shift, Subquery, VectorNode, Window,
-    WindowFunction, WithScalar,
+    MapFunction, Order, Plan, RangeNode, ScalarNode, Select, Set, Shared, Shift, Subquery, VectorNode,
+    Window, WindowFunction, WithScalar,
 };
 use crate::error::QueryError;
 use crate::exec::arithmetic;
@@ -36,7 +39,7 @@ type Built<T> = Result<T, QueryError>;
 /// [`QueryError::Execution`] for what only shows with values known: regular expressions, label names, and
 /// durations that come out negative.
 pub(crate) fn build(expr: &Expr, params: Params<'_>) -> Built<Plan> {
-    let builder = Builder { params };
+    let builder = Builder { params, repeats: Repeats::find(params.query, expr), within: Cell::new(1) };
     Ok(match expr.value_type() {
         ValueType::Scalar => Plan::Scalar(builder.scalar(expr)?),
         ValueType::Vector => Plan::Vector(builder.outer_vector(expr)?),
@@ -47,6 +50,10 @@ pub(crate) fn build(expr: &Expr, params: Params<'_>) -> Built<Plan> {
 
 struct Builder<'q> {
     params: Params<'q>,
+    repeats: Repeats,
+    /// How often the shared expression around the current one is written. What is written no more often than
+    /// that is within it everywhere.
+    within: Cell<usize>,
 }
 
 fn string(expr: &Expr) -> &[u8] {
@@ -152,6 +159,17 @@ impl Builder<'_> {
     }
 
     fn vector(&self, expr: &Expr) -> Built<VectorNode> {
+        let expr = expr.unparen();
+        let Some(repeat) = self.repeats.get(expr).filter(|repeat| repeat.count > self.within.get()) else {
+            return self.own_vector(expr);
+        };
+        let around = self.within.replace(repeat.count);
+        let input = Box::new(self.own_vector(expr)?);
+        self.within.set(around);
+        Ok(VectorNode::Shared(Shared { id: repeat.id, uses: repeat.count, input }))
+    }
+
+    fn own_vector(&self, expr: &Expr) -> Built<VectorNode> {
         Ok(match &expr.kind {
             ExprKind::Paren(inner) => self.vector(inner)?,
             ExprKind::Vector(selector) if selector.extension == Extension::Smoothed => {
@@ -524,7 +542,7 @@ fn absent_labels(expr: &Expr) -> Vec<(String, String)> {
     Labels::from_pairs(labels).iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
 }
 
-fn map_function(name: &str) -> Option<MapFunction> {
+pub(super) fn map_function(name: &str) -> Option<MapFunction> {
     if let Some(function) = math::find(name) {
         return Some(MapFunction::Float(function));
     }
@@ -547,7 +565,7 @@ fn map_function(name: &str) -> Option<MapFunction> {
 }
 
 /// The function over a range of that name, and which argument is the range.
-fn window_function(name: &str) -> Option<(WindowFunction, usize)> {
+pub(super) fn window_function(name: &str) -> Option<(WindowFunction, usize)> {
     let function = match name {
         "quantile_over_time" => return Some((WindowFunction::Quantile, 1)),
         "rate" => WindowFunction::Rate,

@@ -1,0 +1,60 @@
+//! Expressions that a query uses more than once: evaluated at their first use, held until their last.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::{Context, Grid, Series, Sink};
+use crate::error::QueryError;
+use crate::plan::Shared;
+
+/// Which expression, at which times: subqueries may ask for the same at others.
+type Key = (usize, i64, i64, usize);
+
+/// What was evaluated and will be used again.
+#[derive(Default)]
+pub(crate) struct Held(Mutex<BTreeMap<Key, Kept>>);
+
+struct Kept {
+    all: Vec<Series>,
+    uses_left: usize,
+}
+
+impl Held {
+    fn keep(&self, key: Key, kept: Kept) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, kept);
+    }
+
+    /// What is there for the key, and whether this was its last use.
+    fn take(&self, key: Key) -> Option<(Vec<Series>, bool)> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = held.get_mut(&key)?;
+        if kept.uses_left > 1 {
+            kept.uses_left -= 1;
+            return Some((kept.all.clone(), false));
+        }
+        held.remove(&key).map(|kept| (kept.all, true))
+    }
+}
+
+pub(crate) fn run(
+    node: &Shared,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    let key = (node.id, grid.start, grid.step, grid.count);
+    let all = match cx.shared.take(key) {
+        Some((all, last)) => {
+            if last {
+                super::release(cx, &all);
+            }
+            all
+        }
+        None => {
+            let all = super::collect(&node.input, cx, grid)?;
+            cx.shared.keep(key, Kept { all: all.clone(), uses_left: node.uses.saturating_sub(1) });
+            all
+        }
+    };
+    all.into_iter().try_for_each(sink)
+}
