@@ -37,8 +37,8 @@ const SEGMENT_AGE_MAX: Duration = Duration::from_secs(3600);
 pub enum Sync {
     /// Before each append is acknowledged: a power cut loses nothing acknowledged.
     Always,
-    /// When this long has passed since the first append that is not synced yet; looked at by
-    /// [`TraceStore::append`] and [`TraceStore::maintain`], which therefore has to be called as often.
+    /// When this long has passed since the first append that is not synced yet, by the append that finds it so.
+    /// After the last append of a burst somebody has to call [`TraceStore::sync`], and as often.
     Interval(Duration),
 }
 
@@ -110,6 +110,14 @@ pub struct TraceStore {
 struct Writer {
     active: Option<Active>,
     next_seq: u64,
+}
+
+impl Writer {
+    /// Goes on in a new segment. After a failed sync nobody knows what the disk holds: nothing more goes into the
+    /// file. Its spans may turn up after all, which is why duplicates are told by their ids.
+    fn abandon(&mut self) {
+        self.active = None;
+    }
 }
 
 struct Active {
@@ -192,10 +200,8 @@ impl TraceStore {
             let _ = active.segment.file.set_len(active.end);
             return Err(TraceError::Io { path: active.segment.path.clone(), source });
         }
-        if let Err(error) = self.sync_due(active, true) {
-            // After a failed sync nobody knows what the disk holds: nothing more goes into this file. Its spans
-            // may turn up after all, which is why duplicates are told by their ids.
-            writer.active = None;
+        if let Err(error) = self.sync_due(active) {
+            writer.abandon();
             return Err(error);
         }
         let mut index = active.segment.index.write();
@@ -251,15 +257,13 @@ impl TraceStore {
         self.collect(|segment, into| segment.index.read().catalog.tag_values(scope, name, into))
     }
 
-    /// Removes what is past the retention, seals a segment that has grown old, and syncs what is due. To be called
-    /// every few seconds.
+    /// Removes what is past the retention and seals a segment that has grown old. To be called about every minute.
     ///
     /// # Errors
     /// [`TraceError::Io`]; what was not done is tried again by the next call.
     pub fn maintain(&self, now: Timestamp) -> Result<usize, TraceError> {
         let mut writer = self.writer.lock();
         if let Some(active) = &mut writer.active {
-            self.sync_due(active, false)?;
             let seen_at = *active.seen_at.get_or_insert(now);
             let age_max = SEGMENT_AGE_MAX.min(self.options.retention / 8);
             if active.end > HEADER_BYTES && now - age_max >= seen_at {
@@ -271,19 +275,22 @@ impl TraceStore {
         self.remove_expired(now - self.options.retention, active_seq)
     }
 
-    /// Syncs everything appended so far, whatever the policy; for a clean stop.
+    /// Syncs everything appended so far, whatever the policy. Costs nothing where all of it is synced, and appends
+    /// go on meanwhile. To be called as often as [`Sync::Interval`] says, and before a clean stop.
     ///
     /// # Errors
-    /// [`TraceError::Io`].
+    /// [`TraceError::Io`]: what was appended last may not survive a power cut.
     pub fn sync(&self) -> Result<(), TraceError> {
-        match &mut self.writer.lock().active {
-            Some(active) => {
-                active.segment.sync()?;
-                active.unsynced_since = None;
-                Ok(())
+        let segment = match &mut self.writer.lock().active {
+            Some(active) if active.unsynced_since.take().is_some() => Arc::clone(&active.segment),
+            _ => return Ok(()),
+        };
+        segment.sync().inspect_err(|_| {
+            let mut writer = self.writer.lock();
+            if writer.active.as_ref().is_some_and(|active| active.segment.seq == segment.seq) {
+                writer.abandon();
             }
-            None => Ok(()),
-        }
+        })
     }
 
     /// What the store holds.
@@ -399,16 +406,12 @@ impl TraceStore {
         Ok(writer.active.insert(made))
     }
 
-    /// Syncs where the policy says so. `appended`: something was just written.
-    fn sync_due(&self, active: &mut Active, appended: bool) -> Result<(), TraceError> {
-        if appended {
-            active.unsynced_since.get_or_insert_with(Instant::now);
-        }
+    /// Syncs what was just written where the policy says so.
+    fn sync_due(&self, active: &mut Active) -> Result<(), TraceError> {
+        let since = *active.unsynced_since.get_or_insert_with(Instant::now);
         let due = match self.options.sync {
-            Sync::Always => active.unsynced_since.is_some(),
-            Sync::Interval(interval) => {
-                active.unsynced_since.is_some_and(|since| since.elapsed() >= interval)
-            }
+            Sync::Always => true,
+            Sync::Interval(interval) => since.elapsed() >= interval,
         };
         if due {
             active.segment.sync()?;

@@ -48,9 +48,12 @@ fn every(app: &Arc<App>, interval: Duration, work: fn(&Storage, &SpanIntake)) ->
     })
 }
 
-fn sync(storage: &Storage, _spans: &SpanIntake) {
+fn sync(storage: &Storage, spans: &SpanIntake) {
     if let Err(error) = storage.tsdb().sync() {
         tracing::error!(%error, "the log was not synced");
+    }
+    if let Err(error) = spans.store.sync() {
+        tracing::error!(%error, "the traces were not synced");
     }
 }
 

@@ -92,6 +92,23 @@ fn stats_tell_the_files_sizes_without_asking_for_them() {
 }
 
 #[test]
+fn a_sync_leaves_nothing_unsynced_and_appends_go_on_in_the_same_segment() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let unsynced = |store: &TraceStore| {
+        store.writer.lock().active.as_ref().is_some_and(|active| active.unsynced_since.is_some())
+    };
+    store.sync().unwrap();
+    store.append(&[span(1, 1)]).unwrap();
+    assert!(unsynced(&store));
+    store.sync().unwrap();
+    assert!(!unsynced(&store));
+    store.append(&[span(1, 2)]).unwrap();
+    assert!(unsynced(&store));
+    assert_eq!((segment_files(&dir).len(), spans_of(&store, 1)), (1, vec![1, 2]));
+}
+
+#[test]
 fn duplicates_are_given_once_and_ranges_leave_out() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
