@@ -8,6 +8,7 @@ mod ast;
 mod check;
 mod display;
 mod duration;
+mod pretty;
 mod selector;
 
 pub use ast::{

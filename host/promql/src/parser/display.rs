@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::{METRIC_NAME, MatchOp, Matcher};
 
 use super::ast::{
-    Aggregate, At, Binary, DurationExpr, Expr, ExprKind, Extension, Group, Matching, TimeShift,
+    Aggregate, At, Binary, DurationExpr, Expr, ExprKind, Extension, Group, Matching, Subquery, TimeShift,
     VectorSelector,
 };
 use crate::lexer::quote;
@@ -29,12 +29,7 @@ impl Display for Expr {
                 shift(f, &matrix.selector.shift)
             }
             ExprKind::Subquery(subquery) => {
-                write!(f, "{}[{}:", subquery.expr, subquery.range)?;
-                if let Some(step) = &subquery.step {
-                    write!(f, "{step}")?;
-                }
-                f.write_str("]")?;
-                shift(f, &subquery.shift)
+                write!(f, "{}{}", subquery.expr, subquery_tail(subquery))
             }
             ExprKind::Unary { negate, expr } => write!(f, "{}{expr}", if *negate { "-" } else { "+" }),
             ExprKind::Binary(binary) => binary_text(f, binary),
@@ -170,21 +165,49 @@ fn matching_text(matching: &Matching) -> String {
 }
 
 fn binary_text(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
+    write!(f, "{} {} {}", binary.left, operator_text(binary), binary.right)
+}
+
+/// The operator and how it matches.
+pub(super) fn operator_text(binary: &Binary) -> String {
     let bool_word = if binary.return_bool { " bool" } else { "" };
-    let matching = matching_text(&binary.matching);
-    write!(f, "{} {}{bool_word}{matching} {}", binary.left, binary.op.as_str(), binary.right)
+    format!("{}{bool_word}{}", binary.op.as_str(), matching_text(&binary.matching))
 }
 
 fn aggregate_text(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
-    f.write_str(aggregate.op.as_str())?;
-    if aggregate.without {
-        write!(f, " without ({}) ", list(&aggregate.labels))?;
-    } else if !aggregate.labels.is_empty() {
-        write!(f, " by ({}) ", list(&aggregate.labels))?;
-    }
-    f.write_str("(")?;
+    write!(f, "{}(", aggregate_head(aggregate))?;
     if let Some(param) = &aggregate.param {
         write!(f, "{param}, ")?;
     }
     write!(f, "{})", aggregate.expr)
+}
+
+/// What stands before the parenthesis.
+pub(super) fn aggregate_head(aggregate: &Aggregate) -> String {
+    let op = aggregate.op.as_str();
+    if aggregate.without {
+        format!("{op} without ({}) ", list(&aggregate.labels))
+    } else if aggregate.labels.is_empty() {
+        op.to_owned()
+    } else {
+        format!("{op} by ({}) ", list(&aggregate.labels))
+    }
+}
+
+/// `[range:step] offset x @ y`
+pub(super) fn subquery_tail(subquery: &Subquery) -> String {
+    let mut tail = format!("[{}:", subquery.range);
+    if let Some(step) = &subquery.step {
+        let _ = write!(tail, "{step}");
+    }
+    let _ = write!(tail, "]{}", Shifted(&subquery.shift));
+    tail
+}
+
+struct Shifted<'a>(&'a TimeShift);
+
+impl Display for Shifted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        shift(f, self.0)
+    }
 }

@@ -30,6 +30,47 @@ fn queries_print_canonically() {
     prints("topk(3, sum) without (a)", "topk without (a) (3, sum)");
 }
 
+fn is_pretty(query: &str, expected: &Expect) {
+    let expr = parse(query).unwrap();
+    let pretty = expr.pretty();
+    expected.assert_eq(&pretty);
+    assert_eq!(parse(&pretty).unwrap().to_string(), expr.to_string());
+}
+
+#[test]
+fn long_queries_print_on_many_lines() {
+    is_pretty("sum(a)+b", &expect!["sum(a) + b"]);
+    is_pretty(
+        "sum by(job,instance)(rate(http_requests_total{job='api',code=~'5..',handler!='/health'}[5m])) / on(job) group_left() sum(rate(http_requests_total[5m])) by (job)",
+        &expect![[r#"
+              sum by (job, instance) (rate(http_requests_total{job="api",code=~"5..",handler!="/health"}[5m]))
+            / on (job) group_left ()
+              sum by (job) (rate(http_requests_total[5m]))"#]],
+    );
+    is_pretty(
+        "-histogram_quantile(0.99, (sum by (le, job) (rate(http_request_duration_seconds_bucket{job=~'api|web'}[5m:1m] offset 1d))))",
+        &expect![[r#"
+            -histogram_quantile(
+              0.99,
+              (sum by (le, job) (rate(http_request_duration_seconds_bucket{job=~"api|web"}[5m:1m] offset 1d)))
+            )"#]],
+    );
+    is_pretty(
+        "topk(5, max_over_time((rate(node_network_receive_bytes_total{device!='lo'}[5m]) + rate(node_network_transmit_bytes_total{device!='lo'}[5m]))[1h:]))",
+        &expect![[r#"
+            topk(
+              5,
+              max_over_time(
+                (
+                    rate(node_network_receive_bytes_total{device!="lo"}[5m])
+                  +
+                    rate(node_network_transmit_bytes_total{device!="lo"}[5m])
+                )[1h:]
+              )
+            )"#]],
+    );
+}
+
 #[test]
 fn faults_are_reported_as_prometheus_does() {
     fails("", &expect!["unknown position: parse error: no expression found in input"]);
@@ -71,6 +112,7 @@ proptest::proptest! {
         if let Ok(expr) = parse(&text) {
             let printed = expr.to_string();
             proptest::prop_assert!(parse(&printed).is_ok(), "{} printed as {}", text, printed);
+            proptest::prop_assert!(parse(&expr.pretty()).is_ok(), "{} printed as {}", text, expr.pretty());
         }
     }
 }
