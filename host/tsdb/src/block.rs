@@ -58,6 +58,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::{Exemplar, Histogram, Labels, Metadata};
 
@@ -138,6 +139,8 @@ pub(crate) struct Block {
     version: u32,
     meta: BlockMeta,
     places: [Place; SECTION_COUNT],
+    /// Whether a compaction could not read it.
+    unreadable: AtomicBool,
 }
 
 impl BlockMeta {
@@ -161,6 +164,11 @@ impl BlockMeta {
             sample_count: reader.u64()?,
             exemplar_count: reader.u64()?,
         })
+    }
+
+    /// Whether all of it lies in `[start, end)`.
+    pub(crate) const fn lies_in(&self, start: i64, end: i64) -> bool {
+        self.range_start >= start && self.range_end <= end
     }
 
     /// Whether the range of `other` lies within the range of this one.
@@ -193,6 +201,7 @@ impl Block {
                 exemplar_count: 0,
             },
             places,
+            unreadable: AtomicBool::new(false),
         };
         let meta = BlockMeta::decode(block.section(SectionKind::Meta));
         block.meta = meta.map_err(|malformed| block.corrupt(SectionKind::Meta, malformed))?;
@@ -205,6 +214,16 @@ impl Block {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether [`Block::set_unreadable`] has been called.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Relaxed)
+    }
+
+    /// Notes that not all of it can be read, so that it is left as it is from now on.
+    pub(crate) fn set_unreadable(&self) {
+        self.unreadable.store(true, Ordering::Relaxed);
     }
 
     pub(crate) const fn meta(&self) -> &BlockMeta {

@@ -19,10 +19,6 @@ use crate::codec::{Malformed, Reader, histogram, timestamps, values};
 /// The head seals a chunk at this many samples: 30 minutes at 15 s, two kilobytes while it is open.
 pub(crate) const SAMPLES_MAX: usize = 120;
 
-/// A run ends at this many samples: four hours at 15 s. Longer ones would save little and cost those who read only
-/// an edge of them.
-const RUN_SAMPLES_MAX: usize = 1024;
-
 /// A decoder refuses chunks of more samples, so that a corrupt count cannot make it allocate without bound.
 const DECODED_SAMPLES_MAX: u32 = 1 << 16;
 
@@ -204,33 +200,24 @@ fn encode_histograms(histograms: &[Arc<Histogram>], out: &mut Vec<u8>) {
 pub(crate) struct Run {
     pub(crate) times: Vec<i64>,
     /// As many as times.
-    values: RunValues,
+    pub(crate) values: RunValues,
 }
 
 #[derive(Debug)]
-enum RunValues {
+pub(crate) enum RunValues {
     Floats(Vec<f64>),
     Histograms(Vec<Arc<Histogram>>),
 }
 
 impl Run {
-    /// Joins chunks that follow each other in time to as few runs as may be.
+    /// Joins chunks that follow each other in time to as few runs of at most `samples_max` as may be.
     pub(crate) fn join<'a>(
         chunks: impl Iterator<Item = (ChunkMeta, &'a [u8])>,
+        samples_max: usize,
     ) -> Result<Vec<Self>, Malformed> {
         let mut runs: Vec<Self> = Vec::new();
         for (meta, data) in chunks {
-            let joins = runs.last().is_some_and(|run| {
-                run.kind() == meta.kind && run.times.len() + meta.count as usize <= RUN_SAMPLES_MAX
-            });
-            if !joins {
-                let values = match meta.kind {
-                    ChunkKind::Floats => RunValues::Floats(Vec::new()),
-                    ChunkKind::Histograms => RunValues::Histograms(Vec::new()),
-                };
-                runs.push(Self { times: Vec::new(), values });
-            }
-            let Some(Self { times, values }) = runs.last_mut() else { continue };
+            let Self { times, values } = Self::next(&mut runs, &meta, samples_max);
             match values {
                 RunValues::Floats(floats) => meta.decode_floats(data, times, floats)?,
                 RunValues::Histograms(histograms) => meta.decode_histograms(data, |time, histogram| {
@@ -240,6 +227,20 @@ impl Run {
             }
         }
         Ok(runs)
+    }
+
+    /// The run that takes the samples of a chunk: the last one where they fit, or else a new one.
+    pub(crate) fn next<'a>(runs: &'a mut Vec<Self>, meta: &ChunkMeta, samples_max: usize) -> &'a mut Self {
+        let joins =
+            |run: &mut Self| run.kind() == meta.kind && run.times.len() + meta.count as usize <= samples_max;
+        let last = runs.pop_if(joins).unwrap_or_else(|| Self {
+            times: Vec::new(),
+            values: match meta.kind {
+                ChunkKind::Floats => RunValues::Floats(Vec::new()),
+                ChunkKind::Histograms => RunValues::Histograms(Vec::new()),
+            },
+        });
+        runs.push_mut(last)
     }
 
     fn kind(&self) -> ChunkKind {

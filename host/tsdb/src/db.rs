@@ -1,6 +1,7 @@
 //! The database: one directory, its log, its head and its blocks.
 
 mod append;
+mod compact;
 mod maintain;
 mod open;
 mod select;

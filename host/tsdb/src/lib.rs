@@ -14,7 +14,8 @@
 //!   buffer. A **label index** (roaring bitmaps) finds series by [`model::Matcher`].
 //! * Once the head spans one and a half **block** ranges, [`Tsdb::maintain`] cuts the oldest range to a [`block`],
 //!   one immutable file with everything that a query needs, and writes a checkpoint of what is left, so that the
-//!   log stays short. Blocks past retention are removed whole.
+//!   log stays short. Three blocks become one of three times their range, and so on; blocks past retention are
+//!   removed whole.
 //! * [`Tsdb::select`] looks at head and blocks at one moment and gives [`SelectedSeries`], which decode their
 //!   samples when they are read.
 //!

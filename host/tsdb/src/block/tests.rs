@@ -24,7 +24,7 @@ const PATH: &str = "/blocks/00000001.block";
 
 fn write(fs: &SimFileSystem, series: &[Labels]) -> Block {
     let chunk = Chunk::from_floats(&[1, 2, 3], &[1.0, 2.0, 3.0]).unwrap();
-    let runs = Run::join(std::iter::once((chunk.meta, &*chunk.data))).unwrap();
+    let runs = Run::join(std::iter::once((chunk.meta, &*chunk.data)), 1024).unwrap();
     let mut writer = BlockWriter::create(fs, Path::new(PATH), 0, 1000).unwrap();
     for labels in series {
         writer.add(&BlockSeries { labels, runs: &runs, exemplars: &[] }).unwrap();

@@ -23,8 +23,8 @@ use crate::wal::record;
 /// Chunks are handed to the file system in writes of about this size.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// Writes a block under a temporary name. Dropped before [`BlockWriter::finish`], it leaves only a temporary
-/// file, which the next start removes.
+/// Writes a block under a temporary name. Dropped before [`BlockWriter::finish`] has named it, it leaves nothing
+/// behind, so that a full disk does not become fuller with every attempt.
 pub(crate) struct BlockWriter<'a> {
     fs: &'a dyn FileSystem,
     path: PathBuf,
@@ -46,6 +46,16 @@ pub(crate) struct BlockWriter<'a> {
     times_at: Vec<u32>,
     exemplar_numbers: Vec<(u32, u32)>,
     exemplars: Vec<u8>,
+    named: bool,
+}
+
+impl Drop for BlockWriter<'_> {
+    fn drop(&mut self) {
+        if !self.named {
+            // Where this fails, the next start removes it.
+            let _ = self.fs.remove(&self.temporary);
+        }
+    }
 }
 
 struct PendingSeries {
@@ -101,6 +111,7 @@ impl<'a> BlockWriter<'a> {
             times_at: Vec::new(),
             exemplar_numbers: Vec::new(),
             exemplars: Vec::new(),
+            named: false,
         };
         let mut header = MAGIC.to_vec();
         header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -212,11 +223,6 @@ impl<'a> BlockWriter<'a> {
         self.meta.series_count == 0
     }
 
-    /// Gives up: removes what has been written.
-    pub(crate) fn discard(self) -> Result<()> {
-        self.fs.remove(&self.temporary).at("remove block", &self.temporary)
-    }
-
     fn section(&mut self, kind: SectionKind, bytes: &[u8]) -> Result<()> {
         let offset = self.at;
         self.write(bytes)?;
@@ -262,9 +268,10 @@ impl<'a> BlockWriter<'a> {
         self.flush()?;
         self.file.sync().at("sync block", &self.temporary)?;
         self.fs.rename(&self.temporary, &self.path).at("name block", &self.path)?;
+        self.named = true;
         let dir = self.path.parent().unwrap_or(Path::new("."));
         self.fs.sync_dir(dir).at("sync directory", dir)?;
-        Ok(self.path)
+        Ok(std::mem::take(&mut self.path))
     }
 
     fn encode_exemplars(&self) -> Result<Vec<u8>> {

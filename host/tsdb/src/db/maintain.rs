@@ -14,12 +14,18 @@ use crate::head::SeriesView;
 use crate::wal::CheckpointWriter;
 use crate::wal::record;
 
+/// Chunks of the head are joined up to this many samples: four hours at 15 s. Longer ones would save little, and cost
+/// those who read only an edge of them.
+const RUN_SAMPLES_MAX: usize = 1024;
+
 /// What one round of maintenance did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MaintenanceReport {
     /// Blocks cut from the head.
     pub blocks_cut: usize,
+    /// Blocks that others were merged to.
+    pub blocks_compacted: usize,
     /// Blocks removed for their age.
     pub blocks_removed: usize,
     /// Series that left the head.
@@ -30,7 +36,7 @@ pub struct MaintenanceReport {
 
 impl Tsdb {
     /// Does what is due: cuts full block ranges off the head, removes blocks past retention, shortens and syncs
-    /// the log. To be called regularly, every minute or so, from any thread; appending and reading go on.
+    /// the log, merges blocks. To be called regularly, every minute or so, from any thread; appending and reading go on.
     ///
     /// # Errors
     /// [`Error`] of the step that failed. The data is as it was before that step, and the next call tries again.
@@ -63,6 +69,8 @@ impl Shared {
         if let Some(wal) = self.wal.lock().as_mut().filter(|wal| wal.sync_is_due(now)) {
             wal.sync(now)?;
         }
+        // Last, since it can wait: an error here leaves nothing else undone.
+        report.blocks_compacted = self.compact()?;
         Ok(report)
     }
 
@@ -101,7 +109,6 @@ impl Shared {
         }
         drop(views);
         if writer.is_empty() {
-            writer.discard()?;
             return Ok(false);
         }
         let path = writer.finish(&self.head.metadata())?;
@@ -116,8 +123,18 @@ impl Shared {
         Ok(true)
     }
 
+    /// Puts a block in place of others; readers see either.
+    pub(super) fn replace_blocks(&self, old: &[Arc<Block>], new: Arc<Block>) {
+        let mut view = self.view.write();
+        let stays = |block: &&Arc<Block>| !old.iter().any(|gone| Arc::ptr_eq(gone, block));
+        let mut blocks: Vec<Arc<Block>> = view.blocks.iter().filter(stays).cloned().collect();
+        blocks.push(new);
+        blocks.sort_by_key(|block| block.meta().range_start);
+        *view = View { blocks: Arc::new(blocks) };
+    }
+
     /// A name that no block, not even one set aside, has had.
-    fn next_block_path(&self) -> Result<PathBuf> {
+    pub(super) fn next_block_path(&self) -> Result<PathBuf> {
         let names = self.fs.list(&self.blocks_dir).at("list", &self.blocks_dir)?;
         let numbers = names.iter().filter_map(|name| name.split_once('.')?.0.parse::<u64>().ok());
         let next = numbers.max().unwrap_or(0) + 1;
@@ -182,7 +199,7 @@ impl Shared {
 fn add_to_block(writer: &mut BlockWriter<'_>, view: &SeriesView, end: i64) -> Result<()> {
     let sealed: Option<Chunk> = view.open.as_ref().and_then(|open| open.seal());
     let chunks = view.chunks.iter().map(|chunk| &**chunk).chain(&sealed);
-    let runs = Run::join(chunks.map(|chunk| (chunk.meta, &*chunk.data)));
+    let runs = Run::join(chunks.map(|chunk| (chunk.meta, &*chunk.data)), RUN_SAMPLES_MAX);
     let runs = runs.map_err(|malformed| view.series.corrupt(malformed))?;
     let exemplars: Vec<&Exemplar> =
         view.exemplars().iter().filter(|exemplar| exemplar.timestamp.millis() < end).collect();

@@ -23,6 +23,7 @@ use crate::fs::{FileSystem, RealFileSystem};
 use crate::options::{Options, WalSync};
 
 mod behaviour;
+mod compaction;
 mod faults;
 mod fixtures;
 
