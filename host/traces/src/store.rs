@@ -281,9 +281,13 @@ impl TraceStore {
     /// # Errors
     /// [`TraceError::Io`]: what was appended last may not survive a power cut.
     pub fn sync(&self) -> Result<(), TraceError> {
-        let segment = match &mut self.writer.lock().active {
-            Some(active) if active.unsynced_since.take().is_some() => Arc::clone(&active.segment),
-            _ => return Ok(()),
+        let segment = {
+            let mut writer = self.writer.lock();
+            let Some(active) = &mut writer.active else { return Ok(()) };
+            if active.unsynced_since.take().is_none() {
+                return Ok(());
+            }
+            Arc::clone(&active.segment)
         };
         segment.sync().inspect_err(|_| {
             let mut writer = self.writer.lock();
