@@ -7,6 +7,7 @@ mod telemetry;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -39,8 +40,11 @@ fn until_value(api: &Client, query: &str, pass: impl Fn(f64) -> bool) -> f64 {
     until(&format!("{query} is as expected"), PATIENCE, || api.value(query).filter(|value| pass(*value)))
 }
 
-/// What the server logs in this test that would be a fault anywhere else: the reload that must be refused.
-const EXPECTED_TROUBLE: [&str; 1] = ["reload the configuration: prometheus.yml:5:"];
+/// What is logged of guests that fail on purpose.
+const HOSTILE: &str = "msg=\"a plugin fails\" plugin=hostile-";
+
+/// What is logged of the reload that must be refused.
+const REFUSED: &str = "msg=\"reload the configuration: prometheus.yml:5:";
 
 /// The world around the server.
 struct World {
@@ -156,12 +160,14 @@ fn the_whole_path() {
     detector(&world, &api);
     alert_reaches_the_hook(&mut world, &api);
     reload(&server, folder.path());
-    assert_eq!(server.unexpected(&EXPECTED_TROUBLE), Vec::<String>::new());
+    check_config(folder.path());
+    assert_eq!(server.unexpected(&[HOSTILE, REFUSED]), Vec::<String>::new());
 
     server.kill();
-    let server = Server::start(folder.path(), ports);
+    let mut server = Server::start(folder.path(), ports);
     everything_is_still_there(&server.api, &trace_id);
-    assert!(server.terminate().success());
+    server.terminate();
+    assert_eq!(server.unexpected(&[HOSTILE]), Vec::<String>::new());
 }
 
 /// The collector yields the machine's metrics, and targets are scraped whether they are named or discovered.
@@ -340,6 +346,40 @@ fn reload(server: &Server, folder: &Path) {
     until_value(&server.api, r#"up{job="renamed"}"#, |up| up == 1.0);
     fs::write(&path, good).unwrap();
     assert_eq!(server.api.post("/-/reload", &[], b"").status, 200);
+}
+
+/// `check config` says of the running configuration that it is valid, and of a wrong one what the server would say.
+fn check_config(folder: &Path) {
+    let check = |file: &str| {
+        let output = Command::new(server::binary())
+            .current_dir(folder)
+            .args(["check", "config", file, "--plugins.dir=plugins"])
+            .output()
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    let (valid, said) = check("prometheus.yml");
+    assert!(valid, "{said}");
+    let good = fs::read_to_string(folder.join("prometheus.yml")).unwrap();
+    for (place, from, to, complaint) in [
+        ("name: hostile-spin", "mode: spin", "mode: dance", "plugins: hostile-spin"),
+        ("name: finder", "plugin: http-sd", "plugin: nowhere", "plugins: no plugin \"nowhere\""),
+        (
+            "job_name: discovered",
+            "plugin: finder",
+            "plugin: hook",
+            "scrape_configs.plugin_sd_configs: plugin \"hook\" is no discoverer",
+        ),
+    ] {
+        let wrong = good.replace(from, to);
+        fs::write(folder.join("wrong.yml"), &wrong).unwrap();
+        let line = wrong.lines().position(|line| line.contains(place)).unwrap() + 1;
+        let (valid, said) = check("wrong.yml");
+        assert!(!valid && said.contains(&format!("wrong.yml:{line}:5: {complaint}")), "{said}");
+    }
 }
 
 /// What was acknowledged before the kill is found after it.

@@ -114,7 +114,7 @@ impl Server {
 
     /// Warnings and errors that nobody expected.
     pub(super) fn unexpected(&self, expected: &[&str]) -> Vec<String> {
-        let bad = |line: &String| line.contains(" WARN ") || line.contains(" ERROR ");
+        let bad = |line: &String| line.contains(" level=WARN ") || line.contains(" level=ERROR ");
         let known = |line: &String| expected.iter().any(|text| line.contains(text));
         self.log().into_iter().filter(|line| bad(line) && !known(line)).collect()
     }
@@ -132,14 +132,14 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Asks it to stop and gives the exit status it stops with.
-    pub(super) fn terminate(mut self) -> std::process::ExitStatus {
+    /// Asks it to stop; it must do so with success. What it has logged is complete afterwards.
+    pub(super) fn terminate(&mut self) {
         self.signal("TERM");
         let status = until("the server stops", Duration::from_secs(20), || self.child.try_wait().unwrap());
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
-        status
+        assert!(status.success(), "the server ended with {status}");
     }
 }
 

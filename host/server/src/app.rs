@@ -187,7 +187,9 @@ impl App {
     /// where the caller does not wait for it, since half a configuration is none.
     pub(crate) async fn reload(self: &Arc<Self>) -> anyhow::Result<()> {
         let app = Arc::clone(self);
-        tokio::spawn(async move { app.reload_to_the_end().await }).await.context("reload the configuration")?
+        tokio::spawn(async move { app.reload_to_the_end().await })
+            .await
+            .context("reload the configuration")?
     }
 
     async fn reload_to_the_end(self: &Arc<Self>) -> anyhow::Result<()> {

@@ -1,28 +1,32 @@
 //! `stormglass check`: what the server would say of a file, without starting it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
 use plugin::{Host, HostOptions};
 
-use crate::config;
+use crate::config::{self, ConfigErrors};
 
 /// Reads a configuration and all that it names; loads each plugin and asks it whether its configuration is right.
 pub(crate) async fn config(file: &Path, plugins_dir: &Path) -> anyhow::Result<()> {
-    let loaded = config::load(file, plugins_dir)?;
+    let loaded = config::load(file)?;
     let registry = prometheus::Registry::new();
     let host =
         Host::new(HostOptions { plugins_dir: plugins_dir.to_owned(), cache_dir: None, registry: &registry })
             .context("set up the plugin host")?;
-    let mut problems = Vec::new();
+    let mut kinds = BTreeMap::new();
+    let mut errors = Vec::new();
     for config in &loaded.plugins {
-        if let Err(error) = host.check(config).await {
-            problems.push(format!("{}: plugins: {}: {error}", file.display(), config.name));
+        match host.check(config).await {
+            Ok(found) => drop(kinds.insert(config.name.clone(), found)),
+            Err(error) => errors.push(loaded.plugin_error(&config.name, "plugins", error)),
         }
     }
-    if !problems.is_empty() {
-        anyhow::bail!("{}", problems.join("\n"));
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors).into());
     }
+    loaded.check_kinds(&kinds)?;
     let rules: usize =
         loaded.rules.iter().flat_map(|(_, file)| &file.groups).map(|group| group.rules.len()).sum();
     println!(

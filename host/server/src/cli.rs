@@ -1,7 +1,8 @@
 //! The command line: every flag and subcommand, once. Flags that Prometheus has carry Prometheus' names.
 
-use std::net::SocketAddr;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::ConfigDuration;
@@ -10,7 +11,8 @@ use model::ConfigDuration;
 ///
 /// Without a subcommand it starts the server.
 #[derive(Debug, Parser)]
-#[command(name = "stormglass", version, args_conflicts_with_subcommands = true)]
+// A flag that is given twice counts as given last, so that scripts can add to defaults of their own.
+#[command(name = "stormglass", version, args_conflicts_with_subcommands = true, args_override_self = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -38,8 +40,8 @@ pub(crate) struct ServerArgs {
     pub(crate) wal_sync: WalSync,
 
     /// Address of the API.
-    #[arg(long = "web.listen-address", value_name = "HOST:PORT", default_value = "127.0.0.1:9090")]
-    pub(crate) web_listen: SocketAddr,
+    #[arg(long = "web.listen-address", value_name = "[HOST]:PORT", default_value = "127.0.0.1:9090")]
+    pub(crate) web_listen: ListenAddress,
 
     /// URL under which people reach this server; links in alerts start with it. Default: the listen address.
     #[arg(long = "web.external-url", value_name = "URL")]
@@ -50,12 +52,12 @@ pub(crate) struct ServerArgs {
     pub(crate) enable_lifecycle: bool,
 
     /// Address for OTLP over gRPC.
-    #[arg(long = "otlp.grpc.listen-address", value_name = "HOST:PORT", default_value = "127.0.0.1:4317")]
-    pub(crate) otlp_grpc_listen: SocketAddr,
+    #[arg(long = "otlp.grpc.listen-address", value_name = "[HOST]:PORT", default_value = "127.0.0.1:4317")]
+    pub(crate) otlp_grpc_listen: ListenAddress,
 
     /// Address for OTLP over HTTP.
-    #[arg(long = "otlp.http.listen-address", value_name = "HOST:PORT", default_value = "127.0.0.1:4318")]
-    pub(crate) otlp_http_listen: SocketAddr,
+    #[arg(long = "otlp.http.listen-address", value_name = "[HOST]:PORT", default_value = "127.0.0.1:4318")]
+    pub(crate) otlp_http_listen: ListenAddress,
 
     /// Folder that plugins are loaded from: NAME.wasm is the plugin NAME.
     #[arg(long = "plugins.dir", value_name = "DIR", default_value = "plugins")]
@@ -84,6 +86,35 @@ pub(crate) struct ServerArgs {
     /// How lines are written to standard error.
     #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Logfmt)]
     pub(crate) log_format: LogFormat,
+}
+
+/// Where to listen: `host:port`, or `:port` for every address of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListenAddress(String);
+
+impl ListenAddress {
+    /// With a host, as sockets want it.
+    pub(crate) fn as_host_port(&self) -> String {
+        if self.0.starts_with(':') { format!("[::]{}", self.0) } else { self.0.clone() }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        if port.is_none() {
+            return Err("must be host:port or :port".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -142,14 +173,15 @@ pub(crate) enum Plugin {
         /// A .wasm file: a component, or a core module that carries its component type.
         file: PathBuf,
     },
-    /// Start a plugin, call it once and print what it yields.
+    /// Start a plugin, call it once and print what it yields. A receiver is given a notification of one made-up alert,
+    /// a detector a wave that jumps at its end.
     Run {
         /// A .wasm file.
         file: PathBuf,
         /// Its configuration, as JSON.
         #[arg(long, value_name = "JSON", default_value = "{}")]
         config: String,
-        /// Grant a directory: PATH, PATH:read, PATH:write or PATH:stat. May be repeated.
+        /// Grant a directory: PATH, PATH:read or PATH:stat. May be repeated.
         #[arg(long = "grant-files", value_name = "PATH[:MODE]")]
         grant_files: Vec<String>,
         /// Grant HTTP to SCHEME://HOST:PORT or HOST:PORT. May be repeated.
@@ -176,8 +208,18 @@ fn duration(text: &str) -> Result<ConfigDuration, model::DurationError> {
 mod tests {
     use clap::CommandFactory as _;
 
+    use clap::Parser as _;
+
+    use super::Cli;
+
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+        let twice =
+            ["stormglass", "--storage.tsdb.path=a", "--storage.tsdb.path=b", "--web.listen-address=:1"];
+        let cli = Cli::try_parse_from(twice).unwrap();
+        assert_eq!(cli.server.storage_path.to_str(), Some("b"));
+        assert_eq!(cli.server.web_listen.as_host_port(), "[::]:1");
+        assert!(Cli::try_parse_from(["stormglass", "--web.listen-address=9090"]).is_err());
     }
 }

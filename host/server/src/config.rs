@@ -4,17 +4,17 @@
 //! Whoever applies it need not check again. Errors name file, line and key; all that can be found are reported,
 //! not only the first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use alerting::config::Config as AlertmanagerConfig;
 use alerting::rules::RuleFile;
-use plugin::PluginConfig;
+use plugin::{Kind, PluginConfig};
 use scrape::config::{GlobalConfig, ScrapeConfig};
 use serde::Deserialize;
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
 use crate::yaml::{self, FileError};
 
@@ -37,9 +37,14 @@ struct Written {
     alertmanager: Option<Spanned<AlertmanagerConfig>>,
 }
 
-/// A configuration that can be applied.
+/// A configuration that can be applied, as far as the file alone tells: whether each plugin is of the kind that it is
+/// used as, [`Loaded::check_kinds`] says once they are loaded.
 #[derive(Debug, Clone)]
 pub(crate) struct Loaded {
+    /// The file, for messages.
+    path: PathBuf,
+    /// Where each plugin, each job and the section `alertmanager` stand in it.
+    places: Places,
     /// The file's text, for `/api/v1/status/config`.
     pub(crate) text: String,
     pub(crate) global: GlobalConfig,
@@ -50,9 +55,16 @@ pub(crate) struct Loaded {
     pub(crate) rules: Vec<(String, RuleFile)>,
 }
 
+#[derive(Debug, Clone, Default)]
+struct Places {
+    plugins: BTreeMap<String, Location>,
+    jobs: BTreeMap<String, Location>,
+    alertmanager: Option<Location>,
+}
+
 /// Everything that is wrong with a configuration.
 #[derive(Debug)]
-pub(crate) struct ConfigErrors(Vec<FileError>);
+pub(crate) struct ConfigErrors(pub(crate) Vec<FileError>);
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,18 +84,18 @@ impl From<FileError> for ConfigErrors {
 }
 
 /// Reads a file and all that it names.
-pub(crate) fn load(path: &Path, plugins_dir: &Path) -> Result<Loaded, ConfigErrors> {
+pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
     let text = read(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    finish(path, folder, plugins_dir, text, Vec::new())
+    finish(path, folder, text, Vec::new())
 }
 
 /// The embedded defaults; `listen` is the address the server scrapes itself at.
-pub(crate) fn embedded(listen: &str, plugins_dir: &Path) -> Result<Loaded, ConfigErrors> {
+pub(crate) fn embedded(listen: &str) -> Result<Loaded, ConfigErrors> {
     let text = include_str!("defaults.yml").replace("@SELF@", listen);
     let rules = yaml::parse(Path::new("embedded rules"), include_str!("default-rules.yml"))?;
     let rules = vec![("embedded rules".to_owned(), rules)];
-    finish(Path::new(EMBEDDED), Path::new(""), plugins_dir, text, rules)
+    finish(Path::new(EMBEDDED), Path::new(""), text, rules)
 }
 
 fn read(path: &Path) -> Result<String, FileError> {
@@ -93,21 +105,26 @@ fn read(path: &Path) -> Result<String, FileError> {
 fn finish(
     path: &Path,
     folder: &Path,
-    plugins_dir: &Path,
     text: String,
     mut rules: Vec<(String, RuleFile)>,
 ) -> Result<Loaded, ConfigErrors> {
     let written: Written = yaml::parse(path, &text)?;
     let mut errors = Vec::new();
     check_names(path, &written, &mut errors);
-    check_plugin_files(path, &written, plugins_dir, &mut errors);
+    let mut seen = BTreeSet::new();
     for pattern in &written.rule_files {
-        read_rules(path, folder, pattern, &mut rules, &mut errors);
+        read_rules(path, folder, pattern, &mut seen, &mut rules, &mut errors);
     }
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
     }
     Ok(Loaded {
+        path: path.to_owned(),
+        places: Places {
+            plugins: written.plugins.iter().map(|c| (c.value.name.clone(), c.referenced)).collect(),
+            jobs: written.scrape_configs.iter().map(|c| (c.value.job_name.clone(), c.referenced)).collect(),
+            alertmanager: written.alertmanager.as_ref().map(|config| config.referenced),
+        },
         global: written.global,
         scrape_configs: written.scrape_configs.into_iter().map(|config| config.value).collect(),
         plugins: written.plugins.into_iter().map(|config| config.value).collect(),
@@ -115,6 +132,48 @@ fn finish(
         rules,
         text,
     })
+}
+
+impl Loaded {
+    /// A complaint about a setting of a configured plugin.
+    pub(crate) fn plugin_error(&self, name: &str, setting: &str, what: impl fmt::Display) -> FileError {
+        self.at(self.places.plugins.get(name).copied(), setting, what)
+    }
+
+    fn at(&self, place: Option<Location>, setting: &str, what: impl fmt::Display) -> FileError {
+        match place {
+            Some(place) => FileError::at(&self.path, place, setting, what),
+            None => FileError::whole(&self.path, format!("{setting}: {what}")),
+        }
+    }
+
+    /// Checks that every plugin is of the kind that it is used as; `kinds` are those of each, by name.
+    pub(crate) fn check_kinds(&self, kinds: &BTreeMap<String, Vec<Kind>>) -> Result<(), ConfigErrors> {
+        let mut errors = Vec::new();
+        let is = |name: &str, kind: Kind| kinds.get(name).is_some_and(|kinds| kinds.contains(&kind));
+        for config in &self.plugins {
+            let what = match (&config.detect, is(&config.name, Kind::Detector)) {
+                (Some(_), false) => "there is something to detect, but the plugin is no detector",
+                (None, true) => "a detector needs a section `detect` with an `expr`",
+                _ => continue,
+            };
+            errors.push(self.plugin_error(&config.name, "plugins.detect", what));
+        }
+        for job in &self.scrape_configs {
+            for discovery in job.plugin_sd_configs.iter().filter(|d| !is(&d.plugin, Kind::Discoverer)) {
+                let what = format!("plugin {:?} is no discoverer", discovery.plugin);
+                let place = self.places.jobs.get(&job.job_name).copied();
+                errors.push(self.at(place, "scrape_configs.plugin_sd_configs", what));
+            }
+        }
+        for receiver in self.alertmanager.iter().flat_map(|config| config.receivers.values()).flatten() {
+            if !is(&receiver.plugin, Kind::Receiver) {
+                let what = format!("plugin {:?} is no receiver", receiver.plugin);
+                errors.push(self.at(self.places.alertmanager, "alertmanager.receivers.plugin_configs", what));
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(ConfigErrors(errors)) }
+    }
 }
 
 /// Names are unique where they must be, and whatever is referred to is there.
@@ -125,6 +184,10 @@ fn check_names(path: &Path, written: &Written, errors: &mut Vec<FileError>) {
         if !jobs.insert(name.as_str()) {
             let what = format!("there is more than one job {name:?}; job names must be unique");
             errors.push(FileError::at(path, config.referenced, "scrape_configs.job_name", what));
+        }
+        // One at a time, so that the complaint has a place.
+        if let Err(error) = scrape::config::check(&written.global, std::slice::from_ref(&config.value)) {
+            errors.push(FileError::at(path, config.referenced, "scrape_configs", error));
         }
     }
     let mut plugins = BTreeSet::new();
@@ -166,21 +229,13 @@ fn check_names(path: &Path, written: &Written, errors: &mut Vec<FileError>) {
     }
 }
 
-fn check_plugin_files(path: &Path, written: &Written, plugins_dir: &Path, errors: &mut Vec<FileError>) {
-    for config in &written.plugins {
-        let file = plugin::resolve(plugins_dir, &config.value.plugin);
-        if !file.is_file() {
-            let what = format!("there is no plugin file {}", file.display());
-            errors.push(FileError::at(path, config.referenced, "plugins.plugin", what));
-        }
-    }
-}
-
-/// Reads the rule files of one pattern; a pattern without wildcards must name a file that is there.
+/// Reads the rule files of one pattern; a pattern without wildcards must name a file that is there. A file that an
+/// earlier pattern has named is read once.
 fn read_rules(
     path: &Path,
     folder: &Path,
     pattern: &Spanned<String>,
+    seen: &mut BTreeSet<PathBuf>,
     rules: &mut Vec<(String, RuleFile)>,
     errors: &mut Vec<FileError>,
 ) {
@@ -199,6 +254,9 @@ fn read_rules(
         return complain(format!("there is no file {}", full.display()));
     };
     for file in files {
+        if !seen.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
+            continue;
+        }
         match read(&file).and_then(|text| yaml::parse(&file, &text)) {
             Ok(parsed) => rules.push((file.display().to_string(), parsed)),
             Err(error) => errors.push(error),

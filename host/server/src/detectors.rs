@@ -13,6 +13,7 @@ use model::staleness::STALE_NAN;
 use model::{Append, Labels, METRIC_NAME, Metadata, MetricKind, Sample, SeriesRef, Timestamp};
 use plugin::{DetectConfig, Instance, Job, Scores};
 use promql::{MatrixSeries, QueryValue};
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -27,55 +28,146 @@ const FAMILIES: [(&str, &str); 3] = [
 ];
 
 /// One configured detector.
+#[derive(Clone)]
 pub(crate) struct Detector {
     pub(crate) name: String,
     pub(crate) interval: Duration,
     pub(crate) config: DetectConfig,
     pub(crate) instance: Arc<Instance>,
-    pub(crate) queries: Arc<Queries>,
-    pub(crate) storage: Arc<dyn Append>,
 }
 
-impl Detector {
-    /// Runs until it is stopped. A round that fails is logged, and the next one comes at its time.
-    pub(crate) async fn run(self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut written = Written::default();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                _ = ticks.tick() => {}
-            }
-            let span = tracing::info_span!(target: "stormglass", "detect", plugin = self.name);
-            let round = self.round(&mut written).instrument(span);
-            let result = tokio::select! {
-                () = stop.cancelled() => break,
-                result = round => result,
+/// The detectors that run.
+pub(crate) struct Detectors {
+    queries: Arc<Queries>,
+    storage: Arc<dyn Append>,
+    running: tokio::sync::Mutex<HashMap<String, Running>>,
+}
+
+struct Running {
+    detector: Detector,
+    stop: CancellationToken,
+    task: JoinHandle<Written>,
+}
+
+impl Detectors {
+    pub(crate) fn new(queries: Arc<Queries>, storage: Arc<dyn Append>) -> Self {
+        Self { queries, storage, running: tokio::sync::Mutex::default() }
+    }
+
+    /// Runs exactly these. What has not changed goes on undisturbed; what has changed goes on with the series it has
+    /// written; the series of what is gone are marked stale.
+    pub(crate) async fn apply(&self, wanted: Vec<Detector>) {
+        let mut running = self.running.lock().await;
+        let mut before = std::mem::take(&mut *running);
+        for detector in wanted {
+            let name = detector.name.clone();
+            let written = match before.remove(&name) {
+                Some(same) if same.detector.is_same(&detector) => {
+                    running.insert(name, same);
+                    continue;
+                }
+                Some(changed) => changed.end().await,
+                None => Written::default(),
             };
-            if let Err(error) = result {
-                tracing::warn!(target: "stormglass", plugin = self.name, %error, "detection failed");
-            }
+            let stop = CancellationToken::new();
+            let round = Round {
+                detector: detector.clone(),
+                queries: Arc::clone(&self.queries),
+                storage: Arc::clone(&self.storage),
+            };
+            let task = tokio::spawn(round.repeat(written, stop.clone()));
+            running.insert(name, Running { detector, stop, task });
         }
-        if let Err(error) = written.end(&*self.storage, Timestamp::from_system(std::time::SystemTime::now()))
-        {
-            tracing::warn!(target: "stormglass", plugin = self.name, %error, "series were not marked stale");
+        for (name, gone) in before {
+            let written = gone.end().await;
+            if let Err(error) = written.replace(Arc::clone(&self.storage), now(), Vec::new()).await.1 {
+                tracing::warn!(plugin = name, %error, "series of a detector were not marked stale");
+            }
         }
     }
 
-    async fn round(&self, written: &mut Written) -> anyhow::Result<()> {
-        let step_ms = i64::try_from(self.config.step.0.as_millis())?;
-        let now = Timestamp::from_system(std::time::SystemTime::now());
-        let start = now - self.config.range.0;
-        let result =
-            self.queries.range(&self.config.expr, start, now, step_ms, QueryOptions::default()).await?;
+    /// Stops all. Series are not marked stale, so that a restart leaves no gap.
+    pub(crate) async fn stop(&self) {
+        for (_, running) in self.running.lock().await.drain() {
+            running.end().await;
+        }
+    }
+}
+
+impl Running {
+    /// Stops it; gives what it has written.
+    async fn end(self) -> Written {
+        self.stop.cancel();
+        self.task.await.unwrap_or_else(|error| {
+            tracing::error!(plugin = self.detector.name, %error, "a detector ended unexpectedly");
+            Written::default()
+        })
+    }
+}
+
+impl Detector {
+    fn is_same(&self, other: &Self) -> bool {
+        self.interval == other.interval
+            && self.config == other.config
+            && Arc::ptr_eq(&self.instance, &other.instance)
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_system(std::time::SystemTime::now())
+}
+
+/// What a running detector needs.
+struct Round {
+    detector: Detector,
+    queries: Arc<Queries>,
+    storage: Arc<dyn Append>,
+}
+
+impl Round {
+    /// Works until it is stopped. A round that fails is logged, and the next one comes at its time.
+    async fn repeat(self, mut written: Written, stop: CancellationToken) -> Written {
+        let name = self.detector.name.as_str();
+        let mut ticks = tokio::time::interval(self.detector.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return written,
+                _ = ticks.tick() => {}
+            }
+            let span = tracing::info_span!("detect", plugin = name);
+            let scored = tokio::select! {
+                () = stop.cancelled() => return written,
+                scored = self.score().instrument(span) => scored,
+            };
+            let stored = match scored {
+                Ok((at, values)) => {
+                    let (kept, stored) = written.replace(Arc::clone(&self.storage), at, values).await;
+                    written = kept;
+                    stored
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = stored {
+                tracing::warn!(plugin = name, %error, "detection failed");
+            }
+        }
+    }
+
+    /// What the detector says of the latest step.
+    async fn score(&self) -> anyhow::Result<(Timestamp, Vec<(Labels, f64)>)> {
+        let config = &self.detector.config;
+        let step_ms = i64::try_from(config.step.0.as_millis())?;
+        let at = now();
+        let start = at - config.range.0;
+        let result = self.queries.range(&config.expr, start, at, step_ms, QueryOptions::default()).await?;
         let QueryValue::Matrix(series) = result.value else {
             anyhow::bail!("the expression does not yield series");
         };
         if series.is_empty() {
-            return written.replace(&*self.storage, now, &[]);
+            return Ok((at, Vec::new()));
         }
-        let steps = usize::try_from(now.since(start) / step_ms)? + 1;
+        let steps = usize::try_from(at.since(start) / step_ms)? + 1;
         let job = Job {
             start_ms: start.millis(),
             step_ms: u64::try_from(step_ms)?,
@@ -83,8 +175,8 @@ impl Detector {
             series: u32::try_from(series.len())?,
             values: rows(&series, start, step_ms, steps),
         };
-        let scores = self.instance.detect(job).await?;
-        written.replace(&*self.storage, now, &self.latest(&series, &scores, steps))
+        let scores = self.detector.instance.detect(job).await?;
+        Ok((at, self.latest(&series, &scores, steps)))
     }
 
     /// What the scores say of each series at the last step.
@@ -108,7 +200,7 @@ impl Detector {
         if let Some(job) = of.get("job") {
             labels.set("exported_job", job);
         }
-        labels.set("job", &self.name).set(METRIC_NAME, metric);
+        labels.set("job", &self.detector.name).set(METRIC_NAME, metric);
         labels.build()
     }
 }
@@ -132,32 +224,40 @@ fn rows(series: &[MatrixSeries], start: Timestamp, step_ms: i64, steps: usize) -
 struct Written(HashMap<Labels, SeriesRef>);
 
 impl Written {
-    fn replace(
-        &mut self,
-        storage: &dyn Append,
-        now: Timestamp,
-        values: &[(Labels, f64)],
-    ) -> anyhow::Result<()> {
+    /// Writes these values and marks the other series stale. Waits for the log on a thread of its own. After an error
+    /// the series are those from before.
+    async fn replace(
+        self,
+        storage: Arc<dyn Append>,
+        at: Timestamp,
+        values: Vec<(Labels, f64)>,
+    ) -> (Self, anyhow::Result<()>) {
+        let work = move || match self.write(&*storage, at, &values) {
+            Ok(current) => (current, Ok(())),
+            Err(error) => (self, Err(error)),
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| (Self::default(), Err(error.into())))
+    }
+
+    fn write(&self, storage: &dyn Append, at: Timestamp, values: &[(Labels, f64)]) -> anyhow::Result<Self> {
         let mut appender = storage.appender();
         let mut current = HashMap::with_capacity(values.len());
         for (labels, value) in values {
-            let known = self.0.remove(labels);
-            let series = appender.append(known, labels, Sample { timestamp: now, value: *value })?;
-            current.insert(labels.clone(), series);
+            let known = self.0.get(labels).copied();
+            match appender.append(known, labels, Sample { timestamp: at, value: *value }) {
+                Ok(series) => drop(current.insert(labels.clone(), series)),
+                Err(error) => tracing::warn!(series = %labels, %error, "storage refused a score"),
+            }
         }
-        for (labels, series) in self.0.drain() {
-            appender.append(Some(series), &labels, Sample { timestamp: now, value: STALE_NAN })?;
+        for (labels, series) in self.0.iter().filter(|(labels, _)| !current.contains_key(*labels)) {
+            // A series that storage has meanwhile taken something newer of needs no marker.
+            let _ = appender.append(Some(*series), labels, Sample { timestamp: at, value: STALE_NAN });
         }
         for (family, help) in FAMILIES {
             let metadata = Metadata { kind: MetricKind::Gauge, help: help.to_owned(), unit: String::new() };
             appender.append_metadata(family, &metadata);
         }
         appender.commit()?;
-        self.0 = current;
-        Ok(())
-    }
-
-    fn end(&mut self, storage: &dyn Append, now: Timestamp) -> anyhow::Result<()> {
-        self.replace(storage, now, &[])
+        Ok(Self(current))
     }
 }

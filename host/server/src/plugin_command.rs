@@ -5,7 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use formats::exposition;
 use model::{Columns, Labels, Timestamp};
-use plugin::{Host, HostOptions, Instance, Kind, Payload, PluginConfig};
+use plugin::{
+    Alert, AlertStatus, Host, HostOptions, Instance, Job, Kind, Label, Notification, Payload, PluginConfig,
+};
 
 fn host() -> anyhow::Result<std::sync::Arc<Host>> {
     let registry = prometheus::Registry::new();
@@ -69,9 +71,9 @@ pub(crate) async fn run(
         match kind {
             Kind::Collector => collect(&instance).await?,
             Kind::Discoverer => discover(&instance).await?,
-            other => {
-                bail!("a {} acts on what the server gives it; configure it to see it at work", other.as_str())
-            }
+            Kind::Receiver => notify(&instance).await?,
+            Kind::Detector => detect(&instance).await?,
+            other => bail!("do not know how to call a {}", other.as_str()),
         }
     }
     Ok(())
@@ -114,6 +116,60 @@ async fn discover(instance: &Instance) -> anyhow::Result<()> {
                 .collect();
             println!("  {} {{{}}}", target.address, labels.join(", "));
         }
+    }
+    Ok(())
+}
+
+/// Delivers a notification of one alert that says what it is.
+async fn notify(instance: &Instance) -> anyhow::Result<()> {
+    let label = |name: &str, value: &str| Label { name: name.to_owned(), value: value.to_owned() };
+    let labels = vec![label("alertname", "PluginRun"), label("severity", "none")];
+    let annotations = vec![label("summary", "Sent by `stormglass plugin run`; nothing is wrong.")];
+    let now = Timestamp::from_system(std::time::SystemTime::now());
+    let notification = Notification {
+        idempotency_key: format!("plugin-run-{}", now.millis()),
+        attempt: 1,
+        group_key: "{}:{alertname=\"PluginRun\"}".to_owned(),
+        status: AlertStatus::Firing,
+        receiver: instance.name().to_owned(),
+        group_labels: vec![label("alertname", "PluginRun")],
+        common_labels: labels.clone(),
+        common_annotations: annotations.clone(),
+        external_url: String::new(),
+        truncated_alerts: 0,
+        alerts: vec![Alert {
+            status: AlertStatus::Firing,
+            labels,
+            annotations,
+            starts_at: alerting::rfc3339_or_zero(Some(now)),
+            ends_at: alerting::rfc3339_or_zero(None),
+            generator_url: String::new(),
+            fingerprint: "0000000000000000".to_owned(),
+        }],
+    };
+    instance.notify(notification).await.map_err(with_stderr)?;
+    println!("delivered a notification of one alert, PluginRun");
+    Ok(())
+}
+
+/// Scores a wave of one minute that jumps at its last step.
+async fn detect(instance: &Instance) -> anyhow::Result<()> {
+    const STEPS: u32 = 60;
+    let wave = |step: u32| 100.0 + (f64::from(step) / 5.0).sin();
+    let mut values: Vec<f64> = (0..STEPS - 1).map(wave).collect();
+    values.push(200.0);
+    let job = Job { start_ms: 0, step_ms: 1000, steps: STEPS, series: 1, values: values.clone() };
+    let scores = instance.detect(job).await.map_err(with_stderr)?;
+    println!("step  value    score    lower    upper");
+    for (step, value) in values.iter().enumerate().skip(STEPS as usize - 5) {
+        let of =
+            |column: &[f64]| column.get(step).map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        println!(
+            "{step:4} {value:7.2} {:>8} {:>8} {:>8}",
+            of(&scores.scores),
+            of(&scores.lower),
+            of(&scores.upper)
+        );
     }
     Ok(())
 }

@@ -39,8 +39,11 @@ impl Plugins {
     /// Starts what is new or changed and keeps what is neither; changes nothing yet.
     ///
     /// # Errors
-    /// Every plugin that cannot be started, each with its reason.
-    pub(crate) async fn prepare(&self, configs: &[PluginConfig]) -> Result<RunningSet, Vec<PluginError>> {
+    /// Every plugin that cannot be started, by name, with the reason.
+    pub(crate) async fn prepare(
+        &self,
+        configs: &[PluginConfig],
+    ) -> Result<RunningSet, Vec<(String, PluginError)>> {
         let current = self.running.load();
         let mut set = RunningSet::new();
         let mut errors = Vec::new();
@@ -57,7 +60,7 @@ impl Plugins {
                     let config = config.clone();
                     set.insert(config.name.clone(), Running { config, instance });
                 }
-                Err(error) => errors.push(error),
+                Err(error) => errors.push((config.name.clone(), error)),
             }
         }
         if errors.is_empty() { Ok(set) } else { Err(errors) }

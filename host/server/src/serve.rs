@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 
 use crate::api;
 use crate::app::{self, App};
-use crate::cli::ServerArgs;
+use crate::cli::{ListenAddress, ServerArgs};
 use crate::otlp;
 use crate::telemetry::Telemetry;
 
@@ -33,16 +33,16 @@ pub(crate) async fn serve(args: ServerArgs) -> anyhow::Result<()> {
     let hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
 
     // Sockets come first: a port that is taken should fail the start at once, not after a long replay.
-    let web = bind(args.web_listen, "--web.listen-address").await?;
-    let grpc = bind(args.otlp_grpc_listen, "--otlp.grpc.listen-address").await?;
-    let http = bind(args.otlp_http_listen, "--otlp.http.listen-address").await?;
+    let web = bind(&args.web_listen, "--web.listen-address").await?;
+    let grpc = bind(&args.otlp_grpc_listen, "--otlp.grpc.listen-address").await?;
+    let http = bind(&args.otlp_http_listen, "--otlp.http.listen-address").await?;
     let addresses = [web.local_addr()?, grpc.local_addr()?, http.local_addr()?];
 
     let stopping = CancellationToken::new();
     let gate = Gate::default();
     let mut servers = vec![spawn_http(web, gate.router(), stopping.clone())];
 
-    let start = App::start(ServerArgs { web_listen: addresses[0], ..args });
+    let start = App::start(args, addresses[0]);
     let app = tokio::select! {
         app = start => app?,
         _ = interrupt.recv() => return Ok(()),
@@ -64,18 +64,21 @@ pub(crate) async fn serve(args: ServerArgs) -> anyhow::Result<()> {
         () = reload_on(hang_up, &app) => {}
     }
     app.stop();
+    app.stop_collecting().await;
     stopping.cancel();
     drain(servers.into_iter().chain(tasks).collect()).await;
-    app.shut_down().await;
+    app.stop_alerting().await;
+    // The last spans go into a store that is still open.
     tokio::task::block_in_place(|| telemetry.flush());
+    app.close().await;
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
+async fn bind(address: &ListenAddress, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address.as_host_port())
         .await
-        .with_context(|| format!("listen on {address}: choose another with {flag}"))
+        .with_context(|| format!("listen on {address}: choose another address with {flag}"))
 }
 
 fn announce(addresses: [SocketAddr; 3]) {
@@ -98,7 +101,7 @@ fn spawn_http(listener: TcpListener, router: Router, stopping: CancellationToken
 }
 
 /// Reloads at every SIGHUP. Never returns.
-async fn reload_on(mut hang_up: Signal, app: &App) {
+async fn reload_on(mut hang_up: Signal, app: &Arc<App>) {
     while hang_up.recv().await.is_some() {
         // What went wrong is logged where it is found; the old configuration goes on.
         let _ = app.reload().await;

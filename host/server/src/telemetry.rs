@@ -3,6 +3,8 @@
 //! Spans begin before the store is open (start-up is worth tracing too), so that the exporter is given the store
 //! later. Nothing on the export path opens a span: exporting would otherwise feed itself.
 
+mod logfmt;
+
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -53,7 +55,9 @@ impl Telemetry {
             .with_location(false)
             .with_filter(Targets::new().with_targets(TRACED.map(|target| (target, LevelFilter::INFO))));
         let lines = match format {
-            LogFormat::Logfmt => fmt::layer().with_writer(std::io::stderr).with_ansi(false).boxed(),
+            LogFormat::Logfmt => {
+                fmt::layer().with_writer(std::io::stderr).event_format(logfmt::Logfmt).boxed()
+            }
             LogFormat::Json => fmt::layer().with_writer(std::io::stderr).json().boxed(),
         };
         let level = match level {
