@@ -17,7 +17,8 @@ const HELP: &str = "\
 Usage: cargo xtask <command> [-- arguments]
 
 Commands:
-  build   Build everything: the plugins to target/plugins/*.wasm, the server to target/release/stormglass
+  plugins Build the plugins only, to target/plugins/*.wasm; a running server takes them into use
+  build   Build everything: the plugins, and the server to target/release/stormglass
   run     Build everything and start the server on its embedded defaults, with data in target/data;
           arguments after -- go to the server and come last, so that they win, as in
           cargo xtask run -- --web.listen-address=127.0.0.1:19090
@@ -43,6 +44,7 @@ fn dispatch() -> Result<ExitCode> {
     let rest: Vec<String> = arguments.skip_while(|a| a == "--").collect();
     let root = root()?;
     match command.as_str() {
+        "plugins" => plugins(&root).map(|()| ExitCode::SUCCESS),
         "build" => build(&root).map(|()| ExitCode::SUCCESS),
         "run" => run(&root, &rest),
         "test" => tests::run(&root, &rest),
@@ -65,8 +67,12 @@ fn target_dir(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }
 
+fn plugins(root: &Path) -> Result<()> {
+    guests::build(root, "plugins", "plugins")
+}
+
 fn build(root: &Path) -> Result<()> {
-    guests::build(root, "plugins", "plugins")?;
+    plugins(root)?;
     process::say("building the server to target/release/stormglass (a first build takes several minutes)");
     Run::cargo(root).args(["build", "--release", "--package", "server"]).check()
 }
