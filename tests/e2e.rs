@@ -161,6 +161,7 @@ fn the_whole_path() {
     alert_reaches_the_hook(&mut world, &api);
     reload(&server, folder.path());
     check_config(folder.path());
+    new_build_of_a_plugin(&api, folder.path());
     assert_eq!(server.unexpected(&[HOSTILE, REFUSED]), Vec::<String>::new());
 
     server.kill();
@@ -346,6 +347,24 @@ fn reload(server: &Server, folder: &Path) {
     until_value(&server.api, r#"up{job="renamed"}"#, |up| up == 1.0);
     fs::write(&path, good).unwrap();
     assert_eq!(server.api.post("/-/reload", &[], b"").status, 200);
+}
+
+/// A plugin's file is replaced: the new one is in use without anyone saying so, and a broken one changes nothing.
+fn new_build_of_a_plugin(api: &Client, folder: &Path) {
+    let digest = |api: &Client| {
+        let plugins = api.data("/api/v1/plugins", &[]);
+        let host =
+            plugins["plugins"].as_array().unwrap().iter().find(|plugin| plugin["name"] == "host").cloned();
+        host.unwrap()["digest"].clone()
+    };
+    let before = digest(api);
+    let (file, other) = (folder.join("plugins/host-metrics.wasm"), folder.join("plugins/hello.wasm"));
+    let original = fs::read(&file).unwrap();
+    fs::copy(other, &file).unwrap();
+    until_value(api, r#"hello_answer{job="host"}"#, |answer| answer == 42.0);
+    assert_ne!(digest(api), before);
+    fs::write(&file, original).unwrap();
+    until("the first build is back in use", PATIENCE, || (digest(api) == before).then_some(()));
 }
 
 /// `check config` says of the running configuration that it is valid, and of a wrong one what the server would say.

@@ -210,6 +210,14 @@ impl App {
         result
     }
 
+    /// Starts the plugins anew whose files have changed, under the configuration that is in force. One that cannot be
+    /// used leaves all running as they are.
+    async fn refresh_plugins(&self) -> anyhow::Result<()> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let loaded = Loaded::clone(&self.config());
+        self.apply(loaded).await
+    }
+
     async fn apply(&self, loaded: Loaded) -> anyhow::Result<()> {
         let running = self.plugins.prepare(&loaded.plugins).await.map_err(|errors| {
             let at = |(name, error): &(String, _)| loaded.plugin_error(name, "plugins", error);
@@ -334,9 +342,11 @@ async fn open_storage(args: &ServerArgs) -> anyhow::Result<(Storage, TraceStore)
     let path = args.storage_path.clone();
     let retention = args.retention.0;
     let always = args.wal_sync == WalSync::Always;
+    let head_series_max = args.head_series_max;
     tokio::task::spawn_blocking(move || {
         let wal_sync = if always { tsdb::WalSync::Always } else { tsdb::WalSync::Interval(SYNC_INTERVAL) };
-        let options = Options { wal_sync, retention: Some(retention), ..Options::prometheus() };
+        let options =
+            Options { wal_sync, retention: Some(retention), head_series_max, ..Options::prometheus() };
         let tsdb = Tsdb::open(path.join("metrics"), options, Arc::new(RealFileSystem), Arc::new(SystemClock))
             .with_context(|| format!("open the metrics in {}", path.display()))?;
         report_recovery(&tsdb, &path);

@@ -39,6 +39,11 @@ pub(crate) struct ServerArgs {
     #[arg(long = "storage.tsdb.wal-sync", value_name = "WHEN", value_enum, default_value_t = WalSync::Interval)]
     pub(crate) wal_sync: WalSync,
 
+    /// Most series the head may hold; new ones beyond it are refused and counted, existing ones go on. Default: no
+    /// limit.
+    #[arg(long = "storage.tsdb.head-series-max", value_name = "COUNT")]
+    pub(crate) head_series_max: Option<u64>,
+
     /// Address of the API.
     #[arg(long = "web.listen-address", value_name = "[HOST]:PORT", default_value = "127.0.0.1:9090")]
     pub(crate) web_listen: ListenAddress,

@@ -108,7 +108,10 @@ fn finish(
     text: String,
     mut rules: Vec<(String, RuleFile)>,
 ) -> Result<Loaded, ConfigErrors> {
-    let written: Written = yaml::parse(path, &text)?;
+    let mut written: Written = yaml::parse(path, &text)?;
+    for config in &mut written.scrape_configs {
+        config.value.resolve_paths(folder);
+    }
     let mut errors = Vec::new();
     check_names(path, &written, &mut errors);
     let mut seen = BTreeSet::new();

@@ -6,10 +6,13 @@ mod receivers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use model::Timestamp;
 use plugin::{Host, Instance, Kind, PluginConfig, PluginError};
 use serde::Serialize;
+use tokio::sync::Notify;
 
 pub(crate) use self::collectors::PluginCollector;
 pub(crate) use self::discoverers::PluginDiscoverer;
@@ -29,11 +32,13 @@ pub(crate) type RunningSet = BTreeMap<String, Running>;
 pub(crate) struct Plugins {
     host: Arc<Host>,
     running: ArcSwap<RunningSet>,
+    /// Rung when another set is installed.
+    installed: Notify,
 }
 
 impl Plugins {
     pub(crate) fn new(host: Arc<Host>) -> Self {
-        Self { host, running: ArcSwap::default() }
+        Self { host, running: ArcSwap::default(), installed: Notify::new() }
     }
 
     /// Starts what is new or changed and keeps what is neither; changes nothing yet.
@@ -69,6 +74,20 @@ impl Plugins {
     /// Makes a prepared set the current one.
     pub(crate) fn install(&self, set: RunningSet) {
         self.running.store(Arc::new(set));
+        self.installed.notify_waiters();
+    }
+
+    /// Waits until files of running plugins have changed; gives the plugins' names.
+    pub(crate) async fn changed(&self) -> Vec<String> {
+        loop {
+            let installed = self.installed.notified();
+            let instances: Vec<_> =
+                self.running.load().values().map(|running| Arc::clone(&running.instance)).collect();
+            tokio::select! {
+                changed = self.host.changed(&instances) => return changed,
+                () = installed => {}
+            }
+        }
     }
 
     /// The current plugins of one kind.
@@ -98,7 +117,8 @@ impl Plugins {
             .running
             .load()
             .values()
-            .map(|running| PluginView {
+            .map(|running| (running, running.instance.status()))
+            .map(|(running, status)| PluginView {
                 name: running.config.name.clone(),
                 plugin: running.config.plugin.clone(),
                 version: running.instance.info().version.clone(),
@@ -107,6 +127,16 @@ impl Plugins {
                 digest: running.instance.digest().to_owned(),
                 grants: running.config.grants.clone(),
                 limits: running.config.limits.clone(),
+                state: status.state.as_str(),
+                calls: status.calls,
+                failures: status.failures,
+                last_error: status.last_error.map(|error| ErrorView {
+                    at: rfc3339(error.at),
+                    operation: error.operation.as_str(),
+                    kind: error.kind.as_str(),
+                    message: error.message,
+                    stderr: error.stderr,
+                }),
             })
             .collect();
         PluginList { plugins }
@@ -120,6 +150,7 @@ pub(crate) struct PluginList {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct PluginView {
     name: String,
     plugin: String,
@@ -129,4 +160,22 @@ struct PluginView {
     digest: String,
     grants: plugin::Grants,
     limits: plugin::Limits,
+    state: &'static str,
+    calls: u64,
+    failures: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<ErrorView>,
+}
+
+#[derive(Serialize)]
+struct ErrorView {
+    at: String,
+    operation: &'static str,
+    kind: &'static str,
+    message: String,
+    stderr: String,
+}
+
+fn rfc3339(at: SystemTime) -> String {
+    alerting::rfc3339_or_zero(Some(Timestamp::from_system(at)))
 }

@@ -26,7 +26,8 @@ pub(crate) fn spawn(app: &Arc<App>) -> Vec<JoinHandle<()>> {
     vec![
         every(app, SYNC_INTERVAL, sync),
         every(app, MAINTENANCE_INTERVAL, maintain),
-        every(app, SPAN_METRICS_INTERVAL, |storage, spans| flush(storage, spans)),
+        every(app, SPAN_METRICS_INTERVAL, flush),
+        tokio::spawn(watch_plugins(Arc::clone(app))),
     ]
 }
 
@@ -46,6 +47,23 @@ fn every(app: &Arc<App>, interval: Duration, work: fn(&Storage, &SpanIntake)) ->
             }
         }
     })
+}
+
+/// Takes new builds of plugins into use as they appear.
+async fn watch_plugins(app: Arc<App>) {
+    loop {
+        let changed = tokio::select! {
+            () = app.stopping.cancelled() => return,
+            changed = app.plugins.changed() => changed,
+        };
+        let plugins = changed.join(", ");
+        match app.refresh_plugins().await {
+            Ok(()) => tracing::info!(plugins, "plugin files have changed and are in use"),
+            Err(error) => {
+                tracing::error!(plugins, "plugin files have changed; the old ones go on: {error:#}");
+            }
+        }
+    }
 }
 
 fn sync(storage: &Storage, spans: &SpanIntake) {
