@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
+use model::staleness::is_stale;
 use model::{Histogram, Labels, Sample, Timestamp, Value};
 
 use crate::error::QueryError;
@@ -323,15 +324,16 @@ fn vector(all: Vec<Series>, timestamp: Timestamp) -> QueryValue {
 fn matrix(all: Vec<Series>, grid: Grid) -> QueryValue {
     let mut matrix = Vec::with_capacity(all.len());
     for series in all {
-        let (mut floats, mut histograms) = (Vec::new(), Vec::new());
-        for step in 0..grid.count {
-            let timestamp = Timestamp::from_millis(grid.time(step));
-            match series.column.get(step) {
-                Some(Value::Float(value)) => floats.push(Sample { timestamp, value }),
-                Some(Value::Histogram(histogram)) => histograms.push((timestamp, histogram)),
-                None => {}
+        let column = series.column;
+        let time = |step| Timestamp::from_millis(grid.time(step));
+        let mut floats = Vec::with_capacity(column.float_count());
+        for (step, value) in column.floats.iter().enumerate() {
+            if !is_stale(*value) {
+                floats.push(Sample { timestamp: time(step), value: *value });
             }
         }
+        let histograms = column.histograms.into_iter().enumerate();
+        let histograms: Vec<_> = histograms.filter_map(|(step, h)| Some((time(step), h?))).collect();
         if !floats.is_empty() || !histograms.is_empty() {
             matrix.push(MatrixSeries { labels: series.labels, floats, histograms });
         }

@@ -1,4 +1,4 @@
-//! Compensated summation after Kahan and Neumaier: the rounding errors of a sum are summed apart.
+//! Compensated summation after Kahan and Babuška: the rounding errors of a sum are summed apart.
 
 /// A running sum.
 #[derive(Clone, Copy, Debug)]
@@ -13,13 +13,10 @@ impl Kahan {
     /// Adds a term. An infinite sum stays what it is, since its error means nothing.
     pub(crate) fn add(&mut self, term: f64) {
         let total = self.sum + term;
-        if total.is_infinite() {
-            self.compensation = 0.0;
-        } else if self.sum.abs() >= term.abs() {
-            self.compensation += (self.sum - total) + term;
-        } else {
-            self.compensation += (term - total) + self.sum;
-        }
+        // What the addition lost, after Knuth, without asking which of the two is larger.
+        let added = total - self.sum;
+        let lost = (self.sum - (total - added)) + (term - added);
+        self.compensation = if total.is_infinite() { 0.0 } else { self.compensation + lost };
         self.sum = total;
     }
 

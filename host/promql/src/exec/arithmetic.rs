@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::staleness::{STALE_NAN, is_stale};
 use model::{Histogram, ResetHint, Value};
 
 use crate::annotations::Annotations;
@@ -36,6 +37,36 @@ fn compares(op: BinaryOp, l: f64, r: f64) -> bool {
         BinaryOp::GreaterEqual => l >= r,
         _ => false,
     }
+}
+
+/// Two series of floats, step by step; what of them is stale is missing. Trims know no floats.
+pub(crate) fn columns(op: BinaryOp, return_bool: bool, l: &[f64], r: &[f64]) -> Vec<f64> {
+    let holds = |holds: bool, l: f64| match (return_bool, holds) {
+        (true, holds) => f64::from(u8::from(holds)),
+        (false, true) => l,
+        (false, false) => STALE_NAN,
+    };
+    // The operator is looked at once, not at every step.
+    match op {
+        BinaryOp::Add => zipped(l, r, |l, r| l + r),
+        BinaryOp::Sub => zipped(l, r, |l, r| l - r),
+        BinaryOp::Mul => zipped(l, r, |l, r| l * r),
+        BinaryOp::Div => zipped(l, r, |l, r| l / r),
+        BinaryOp::Greater => zipped(l, r, |l, r| holds(l > r, l)),
+        BinaryOp::Less => zipped(l, r, |l, r| holds(l < r, l)),
+        op if op.is_comparison() => zipped(l, r, |l, r| holds(compares(op, l, r), l)),
+        op => zipped(l, r, |l, r| calculated(op, l, r)),
+    }
+}
+
+fn zipped(l: &[f64], r: &[f64], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    let both = |(l, r): (&f64, &f64)| if is_stale(*l) || is_stale(*r) { STALE_NAN } else { f(*l, *r) };
+    l.iter().zip(r).map(both).collect()
+}
+
+/// Whether [`columns`] knows the operator.
+pub(crate) const fn knows_floats(op: BinaryOp) -> bool {
+    !matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower)
 }
 
 /// What an operator makes of two samples.

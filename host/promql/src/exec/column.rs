@@ -80,7 +80,11 @@ impl Column {
     }
 
     pub(crate) fn sample_count(&self) -> usize {
-        self.floats.iter().filter(|v| !is_stale(**v)).count() + self.histograms.iter().flatten().count()
+        self.float_count() + self.histograms.iter().flatten().count()
+    }
+
+    pub(crate) fn float_count(&self) -> usize {
+        self.floats.iter().filter(|v| !is_stale(**v)).count()
     }
 
     /// The first step's sample at `count` steps.

@@ -3,6 +3,8 @@
 //! Series are matched once for all steps, by the hash of the labels that count. What remains to be found at
 //! each step is which of them have a sample, and whether there are more than the matching allows.
 
+use std::collections::hash_map::Entry;
+
 use ahash::AHashMap;
 use model::{Labels, METRIC_NAME, Value};
 
@@ -87,6 +89,20 @@ impl Output {
     }
 }
 
+impl Output {
+    /// Takes a series of new labels. `false` where there is one of them.
+    fn put_new(&mut self, labels: Labels, drop_name: bool, column: Column) -> bool {
+        match self.known.entry((labels.clone(), drop_name)) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(self.series.len());
+                self.series.push(Series { labels, drop_name, column });
+                true
+            }
+        }
+    }
+}
+
 struct Joiner<'j, 'q> {
     node: &'j Join,
     cx: &'j Context<'q>,
@@ -106,6 +122,11 @@ impl Joiner<'_, '_> {
         {
             // Nothing can come of it, but that one side is ambiguous is an error all the same.
             return self.check_one_side(key, found);
+        }
+        if let (&[many], &[one]) = (found.many.as_slice(), found.one.as_slice())
+            && self.of_floats(key, many, one)
+        {
+            return Ok(());
         }
         // Result slots by pair, found once and not at every step.
         let mut slots: AHashMap<(Option<usize>, Option<usize>), usize> = AHashMap::new();
@@ -130,6 +151,21 @@ impl Joiner<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Two series of floats alone, all steps in one go. `false` where there is more to it.
+    fn of_floats(&mut self, key: &Labels, many: usize, one: usize) -> bool {
+        let Join { op, return_bool, .. } = *self.node;
+        let (left, right) = (&self.many[many].column, &self.one[one].column);
+        let fills = self.fill_many.is_some() || self.fill_one.is_some();
+        let plain = left.histograms.is_empty() && right.histograms.is_empty();
+        if fills || !plain || !arithmetic::knows_floats(op) {
+            return false;
+        }
+        let (left, right) = if self.swapped { (right, left) } else { (left, right) };
+        let column = Column::of_floats(arithmetic::columns(op, return_bool, &left.floats, &right.floats));
+        let (labels, drop_name) = self.result_labels(key, Some(many), Some(one));
+        self.out.put_new(labels, drop_name, column)
     }
 
     fn check_one_side(&self, key: &Labels, found: &Match) -> Result<(), QueryError> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::staleness::{STALE_NAN, is_stale};
 use model::{Histogram, Value};
 
 use super::arithmetic::{self, Outcome};
@@ -20,7 +21,8 @@ pub(crate) fn negate(
     grid: Grid,
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
-    each(input, cx, grid, true, sink, &mut |_, value| {
+    let floats = |floats: &[f64]| mapped(floats, |v| -v);
+    each(input, Some(&floats), cx, grid, true, sink, &mut |_, value| {
         Some(match value {
             Value::Float(value) => Value::Float(-value),
             Value::Histogram(h) => Value::Histogram(Arc::new(native::negated(&h))),
@@ -35,7 +37,15 @@ pub(crate) fn run(node: &Map, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>)
         args.push(super::scalar(arg, cx, grid)?);
     }
     let arg = |index: usize, step: usize| args.get(index).map_or(1.0, |values| values[step]);
-    each(&node.input, cx, grid, true, sink, &mut |step, value| {
+    let function = node.function;
+    let floats = |floats: &[f64]| match function {
+        MapFunction::Float(f) => mapped(floats, f),
+        MapFunction::Date(f) => mapped(floats, |v| f(v as i64)),
+        _ => floats.to_vec(),
+    };
+    let by_itself = matches!(function, MapFunction::Float(_) | MapFunction::Date(_));
+    let floats: Option<Floats<'_>> = if by_itself { Some(&floats) } else { None };
+    each(&node.input, floats, cx, grid, true, sink, &mut |step, value| {
         let result = match (node.function, value) {
             (MapFunction::StartTimestamp, _) => return None,
             (MapFunction::Timestamp, _) => grid.time(step) as f64 / 1000.0,
@@ -72,25 +82,50 @@ pub(crate) fn with_scalar(
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
     let scalars = super::scalar(&node.scalar, cx, grid)?;
-    let drops = node.op.changes_metric() || node.return_bool;
-    each(&node.vector, cx, grid, drops, sink, &mut |step, value| {
-        let scalar = Value::Float(scalars[step]);
-        let (l, r) = if node.scalar_left { (&scalar, &value) } else { (&value, &scalar) };
-        let outcome = arithmetic::samples(node.op, l, r, node.span, &cx.notes);
-        match outcome {
-            Outcome::Nothing => None,
-            Outcome::Keep(_) if node.return_bool => Some(Value::Float(1.0)),
-            Outcome::Filtered if node.return_bool => Some(Value::Float(0.0)),
-            Outcome::Filtered => None,
-            // A comparison lets the vector's sample through, on whichever side it stands.
-            Outcome::Keep(_) if node.op.is_comparison() => Some(value),
-            Outcome::Keep(result) => Some(result),
-        }
+    let drops = drops_name(node.op, node.return_bool);
+    let floats = |floats: &[f64]| floats_with_scalar(node, floats, &scalars);
+    let floats: Option<Floats<'_>> = if arithmetic::knows_floats(node.op) { Some(&floats) } else { None };
+    each(&node.vector, floats, cx, grid, drops, sink, &mut |step, value| {
+        sample_with_scalar(node, cx, value, scalars[step])
     })
 }
 
+fn sample_with_scalar(node: &WithScalar, cx: &Context<'_>, value: Value, scalar: f64) -> Option<Value> {
+    let scalar = Value::Float(scalar);
+    let (l, r) = if node.scalar_left { (&scalar, &value) } else { (&value, &scalar) };
+    match arithmetic::samples(node.op, l, r, node.span, &cx.notes) {
+        Outcome::Nothing => None,
+        Outcome::Keep(_) if node.return_bool => Some(Value::Float(1.0)),
+        Outcome::Filtered if node.return_bool => Some(Value::Float(0.0)),
+        Outcome::Filtered => None,
+        // A comparison lets the vector's sample through, on whichever side it stands.
+        Outcome::Keep(_) if node.op.is_comparison() => Some(value),
+        Outcome::Keep(result) => Some(result),
+    }
+}
+
+fn floats_with_scalar(node: &WithScalar, floats: &[f64], scalars: &[f64]) -> Vec<f64> {
+    let filters = node.op.is_comparison() && !node.return_bool;
+    let (l, r) = if node.scalar_left { (scalars, floats) } else { (floats, scalars) };
+    let mut answer = arithmetic::columns(node.op, node.return_bool || filters, l, r);
+    if filters {
+        for (answer, float) in answer.iter_mut().zip(floats) {
+            *answer = if *answer == 1.0 { *float } else { STALE_NAN };
+        }
+    }
+    answer
+}
+
+fn mapped(floats: &[f64], f: impl Fn(f64) -> f64) -> Vec<f64> {
+    floats.iter().map(|v| if is_stale(*v) { STALE_NAN } else { f(*v) }).collect()
+}
+
+/// What becomes of a series of floats alone, all steps in one go.
+type Floats<'f> = &'f dyn Fn(&[f64]) -> Vec<f64>;
+
 fn each(
     input: &VectorNode,
+    floats: Option<Floats<'_>>,
     cx: &Context<'_>,
     grid: Grid,
     drops_name: bool,
@@ -99,11 +134,18 @@ fn each(
 ) -> Result<(), QueryError> {
     let mut distinct = Distinct::new(cx);
     super::vector(input, cx, grid, &mut |mut series: Series| {
-        for step in 0..series.column.step_count() {
-            let Some(value) = series.column.get(step) else { continue };
-            series.column.remove(step);
-            if let Some(value) = f(step, value) {
-                series.column.set(step, value);
+        match floats {
+            Some(floats) if series.column.histograms.is_empty() => {
+                series.column.floats = floats(&series.column.floats);
+            }
+            _ => {
+                for step in 0..series.column.step_count() {
+                    let Some(value) = series.column.get(step) else { continue };
+                    series.column.remove(step);
+                    if let Some(value) = f(step, value) {
+                        series.column.set(step, value);
+                    }
+                }
             }
         }
         if series.column.is_empty() {
@@ -117,7 +159,7 @@ fn each(
     })
 }
 
-/// Whether the operator compares; kept here for the join, which treats both kinds alike.
+/// Whether the answer is another quantity than what went in.
 pub(crate) const fn drops_name(op: BinaryOp, return_bool: bool) -> bool {
     op.changes_metric() || return_bool
 }

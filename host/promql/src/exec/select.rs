@@ -54,6 +54,10 @@ pub(crate) fn run(
 
 fn latest(columns: &Columns, shift: plan::Shift, grid: Grid, lookback_ms: i64, what: What) -> Column {
     let mut column = Column::empty(grid.count);
+    if columns.histograms.is_empty() && what == What::Values {
+        latest_floats(columns, shift, grid, lookback_ms, &mut column.floats);
+        return column;
+    }
     // How many samples of each kind lie at or before the step's time; times only grow from step to step.
     let (mut floats, mut histograms) = (0, 0);
     for step in 0..grid.count {
@@ -91,4 +95,21 @@ fn latest(columns: &Columns, shift: plan::Shift, grid: Grid, lookback_ms: i64, w
         }
     }
     column
+}
+
+/// The same where there is nothing else to look for. A stale marker says that there is no sample, there as here.
+fn latest_floats(columns: &Columns, shift: plan::Shift, grid: Grid, lookback_ms: i64, out: &mut [f64]) {
+    let (times, values) = (&columns.timestamps, &columns.values);
+    let mut passed = 0;
+    for (step, slot) in out.iter_mut().enumerate() {
+        let at = shift.apply(grid.time(step));
+        while times.get(passed).is_some_and(|t| t.millis() <= at) {
+            passed += 1;
+        }
+        if let Some(last) = passed.checked_sub(1)
+            && times[last].millis() > at.saturating_sub(lookback_ms)
+        {
+            *slot = values[last];
+        }
+    }
 }
