@@ -117,10 +117,11 @@ impl Dispatcher {
     /// [`Error::State`] where the state file is there and cannot be read, and [`Error::Metrics`]. A state file
     /// that can be read but makes no sense is moved aside with a warning.
     pub fn new(options: DispatcherOptions, registry: &prometheus::Registry) -> Result<Self, Error> {
-        let saved = match &options.state_file {
+        let mut saved = match &options.state_file {
             Some(path) => state::load(path)?,
             None => state::State::default(),
         };
+        saved.resume(options.clock.now());
         let mut store = AlertStore::default();
         for alert in saved.alerts {
             store.merge(alert);
@@ -261,8 +262,11 @@ impl Shared {
 
     async fn save(&self) -> Result<(), Error> {
         let Some(path) = self.state_file.clone() else { return Ok(()) };
-        let state =
-            state::State { alerts: self.store.lock().all(), notifications: self.log.lock().entries() };
+        let state = state::State {
+            saved_at: Some(self.clock.now()),
+            alerts: self.store.lock().all(),
+            notifications: self.log.lock().entries(),
+        };
         let written = tokio::task::spawn_blocking({
             let path = path.clone();
             move || state::save(&path, &state)
