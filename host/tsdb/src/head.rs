@@ -10,10 +10,11 @@
 //! * a series leaves only when it is empty and nobody but the tables refers to it, so that an open batch never
 //!   writes to a series that is gone.
 
+mod by_id;
 mod open;
 mod series;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
@@ -27,19 +28,18 @@ use roaring::RoaringBitmap;
 use crate::index::MemoryIndex;
 use crate::options::{HEAD_SERIES_MAX, Options};
 
+use by_id::SeriesById;
 pub(crate) use open::OpenChunk;
 pub(crate) use series::{LastSample, SampleValue, Series, SeriesView, Verdict, judge_exemplar, judge_sample};
 
 /// Shards of each table: enough that the cores of a large machine seldom meet, few enough to cost nothing.
 const SHARD_COUNT: usize = 64;
 
-type ById = HashMap<u32, Arc<Series>, RandomState>;
-
 /// The head.
 pub(crate) struct Head {
     hasher: RandomState,
     by_labels: Box<[RwLock<HashTable<Arc<Series>>>]>,
-    by_id: Box<[RwLock<ById>]>,
+    by_id: SeriesById,
     index: RwLock<MemoryIndex>,
     next_id: AtomicU32,
     /// How many series there are.
@@ -75,7 +75,7 @@ impl Head {
         Self {
             hasher: RandomState::new(),
             by_labels: (0..SHARD_COUNT).map(|_| RwLock::default()).collect(),
-            by_id: (0..SHARD_COUNT).map(|_| RwLock::default()).collect(),
+            by_id: SeriesById::new(),
             index: RwLock::default(),
             next_id: AtomicU32::new(1),
             series_count: AtomicU64::new(0),
@@ -116,12 +116,8 @@ impl Head {
         self.hasher.hash_one(labels.as_encoded())
     }
 
-    fn id_shard(&self, id: u32) -> &RwLock<ById> {
-        &self.by_id[id as usize % SHARD_COUNT]
-    }
-
     pub(crate) fn by_id(&self, id: u32) -> Option<Arc<Series>> {
-        self.id_shard(id).read().get(&id).cloned()
+        self.by_id.get(id)
     }
 
     /// The series of these labels, made where it is missing.
@@ -142,7 +138,7 @@ impl Head {
                 self.count_new_series()?;
                 let id = self.next_id.fetch_add(1, Ordering::Relaxed);
                 let series = Arc::new(Series::new(id, labels.clone(), false));
-                self.id_shard(id).write().insert(id, series.clone());
+                self.by_id.insert(series.clone());
                 self.index.write().insert(id, labels);
                 entry.insert(series.clone());
                 Counters::add(&self.counters.series_created, 1);
@@ -175,7 +171,7 @@ impl Head {
                 self.series_count.fetch_add(1, Ordering::Relaxed);
                 self.index.write().insert(id, &labels);
                 let series = Arc::new(Series::new(id, labels, true));
-                self.id_shard(id).write().insert(id, series.clone());
+                self.by_id.insert(series.clone());
                 entry.insert(series.clone());
                 series
             }
@@ -201,15 +197,10 @@ impl Head {
         let mut gone: Vec<Arc<Series>> = Vec::new();
         for shard in &self.by_labels {
             shard.write().retain(|series| {
-                if !series.is_empty() {
+                // Nobody comes by a new reference: this table is locked, and the other one while it decides.
+                if !series.is_empty() || !self.by_id.remove_unused(series, 2) {
                     return true;
                 }
-                // Both tables are locked here, so that nobody can come by a new reference.
-                let mut ids = self.id_shard(series.id).write();
-                if Arc::strong_count(series) > 2 {
-                    return true;
-                }
-                ids.remove(&series.id);
                 gone.push(series.clone());
                 false
             });
