@@ -1,6 +1,7 @@
-//! `stormglass check`: what the server would say of a file, without starting it.
+//! `stormglass check`: what is wrong with a file or a text, without starting anything.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -35,5 +36,14 @@ pub(crate) async fn config(file: &Path, plugins_dir: &Path) -> anyhow::Result<()
         loaded.scrape_configs.len(),
         loaded.plugins.len()
     );
+    Ok(())
+}
+
+/// Judges standard input by every rule of OpenMetrics 1.0.
+pub(crate) fn openmetrics() -> anyhow::Result<()> {
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).context("read standard input")?;
+    let text = std::str::from_utf8(&bytes).context("read standard input")?;
+    formats::openmetrics::validate(text)?;
     Ok(())
 }

@@ -169,6 +169,12 @@ pub(crate) enum Check {
         #[arg(long = "plugins.dir", value_name = "DIR", default_value = "plugins")]
         plugins_dir: PathBuf,
     },
+    /// Read an exposition from standard input and fail where it breaks a rule of its format.
+    Metrics {
+        /// The format: OpenMetrics 1.0 text, strictly. The scraper itself is more lenient.
+        #[arg(long, required = true)]
+        openmetrics: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

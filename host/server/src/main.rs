@@ -49,6 +49,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Check(Check::Config { file, plugins_dir })) => {
             runtime.block_on(check::config(&file, &plugins_dir))
         }
+        // The format is the only one there is; its flag says so on the command line.
+        Some(Command::Check(Check::Metrics { openmetrics: _ })) => check::openmetrics(),
         Some(Command::Test(Test::Promql { paths })) => test_command::promql(&paths),
         Some(Command::Plugin(Plugin::Inspect { file })) => runtime.block_on(plugin_command::inspect(&file)),
         Some(Command::Plugin(Plugin::Run { file, config, grant_files, grant_http })) => {

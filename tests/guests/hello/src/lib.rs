@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn the_readmes_show_this_file() {
-        for readme in [include_str!("../../../../README.md"), include_str!("../../../../sdk/rust/README.md")] {
+        for readme in [include_str!("../../../../README.md"), include_str!("../../../../sdk/rust/README.md")]
+        {
             let example = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
             assert!(
                 include_str!("lib.rs").contains(example),
