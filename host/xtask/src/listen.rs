@@ -11,13 +11,6 @@ const FLAGS: [(&str, &str); 3] = [
     ("--otlp.http.listen-address", "127.0.0.1:4318"),
 ];
 
-/// The address of the API, as a client on this machine writes it.
-pub(crate) fn api(arguments: &[String]) -> String {
-    let [(flag, default), ..] = FLAGS;
-    let address = given(arguments, flag).unwrap_or(default);
-    if address.starts_with(':') { format!("127.0.0.1{address}") } else { address.to_owned() }
-}
-
 /// Fails where an address is taken, and says how to choose others.
 pub(crate) fn check_free(arguments: &[String]) -> Result<()> {
     let mut problems = Vec::new();
@@ -73,10 +66,9 @@ mod tests {
 
     #[test]
     fn flags_are_found_however_they_are_written() {
-        assert_eq!(api(&[]), "127.0.0.1:9090");
-        assert_eq!(api(&words("--web.listen-address=:1 --log.level debug")), "127.0.0.1:1");
-        let twice = words("--web.listen-address a:1 --web.listen-address=b:2 --web.listen-addresses=c:3");
-        assert_eq!(api(&twice), "b:2");
+        assert_eq!(given(&words("--log.level debug"), "--web"), None);
+        assert_eq!(given(&words("--web :1 --log.level debug"), "--web"), Some(":1"));
+        assert_eq!(given(&words("--web a:1 --web=b:2 --website=c:3"), "--web"), Some("b:2"));
     }
 
     #[test]

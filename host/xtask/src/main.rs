@@ -25,9 +25,6 @@ Commands:
   test    Build what the tests need and run them all; the last line counts them
 ";
 
-/// Has an answer some seconds after the first start: the embedded defaults watch this machine.
-const TRY_QUERY: &str = "sum by (mode) (rate(node_cpu_seconds_total[1m]))";
-
 fn main() -> ExitCode {
     match dispatch() {
         Ok(code) => code,
@@ -82,9 +79,7 @@ fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     build(root)?;
     let target = target_dir(root);
     let server = target.join("release/stormglass");
-    let api = listen::api(arguments);
-    process::say(&format!("starting the server; its API is http://{api}/api/v1/ and Ctrl-C stops it; try:"));
-    process::say(&format!("  curl -s http://{api}/api/v1/query --data-urlencode 'query={TRY_QUERY}'"));
+    process::say("starting the server; stop it with Ctrl-C");
     Run::new(&server, root)
         .arg("--plugins.dir")
         .arg(target.join("plugins"))
