@@ -195,11 +195,11 @@ fn start_timestamps_count_only_where_they_are_wanted() {
     assert_eq!(resets(true), Value::Float(1.0));
 }
 
-/// Counters, gauges and gaps of 300 series, some of them with histograms.
-fn many() -> MemoryStorage {
+/// Counters that fall back now and then, with gaps.
+fn many(count: usize) -> MemoryStorage {
     let mut storage = MemoryStorage::default();
     let mut noise: u64 = 1;
-    for series in 0..300 {
+    for series in 0..count {
         let labels = Labels::from_pairs([
             ("__name__", if series % 3 == 0 { "m_total".to_owned() } else { "n".to_owned() }),
             ("instance", format!("i{series}")),
@@ -222,7 +222,7 @@ fn many() -> MemoryStorage {
 
 #[test]
 fn answers_do_not_depend_on_the_number_of_threads() {
-    let storage = many();
+    let storage = many(300);
     let queries = [
         "{job=~\".+\"}",
         "sum by (job) (rate({job=~\".+\"}[2m]))",
@@ -254,7 +254,7 @@ fn answers_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn limits_hold_on_many_threads() {
-    let storage = many();
+    let storage = many(300);
     let (start, end) = (Timestamp::from_millis(60_000), Timestamp::from_millis(850_000));
     let run = |samples_max, control: &QueryControl| {
         let options = EngineOptions { threads: 4, samples_max, ..EngineOptions::prometheus_defaults() };
@@ -312,4 +312,55 @@ fn only_series_that_can_find_a_partner_are_read() {
     let read = |query: &str| instant(query).unwrap().stats.samples_read;
     assert_eq!(read(r#"a_total + on (instance) a_total{instance="x"}"#), read(r#"a_total{instance="x"}"#));
     assert_eq!(read(r#"a_total and b"#), read("a_total") + read("b"));
+}
+
+/// Nothing moves across `or`, so that `(x or x)` is `x` with every series read.
+#[test]
+fn moving_matchers_changes_no_answer() {
+    let storage = many(70);
+    let sides = [
+        r#"n{job="j1"}"#,
+        r#"m_total{job=~"j[12]",instance!="i15"}"#,
+        r#"rate(n{instance=~"i1.*"}[2m])"#,
+        r#"sum by (job) (m_total{job!="j3"})"#,
+        r#"topk by (job) (2, n{instance=~"i.*5"})"#,
+        r#"label_replace(n{job="j1"}, "job", "j2", "", "")"#,
+        r#"(n + on (instance, job) n{job="j4"})"#,
+        r#"(max_over_time(n{job="j1"}[3m:1m]) > 2)"#,
+    ];
+    let operators = [
+        "+",
+        "> bool",
+        "and",
+        "unless",
+        "or",
+        "+ on (job)",
+        "* on (job) group_left ()",
+        "/ on (job) group_right (instance)",
+        "and on (job)",
+        "unless on (instance)",
+        "- ignoring (instance) group_left ()",
+        "+ fill (0)",
+    ];
+    let (mut answers, mut errors) = (0, 0);
+    for delayed_name_removal in [false, true] {
+        let options = EngineOptions { delayed_name_removal, ..EngineOptions::prometheus_defaults() };
+        let engine = Engine::new(options);
+        let run = |query: &str| {
+            let at = Timestamp::from_millis(600_000);
+            let result = engine.instant(&storage, query, at, &QueryControl::default());
+            result.map(|r| format!("{:?}", r.value)).map_err(|e| e.to_string())
+        };
+        for operator in operators {
+            for (left, right) in sides.iter().flat_map(|l| sides.iter().map(move |r| (l, r))) {
+                let query = format!("{left} {operator} {right}");
+                let found = run(&query);
+                let wanted = run(&format!("({left} or {left}) {operator} ({right} or {right})"));
+                *(if found.is_ok() { &mut answers } else { &mut errors }) += 1;
+                assert_eq!(found.is_ok(), wanted.is_ok(), "{query}: {found:?} for {wanted:?}");
+                assert!(found.is_err() || found == wanted, "{query}: {found:?} for {wanted:?}");
+            }
+        }
+    }
+    assert!(answers > errors && errors > 0, "{answers} answers, {errors} errors");
 }

@@ -69,6 +69,7 @@ pub(crate) fn run(node: &Join, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
         out: Output { known: AHashMap::new(), series: Vec::new() },
     };
     for (key, found) in &order {
+        cx.check()?;
         joiner.matched(key, found)?;
     }
     joiner.out.series.into_iter().filter(|s| !s.column.is_empty()).try_for_each(sink)

@@ -1,8 +1,10 @@
 //! Quantiles: of values, and of classic buckets.
 
+use std::cmp::Ordering;
+
 use crate::annotations::Annotations;
 
-/// The `q`-quantile of values, interpolated linearly; sorts them. Not a number sorts first.
+/// The `q`-quantile of values, interpolated linearly; changes their order. Not a number comes first.
 pub(crate) fn of_values(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
         return f64::NAN;
@@ -13,18 +15,21 @@ pub(crate) fn of_values(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_unstable_by(|a, b| match (a.is_nan(), b.is_nan()) {
-        (true, true) => std::cmp::Ordering::Equal,
-        (true, false) => std::cmp::Ordering::Less,
-        (false, true) => std::cmp::Ordering::Greater,
+    // What is not a number comes first.
+    let order = |a: &f64, b: &f64| match (a.is_nan(), b.is_nan()) {
+        (true, true) => Ordering::Equal,
+        (true, false) => Ordering::Less,
+        (false, true) => Ordering::Greater,
         (false, false) => a.total_cmp(b),
-    });
+    };
     let last = values.len() - 1;
     let rank = q * last as f64;
-    let lower = (rank.floor().max(0.0) as usize).min(last);
-    let upper = (lower + 1).min(last);
+    let at = (rank.floor().max(0.0) as usize).min(last);
+    let (_, lower, above) = values.select_nth_unstable_by(at, order);
+    let lower = *lower;
+    let upper = above.iter().copied().min_by(order).unwrap_or(lower);
     let weight = rank - rank.floor();
-    values[lower] * (1.0 - weight) + values[upper] * weight
+    lower * (1.0 - weight) + upper * weight
 }
 
 /// One cumulative bucket of a classic histogram.

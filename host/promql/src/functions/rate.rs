@@ -220,6 +220,9 @@ fn histogram_change(
 
 /// The change between the last two samples.
 pub(crate) fn instant(window: &Window<'_>, rate: bool, scope: &Scope<'_, '_>) -> Option<Value> {
+    if window.histograms.is_empty() {
+        return instant_of_floats(window, rate).map(Value::Float);
+    }
     let mut latest: Vec<((Timestamp, Timestamp), Value)> = Vec::with_capacity(4);
     for index in (0..window.values.len()).rev().take(2) {
         latest.push(((window.times[index], window.starts.get(index)), Value::Float(window.values[index])));
@@ -251,6 +254,23 @@ pub(crate) fn instant(window: &Window<'_>, rate: bool, scope: &Scope<'_, '_>) ->
             None
         }
     }
+}
+
+/// The same where there are floats only.
+fn instant_of_floats(window: &Window<'_>, rate: bool) -> Option<f64> {
+    let last = window.values.len().checked_sub(1)?;
+    let before = last.checked_sub(1)?;
+    let interval = window.times[last].since(window.times[before]);
+    if interval == 0 {
+        return None;
+    }
+    let (from, to) = (window.values[before], window.values[last]);
+    if !rate {
+        return Some(to - from);
+    }
+    let reset = to < from || window.starts.restarted(last, |i| window.times[i]);
+    let change = if reset { to } else { to - from };
+    Some(change / (interval as f64 / 1000.0))
 }
 
 fn instant_change(
