@@ -360,7 +360,9 @@ fn exemplars_have_a_grammar_too() {
     .map(|exemplar| format!("# TYPE a counter\na_total 1 {exemplar}"))
     .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    check(&texts, &expect![[r##"
+    check(
+        &texts,
+        &expect![[r##"
         "# TYPE a counter\na_total 1 #": line 2: expected a blank, got the end of the line
         "# TYPE a counter\na_total 1 # ": line 2: expected {, got the end of the line
         "# TYPE a counter\na_total 1 # {}": line 2: expected a blank, got the end of the line
@@ -377,7 +379,8 @@ fn exemplars_have_a_grammar_too() {
         "# TYPE a counter\na_total 1 # {x=\"1\",x=\"1\"} 1": line 2: label "x" is given twice
         "# TYPE a counter\na_total 1 # x=\"1\"} 1": line 2: expected {, got 'x'
         "# TYPE a counter\na_total 1 # {a=\"☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃☃\"} 1": line 2: the exemplar's labels have 129 characters, more than 128
-    "##]]);
+    "##]],
+    );
     check_accepted(&[&texts[texts.len() - 1].replacen('\u{2603}', "", 1)]);
 }
 
@@ -405,7 +408,9 @@ fn histograms_fit_together() {
         g("a_bucket{le=\"+Inf\"} 1\na_gcount 1\na_gsum -1"),
     ];
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    check(&texts, &expect![[r##"
+    check(
+        &texts,
+        &expect![[r##"
         "# TYPE a histogram\na_sum 1": line 2: a histogram's last bucket is not +Inf
         "# TYPE a histogram\na_created 1": line 2: a histogram's last bucket is not +Inf
         "# TYPE a histogram\na_bucket{le=\"1\"} 0": line 2: a histogram's last bucket is not +Inf
@@ -423,7 +428,8 @@ fn histograms_fit_together() {
         "# TYPE a gaugehistogram\na_bucket{le=\"+Inf\"} 1\na_gsum 1": line 3: a histogram has a sum and no count
         "# TYPE a gaugehistogram\na_bucket{le=\"+Inf\"} 1\na_gcount 1": line 3: a histogram has a count and no sum
         "# TYPE a gaugehistogram\na_bucket{le=\"+Inf\"} 1\na_gcount 1\na_gsum -1": line 4: the sum is negative and no bound is
-    "##]]);
+    "##]],
+    );
 }
 
 /// The specification's own cases, where they are at hand.
