@@ -27,6 +27,7 @@ pub(crate) struct Message<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Message<'a> {
     /// The next field's number and content; `None` at the end.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(u64, Field<'a>)>, WireError> {
         if self.0.is_empty() {
             return Ok(None);
@@ -55,7 +56,19 @@ impl<'a> Message<'a> {
     }
 
     /// The next number of a packed list of varints.
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, WireError> {
+        // Nearly all keys and lengths have one byte.
+        match self.0.split_first() {
+            Some((&byte, rest)) if byte < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0;
         for group in 0..VARINT_BYTES_MAX {
             let (&byte, rest) = self.0.split_first().ok_or("number runs past the end")?;
@@ -128,7 +141,8 @@ impl MessageWriter<'_> {
         }
     }
 
-    fn raw_varint(&mut self, mut value: u64) {
+    #[inline]
+    pub(crate) fn raw_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
             value >>= 7;

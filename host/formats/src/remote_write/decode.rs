@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use model::{Exemplar, METRIC_NAME, Metadata, MetricKind, Sample, Timestamp};
+use model::{Exemplar, Labels, METRIC_NAME, Metadata, MetricKind, Sample, Timestamp};
 
+use super::known::{self, KnownLabels};
 use super::{FORMAT, Limits, histogram};
 use crate::wire::{Field, Message, WireError};
 use crate::{DecodeError, Rejected, TimeSeries, WriteRequest, pairs};
@@ -24,9 +25,19 @@ impl From<WireError> for Stop {
 }
 
 /// Reads a request that is no longer compressed.
-pub(super) fn decode_message(bytes: &[u8], limits: &Limits) -> Result<(WriteRequest, Rejected), DecodeError> {
-    let mut decoder =
-        Decoder { items_left: limits.items_max, pairs: Vec::new(), rejected: Rejected::default() };
+pub(super) fn decode_message(
+    bytes: &[u8],
+    limits: &Limits,
+    known: Option<&KnownLabels>,
+) -> Result<(WriteRequest, Rejected), DecodeError> {
+    let mut decoder = Decoder {
+        items_left: limits.items_max,
+        known,
+        raw: Vec::new(),
+        span: Vec::new(),
+        pairs: Vec::new(),
+        rejected: Rejected::default(),
+    };
     match decoder.request(bytes) {
         Ok(request) => Ok((request, decoder.rejected)),
         Err(Stop::Wire(what)) => Err(DecodeError::Malformed { format: FORMAT, what: what.to_owned() }),
@@ -38,7 +49,13 @@ pub(super) fn decode_message(bytes: &[u8], limits: &Limits) -> Result<(WriteRequ
 
 struct Decoder<'a> {
     items_left: usize,
-    /// The labels of the series that is being read; kept to be filled again.
+    known: Option<&'a KnownLabels>,
+    /// The labels of the series that is being read, as they are on the wire; all three are kept to be filled
+    /// again.
+    raw: Vec<&'a [u8]>,
+    /// The same as [`Labels`] would hold them, unchecked.
+    span: Vec<u8>,
+    /// The same as texts.
     pairs: Vec<(&'a str, &'a str)>,
     rejected: Rejected,
 }
@@ -68,12 +85,12 @@ impl<'a> Decoder<'a> {
         let mut series = TimeSeries::default();
         let mut bad_histogram = None;
         let mut bad_histograms = 0;
-        self.pairs.clear();
+        self.raw.clear();
         let mut exemplars = Vec::new();
         let mut message = Message(bytes);
         while let Some(field) = message.next()? {
             match field {
-                (1, Field::Bytes(bytes)) => self.pairs.push(read_pair(bytes)?),
+                (1, Field::Bytes(bytes)) => self.raw.push(bytes),
                 (2, Field::Bytes(bytes)) => {
                     self.count_item()?;
                     series.samples.push(read_sample(bytes)?);
@@ -95,12 +112,7 @@ impl<'a> Decoder<'a> {
                 _ => {}
             }
         }
-        let labels = match pairs::to_labels(&mut self.pairs) {
-            Ok(labels) if labels.metric_name().is_some() => Ok(labels),
-            Ok(_) => Err(format!("label {METRIC_NAME} is missing")),
-            Err(what) => Err(what),
-        };
-        match labels {
+        match self.labels()? {
             Ok(labels) => series.labels = labels,
             Err(what) => {
                 let pairs = &self.pairs;
@@ -120,6 +132,31 @@ impl<'a> Decoder<'a> {
         }
         let empty = series.samples.is_empty() && series.histograms.is_empty() && series.exemplars.is_empty();
         Ok(if empty { None } else { Some(series) })
+    }
+
+    /// The labels of the series that is being read, or why they cannot be.
+    fn labels(&mut self) -> Result<Result<Labels, String>, WireError> {
+        let slot = match self.known {
+            Some(known) if known::write_span(&mut self.span, &self.raw) => match known.find(&self.span) {
+                Ok(labels) => return Ok(Ok(labels)),
+                Err(slot) => Some(slot),
+            },
+            _ => None,
+        };
+        self.pairs.clear();
+        for bytes in &self.raw {
+            self.pairs.push(read_pair(bytes)?);
+        }
+        Ok(match pairs::to_labels(&mut self.pairs) {
+            Ok(labels) if labels.metric_name().is_some() => {
+                if let Some(slot) = slot.filter(|_| labels.as_encoded() == self.span) {
+                    slot.remember(&labels);
+                }
+                Ok(labels)
+            }
+            Ok(_) => Err(format!("label {METRIC_NAME} is missing")),
+            Err(what) => Err(what),
+        })
     }
 
     fn count_item(&mut self) -> Result<(), Stop> {

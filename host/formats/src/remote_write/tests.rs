@@ -233,7 +233,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = decode(&bytes, &LIMITS);
-        let _ = decode::decode_message(&bytes, &LIMITS);
+        let _ = decode::decode_message(&bytes, &LIMITS, None);
     }
 
     #[test]
@@ -242,8 +242,60 @@ proptest! {
     ) {
         let request = WriteRequest { series: vec![series], metadata: Vec::new() };
         let mut bytes = encode::encode_message(&request);
+        let known = KnownLabels::new(100);
+        let whole = decode::decode_message(&bytes, &LIMITS, Some(&known)).unwrap();
+        prop_assert_eq!(&whole.0, &request);
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let _ = decode::decode_message(&bytes, &LIMITS);
+        let plain = decode::decode_message(&bytes, &LIMITS, None).map_err(|e| e.to_string());
+        let again = decode::decode_message(&bytes, &LIMITS, Some(&known)).map_err(|e| e.to_string());
+        // Values may be NaN, which are equal to nothing.
+        prop_assert_eq!(format!("{again:?}"), format!("{plain:?}"));
+    }
+
+    #[test]
+    fn a_decoder_that_remembers_reads_the_same(
+        requests in prop::collection::vec(prop::collection::vec((0u8..20, 0u8..20), 0..8), 0..8),
+        series_max in 0usize..40,
+    ) {
+        let decoder = Decoder::new(series_max);
+        for request in requests {
+            let body = body(|m| {
+                for (name, value) in request {
+                    m.message(1, |m| {
+                        // Sorted, unsorted, without a value and without a name, all of them again and again.
+                        labels(m, &[(["__name__", "b", ""][usize::from(name) % 3], "x"), ("a", &"v".repeat(value.into()))]);
+                        sample(m, 1.0, 1);
+                    });
+                }
+            });
+            prop_assert_eq!(decoder.decode(&body, &LIMITS), decode(&body, &LIMITS));
+        }
+    }
+}
+
+#[test]
+fn labels_that_were_seen_are_not_built_again() {
+    let names: Vec<String> = (0..200).map(|i| format!("m{i}")).collect();
+    let body = body(|m| {
+        for name in &names {
+            m.message(1, |m| {
+                labels(m, &[("__name__", name)]);
+                sample(m, 1.0, 1);
+            });
+        }
+    });
+    let places = |request: WriteRequest| -> Vec<(Labels, *const u8)> {
+        request.series.into_iter().map(|s| (s.labels.clone(), s.labels.as_encoded().as_ptr())).collect()
+    };
+    // Room for all, however unevenly they share it.
+    let decoder = Decoder::new(200 * 16);
+    let first = places(decoder.decode(&body, &LIMITS).unwrap().0);
+    assert_eq!(places(decoder.decode(&body, &LIMITS).unwrap().0), first);
+    assert_eq!(decoder.known.count(), 200);
+    let small = Decoder::new(32);
+    for _ in 0..3 {
+        assert_eq!(small.decode(&body, &LIMITS), decode(&body, &LIMITS));
+        assert!(small.known.count() <= 64, "{}", small.known.count());
     }
 }
