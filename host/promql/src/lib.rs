@@ -1,9 +1,10 @@
 //! PromQL: the query language of Prometheus 3.14, over any storage.
 //!
 //! * A query is read by [`parse`] into an [`Expr`], a checked tree that knows where each part stands; its
-//!   `Display` is canonical PromQL.
+//!   `Display` is canonical PromQL on one line, [`Expr::pretty`] the same on as many as it takes.
 //! * The [`Engine`] turns the tree into a typed plan for given times and runs it. An instant query has one step,
-//!   a range query many; every operator works on all steps of a series at once.
+//!   a range query many; every operator works on all steps of a series at once, and series are
+//!   read and evaluated by several threads where there are many.
 //! * Samples come from a [`Storage`](read::Storage), a trait that this crate defines and storages implement.
 //! * What a query may take is limited by [`EngineOptions`] and [`QueryControl`]; what its author should know
 //!   although there is an answer comes back as warnings and infos. Errors and annotations have Prometheus' own
