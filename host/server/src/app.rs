@@ -166,10 +166,6 @@ impl App {
         Ok(app)
     }
 
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
-    }
-
     pub(crate) fn config(&self) -> Arc<Loaded> {
         self.config.load_full()
     }
@@ -290,7 +286,8 @@ impl App {
 
     /// Brings the gauges that mirror storage up to date.
     pub(crate) fn refresh_gauges(&self) {
-        self.gauges.set(&self.storage.tsdb().stats(), &self.spans.store.stats());
+        let (traces, span_metrics) = (self.spans.store.stats(), self.spans.metrics.stats());
+        self.gauges.set(&self.storage.tsdb().stats(), &traces, &span_metrics);
     }
 
     /// Stops what brings samples by itself. Listeners are still open then, so that no target of ours, this server

@@ -1,16 +1,19 @@
-//! Gauges that mirror what storage says of itself; brought up to date whenever somebody looks.
+//! What storage says of itself, as metrics; brought up to date whenever somebody looks.
 
-use prometheus::{IntGauge, Registry};
-use traces::StoreStats;
+use parking_lot::Mutex;
+use prometheus::{IntCounter, IntGauge, Registry};
+use traces::{SpanMetricsStats, StoreStats};
 use tsdb::Stats;
 
 /// See the module.
 pub(crate) struct StorageGauges {
     head_series: IntGauge,
     head_chunks: IntGauge,
-    head_samples: IntGauge,
-    samples_dropped: IntGauge,
-    exemplars: IntGauge,
+    samples_appended: Mirror,
+    samples_dropped: Mirror,
+    exemplars_appended: Mirror,
+    series_created: Mirror,
+    series_removed: Mirror,
     blocks: IntGauge,
     block_bytes: IntGauge,
     wal_bytes: IntGauge,
@@ -18,6 +21,11 @@ pub(crate) struct StorageGauges {
     trace_segments: IntGauge,
     trace_bytes: IntGauge,
     trace_spans: IntGauge,
+    trace_records_corrupt: Mirror,
+    span_metrics_combinations: IntGauge,
+    span_metrics_overflowed: Mirror,
+    /// Held while they are set: two at once would add the same growth of a counter twice.
+    setting: Mutex<()>,
 }
 
 impl StorageGauges {
@@ -27,15 +35,22 @@ impl StorageGauges {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(Mirror(counter))
+        };
         Ok(Self {
             head_series: gauge("stormglass_tsdb_head_series", "Series in the head.")?,
             head_chunks: gauge("stormglass_tsdb_head_chunks", "Chunks in the head.")?,
-            head_samples: gauge("stormglass_tsdb_samples_appended", "Samples appended since the start.")?,
-            samples_dropped: gauge(
-                "stormglass_tsdb_samples_dropped",
-                "Samples dropped since the start because a newer one of their series was committed first.",
+            samples_appended: counter("stormglass_tsdb_samples_appended_total", "Samples appended.")?,
+            samples_dropped: counter(
+                "stormglass_tsdb_samples_dropped_total",
+                "Samples dropped because a newer one of their series was committed first.",
             )?,
-            exemplars: gauge("stormglass_tsdb_exemplars_appended", "Exemplars appended since the start.")?,
+            exemplars_appended: counter("stormglass_tsdb_exemplars_appended_total", "Exemplars appended.")?,
+            series_created: counter("stormglass_tsdb_head_series_created_total", "Series that came.")?,
+            series_removed: counter("stormglass_tsdb_head_series_removed_total", "Series that left.")?,
             blocks: gauge("stormglass_tsdb_blocks", "Blocks on disk.")?,
             block_bytes: gauge("stormglass_tsdb_block_bytes", "Size of the blocks.")?,
             wal_bytes: gauge("stormglass_tsdb_wal_bytes", "Size of the write-ahead log.")?,
@@ -46,16 +61,32 @@ impl StorageGauges {
             trace_segments: gauge("stormglass_traces_segments", "Segments of spans on disk.")?,
             trace_bytes: gauge("stormglass_traces_bytes", "Size of the span store.")?,
             trace_spans: gauge("stormglass_traces_spans", "Spans that are kept.")?,
+            trace_records_corrupt: counter(
+                "stormglass_traces_records_corrupt_total",
+                "Damaged records of spans that were left out of answers.",
+            )?,
+            span_metrics_combinations: gauge(
+                "stormglass_span_metrics_combinations",
+                "Combinations of labels that span metrics count at the moment.",
+            )?,
+            span_metrics_overflowed: counter(
+                "stormglass_span_metrics_overflowed_spans_total",
+                "Spans that span metrics count as `overflow`, since there are too many combinations of labels.",
+            )?,
+            setting: Mutex::default(),
         })
     }
 
-    pub(crate) fn set(&self, metrics: &Stats, traces: &StoreStats) {
+    pub(crate) fn set(&self, metrics: &Stats, traces: &StoreStats, span_metrics: &SpanMetricsStats) {
+        let _one_at_a_time = self.setting.lock();
         let to = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.head_series.set(to(metrics.head_series));
         self.head_chunks.set(to(metrics.head_chunks));
-        self.head_samples.set(to(metrics.samples_appended));
-        self.samples_dropped.set(to(metrics.samples_dropped));
-        self.exemplars.set(to(metrics.exemplars_appended));
+        self.samples_appended.raise(metrics.samples_appended);
+        self.samples_dropped.raise(metrics.samples_dropped);
+        self.exemplars_appended.raise(metrics.exemplars_appended);
+        self.series_created.raise(metrics.series_created);
+        self.series_removed.raise(metrics.series_removed);
         self.blocks.set(to(metrics.blocks));
         self.block_bytes.set(to(metrics.block_bytes));
         self.wal_bytes.set(to(metrics.wal_bytes));
@@ -63,5 +94,17 @@ impl StorageGauges {
         self.trace_segments.set(to(traces.segments as u64));
         self.trace_bytes.set(to(traces.bytes));
         self.trace_spans.set(to(traces.spans));
+        self.trace_records_corrupt.raise(traces.records_corrupt);
+        self.span_metrics_combinations.set(to(span_metrics.combinations as u64));
+        self.span_metrics_overflowed.raise(span_metrics.spans_overflowed);
+    }
+}
+
+/// A counter that shows a count which is kept elsewhere and only grows.
+struct Mirror(IntCounter);
+
+impl Mirror {
+    fn raise(&self, count: u64) {
+        self.0.inc_by(count.saturating_sub(self.0.get()));
     }
 }
