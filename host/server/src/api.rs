@@ -3,6 +3,7 @@
 //! Handlers read parameters, call one part of the server and write its answer; what they share is the envelope
 //! ([`envelope`]), the parameters ([`params`]) and how values are written ([`value`]).
 
+pub(crate) mod admission;
 mod alerts;
 mod blocking;
 pub(crate) mod envelope;
@@ -30,6 +31,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 use tracing::Instrument as _;
 
+use self::admission::Admission;
 use self::envelope::{ApiError, ErrorKind};
 use crate::app::App;
 use crate::otlp;
@@ -37,8 +39,13 @@ use crate::otlp;
 /// Bodies of the API, compressed; a remote-write request is a few megabytes at most.
 const BODY_BYTES_MAX: usize = 32 << 20;
 
+/// Remote-write requests that are taken at once. A Prometheus sends through at most fifty shards, so that a few
+/// of them fit; each request may hold a body in memory, and what it unfolds to.
+const PUSHES_MAX: usize = 128;
+
 /// Everything that is served at the web address.
 pub(crate) fn router(app: &Arc<App>) -> Router {
+    let pushes = Admission::new(PUSHES_MAX);
     let api = Router::new()
         .route("/query", get(query::instant).post(query::instant))
         .route("/query_range", get(query::range).post(query::range))
@@ -52,7 +59,10 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/alerts", get(alerts::alerts))
         .route("/targets", get(targets::targets))
         .route("/plugins", get(targets::plugins))
-        .route("/write", post(write::remote_write))
+        .route(
+            "/write",
+            post(write::remote_write).layer(middleware::from_fn_with_state(pushes, admission::admit)),
+        )
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
         .route("/status/config", get(status::config))
@@ -69,19 +79,19 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/api/search", get(traces::search))
         .route("/api/search/tags", get(traces::tags))
         .route("/api/search/tag/{tag}/values", get(traces::tag_values))
+        .route("/api/v2/search/tags", get(traces::tags_v2))
+        .route("/api/v2/search/tag/{tag}/values", get(traces::tag_values_v2))
         .route("/api/status/buildinfo", get(status::tempo_build_info));
-    let data = Router::new()
-        .nest("/api/v1", api)
-        .merge(tempo)
-        .layer(middleware::from_fn_with_state(Arc::clone(app), require_ready));
     Router::new()
         .route("/", get(status::index))
+        .route("/graph", get(status::graph))
         .route("/metrics", get(status::metrics))
         .route("/-/healthy", get(lifecycle::healthy).head(lifecycle::healthy))
         .route("/-/ready", get(lifecycle::ready).head(lifecycle::ready))
         .route("/-/reload", post(lifecycle::reload).put(lifecycle::reload))
         .route("/-/quit", post(lifecycle::quit).put(lifecycle::quit))
-        .merge(data)
+        .nest("/api/v1", api)
+        .merge(tempo)
         .with_state(Arc::clone(app))
         .merge(otlp_metrics)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -89,15 +99,6 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .layer(CompressionLayer::new())
         .layer(CorsLayer::permissive())
         .layer(CatchPanicLayer::custom(panicked))
-}
-
-/// Until storage has been replayed there is nothing to ask.
-async fn require_ready(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if app.is_ready() {
-        next.run(request).await
-    } else {
-        ApiError::new(ErrorKind::Unavailable, "the server is starting or stopping").into_response()
-    }
 }
 
 /// A handler that panics is our mistake; it costs its own request.

@@ -33,7 +33,7 @@ pub use catalog::{TagKind, TagScope, TagValue};
 pub use error::TraceError;
 pub use limits::{Refusal, SPAN_BYTES_MAX, TRACE_BYTES_MAX};
 pub use recovery::{Recovery, SetAside};
-pub use search::SearchRequest;
+pub use search::{SearchRequest, SearchResult};
 pub use segment::{FORMAT_VERSION, OLDEST_READABLE};
 pub use span_metrics::{Flushed, SpanMetrics, SpanMetricsOptions, SpanMetricsStats};
 pub use store::{Appended, StoreStats, Sync, TimeRange, TraceOptions, TraceStore};

@@ -53,6 +53,15 @@ pub struct SearchRequest {
     pub spans_per_span_set: usize,
 }
 
+/// What a search found, and what it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchResult {
+    /// The traces, the newest start first.
+    pub traces: Vec<TraceSummary>,
+    /// How many traces were read whole to find them.
+    pub traces_inspected: usize,
+}
+
 impl SearchRequest {
     /// A search for anything.
     pub const fn anything() -> Self {
@@ -164,7 +173,7 @@ impl TraceStore {
     ///
     /// # Errors
     /// [`TraceError::Io`]. Damaged records are logged and left out.
-    pub fn search(&self, request: &SearchRequest) -> Result<Vec<TraceSummary>, TraceError> {
+    pub fn search(&self, request: &SearchRequest) -> Result<SearchResult, TraceError> {
         let fields = request.fields();
         let mut found: BTreeMap<(Reverse<u64>, TraceId), TraceSummary> = BTreeMap::new();
         let mut looked_at: AHashSet<TraceId> = AHashSet::new();
@@ -194,7 +203,7 @@ impl TraceStore {
                 }
             }
         }
-        Ok(found.into_values().collect())
+        Ok(SearchResult { traces: found.into_values().collect(), traces_inspected: looked_at.len() })
     }
 
     /// The records that a match may be in, the newest start first.

@@ -20,8 +20,6 @@ pub(crate) enum ErrorKind {
     Timeout,
     /// Our fault.
     Internal,
-    /// Not now: starting, or not configured.
-    Unavailable,
     /// No such thing.
     NotFound,
 }
@@ -34,7 +32,6 @@ impl ErrorKind {
             Self::Canceled => "canceled",
             Self::Timeout => "timeout",
             Self::Internal => "internal",
-            Self::Unavailable => "unavailable",
             Self::NotFound => "not_found",
         }
     }
@@ -45,7 +42,7 @@ impl ErrorKind {
             Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
             // nginx's "client closed request", which Prometheus uses too; it has no constant.
             Self::Canceled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotFound => StatusCode::NOT_FOUND,
         }

@@ -12,12 +12,9 @@ pub(super) async fn healthy() -> &'static str {
     "Stormglass is Healthy.\n"
 }
 
-pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
-    if app.is_ready() {
-        "Stormglass is Ready.\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response()
-    }
+/// The API is served from when storage has been replayed, so that whoever is answered finds it ready.
+pub(super) async fn ready() -> &'static str {
+    "Stormglass is Ready.\n"
 }
 
 pub(super) async fn reload(State(app): State<Arc<App>>) -> Response {

@@ -81,6 +81,15 @@ impl Params {
         Ok((limit > 0).then_some(limit))
     }
 
+    /// Yes or no; no where nothing is said.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None | Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(false),
+            Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(true),
+            Some(other) => Err(ApiError::parameter(name, format!("{other:?} is neither true nor false"))),
+        }
+    }
+
     /// The selectors of all `match[]` parameters.
     pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
         self.all("match[]")

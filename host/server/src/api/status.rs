@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use model::Timestamp;
 use prometheus::{Encoder as _, TextEncoder};
 use serde::Serialize;
+use url::form_urlencoded;
 
 use super::blocking::blocking;
 use super::envelope::{ApiError, ApiResult, Success, json};
 use super::params::Params;
 use crate::app::App;
+use crate::cli::ServerArgs;
 
 /// The Prometheus whose API this one follows; clients choose features by it.
 const COMPATIBLE_VERSION: &str = "3.14.0";
@@ -68,7 +70,7 @@ pub(super) async fn runtime_info(State(app): State<Arc<App>>) -> ApiResult<impl 
         server_time: String,
         reload_config_success: bool,
         last_config_time: String,
-        corruption_count: u64,
+        corruption_count: usize,
         goroutine_count: usize,
         #[serde(rename = "GOMAXPROCS")]
         gomaxprocs: usize,
@@ -88,7 +90,7 @@ pub(super) async fn runtime_info(State(app): State<Arc<App>>) -> ApiResult<impl 
         server_time: rfc3339(std::time::SystemTime::now()),
         reload_config_success: reload.success,
         last_config_time: rfc3339(reload.at),
-        corruption_count: 0,
+        corruption_count: app.storage.tsdb().recovery().corruptions.len(),
         goroutine_count: tokio::runtime::Handle::current().metrics().num_alive_tasks(),
         gomaxprocs: std::thread::available_parallelism().map_or(1, Into::into),
         gomemlimit: i64::MAX,
@@ -111,8 +113,11 @@ pub(super) async fn config(State(app): State<Arc<App>>) -> ApiResult<impl Serial
 }
 
 pub(super) async fn flags(State(app): State<Arc<App>>) -> ApiResult<BTreeMap<&'static str, String>> {
-    let args = &app.args;
-    let flags = [
+    Ok(Success::new(flag_values(&app.args)))
+}
+
+fn flag_values(args: &ServerArgs) -> BTreeMap<&'static str, String> {
+    [
         ("config.file", args.config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
         ("log.format", format!("{:?}", args.log_format).to_lowercase()),
         ("log.level", format!("{:?}", args.log_level).to_lowercase()),
@@ -129,8 +134,8 @@ pub(super) async fn flags(State(app): State<Arc<App>>) -> ApiResult<BTreeMap<&'s
         ("web.enable-lifecycle", args.enable_lifecycle.to_string()),
         ("web.external-url", args.external_url.clone().unwrap_or_default()),
         ("web.listen-address", args.web_listen.to_string()),
-    ];
-    Ok(Success::new(flags.into()))
+    ]
+    .into()
 }
 
 /// The most entries of each list of [`tsdb`] that can be asked for, as in Prometheus.
@@ -203,4 +208,35 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
 /// Until there is a user interface, a page that says where things are.
 pub(super) async fn index() -> Html<&'static str> {
     Html(include_str!("index.html"))
+}
+
+/// Where links in alerts lead. Relative, so that they work behind a path prefix.
+pub(super) async fn graph(params: Params) -> Redirect {
+    match params.get("g0.expr") {
+        Some(expr) => {
+            let query = form_urlencoded::Serializer::new(String::new()).append_pair("query", expr).finish();
+            Redirect::temporary(&format!("api/v1/query?{query}"))
+        }
+        None => Redirect::temporary("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn every_flag_of_the_server_is_told() {
+        let told: Vec<String> = super::flag_values(&Cli::parse_from(["stormglass"]).server)
+            .into_keys()
+            .map(str::to_owned)
+            .collect();
+        let mut defined: Vec<String> =
+            Cli::command().get_arguments().filter_map(|flag| flag.get_long().map(str::to_owned)).collect();
+        defined.sort();
+        defined.retain(|flag| flag != "help" && flag != "version");
+        assert_eq!(told, defined);
+    }
 }

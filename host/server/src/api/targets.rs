@@ -5,11 +5,29 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::envelope::{ApiResult, Success};
+use super::envelope::{ApiError, ApiResult, Success};
+use super::params::Params;
 use crate::app::App;
 
-pub(super) async fn targets(State(app): State<Arc<App>>) -> ApiResult<impl Serialize> {
-    Ok(Success::new(app.scrape.targets()))
+/// The targets of `scrapePool`, or of all; `state` chooses between `active` and `dropped` ones. What is not asked
+/// for is an empty list, since clients expect both.
+pub(super) async fn targets(State(app): State<Arc<App>>, params: Params) -> ApiResult<impl Serialize> {
+    let (active, dropped) = match params.get("state").map(str::to_lowercase).as_deref() {
+        None | Some("any") => (true, true),
+        Some("active") => (true, false),
+        Some("dropped") => (false, true),
+        Some(other) => {
+            let reason = format!("{other:?} is not one of active, dropped and any");
+            return Err(ApiError::parameter("state", reason));
+        }
+    };
+    let pool = params.get("scrapePool");
+    let wanted = |name: &str| pool.is_none_or(|pool| pool == name);
+    let mut targets = app.scrape.targets();
+    targets.active_targets.retain(|target| active && wanted(&target.scrape_pool));
+    targets.dropped_targets.retain(|target| dropped && wanted(&target.scrape_pool));
+    targets.dropped_target_counts.retain(|name, _| wanted(name));
+    Ok(Success::new(targets))
 }
 
 pub(super) async fn plugins(State(app): State<Arc<App>>) -> ApiResult<impl Serialize> {

@@ -12,7 +12,7 @@ use model::Timestamp;
 use model::span::{Span, TraceId};
 use serde::Serialize;
 use tokio::task::JoinError;
-use traces::{SearchRequest, TagScope, TimeRange, TraceError, TraceSummary};
+use traces::{SearchRequest, TagScope, TagValue, TimeRange, TraceError, TraceSummary};
 use url::form_urlencoded;
 
 use super::blocking::blocking;
@@ -136,7 +136,7 @@ pub(super) async fn search(
         traces: Vec<TraceSummary>,
         metrics: Metrics,
     }
-    /// Grafana shows what a search cost; this counts what it gave.
+    /// What a search cost, which Grafana shows.
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Metrics {
@@ -144,9 +144,9 @@ pub(super) async fn search(
     }
     let query = query.unwrap_or_default();
     let request = SearchRequest::from_params(form_urlencoded::parse(query.as_bytes()))?;
-    let traces = blocking(move || app.spans.store.search(&request)).await??;
-    let metrics = Metrics { inspected_traces: traces.len() };
-    Ok(json(StatusCode::OK, &Found { traces, metrics }))
+    let found = blocking(move || app.spans.store.search(&request)).await??;
+    let metrics = Metrics { inspected_traces: found.traces_inspected };
+    Ok(json(StatusCode::OK, &Found { traces: found.traces, metrics }))
 }
 
 pub(super) async fn tags(State(app): State<Arc<App>>) -> Result<Response, Failure> {
@@ -175,5 +175,53 @@ pub(super) async fn tag_values(
     }
     let values = blocking(move || app.spans.store.tag_values(&tag)).await?;
     let tag_values = values.into_iter().map(|value| value.value).collect();
+    Ok(json(StatusCode::OK, &Values { tag_values }))
+}
+
+/// Version 2 tells where a tag stands; `scope` asks for those of one place only.
+pub(super) async fn tags_v2(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    #[derive(Serialize)]
+    struct Scopes {
+        scopes: Vec<Scope>,
+    }
+    #[derive(Serialize)]
+    struct Scope {
+        name: &'static str,
+        tags: BTreeSet<String>,
+    }
+    let wanted = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .find(|(name, value)| name == "scope" && !value.is_empty() && value != "none")
+        .map(|(_, value)| value.into_owned());
+    let mut scopes = vec![TagScope::Resource, TagScope::Span, TagScope::Intrinsic];
+    if let Some(wanted) = wanted {
+        scopes.retain(|scope| scope.as_str() == wanted);
+        if scopes.is_empty() {
+            let message =
+                format!("invalid scope: {wanted:?} is not one of resource, span, intrinsic and none");
+            return Err(Failure(StatusCode::BAD_REQUEST, message));
+        }
+    }
+    let scopes = blocking(move || {
+        let tags = |scope: TagScope| Scope { name: scope.as_str(), tags: app.spans.store.tag_names(scope) };
+        scopes.into_iter().map(tags).collect()
+    })
+    .await?;
+    Ok(json(StatusCode::OK, &Scopes { scopes }))
+}
+
+/// Version 2 tells each value's type, by which an editor knows what to quote.
+pub(super) async fn tag_values_v2(
+    State(app): State<Arc<App>>,
+    Path(tag): Path<String>,
+) -> Result<Response, Failure> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Values {
+        tag_values: BTreeSet<TagValue>,
+    }
+    let tag_values = blocking(move || app.spans.store.tag_values(&tag)).await?;
     Ok(json(StatusCode::OK, &Values { tag_values }))
 }

@@ -57,7 +57,7 @@ fn store() -> (TempDir, TraceStore) {
 
 fn found(store: &TraceStore, params: &[(&str, &str)]) -> Vec<u8> {
     let request = SearchRequest::from_params(params.iter().copied()).unwrap();
-    let found = store.search(&request).unwrap();
+    let found = store.search(&request).unwrap().traces;
     found.iter().map(|t| t.trace_id.parse::<TraceId>().unwrap().0[0]).collect()
 }
 
@@ -136,7 +136,7 @@ fn answers_are_tempos_json() {
     let (_dir, store) = store();
     let query = "{ (status = error || .http.status_code = 500) && .ratio != 3 || .http.status_code = 500 }";
     let request = SearchRequest::from_params([("q", query), ("spss", "2")]).unwrap();
-    let found = store.search(&request).unwrap();
+    let found = store.search(&request).unwrap().traces;
     expect![[r#"
         [
           {
@@ -290,7 +290,7 @@ fn the_newest_are_found_however_records_are_cut() {
         }).collect();
         expected.sort();
         expected.truncate(limit);
-        let found: Vec<(Reverse<u64>, String)> = store.search(&request).unwrap().into_iter()
+        let found: Vec<(Reverse<u64>, String)> = store.search(&request).unwrap().traces.into_iter()
             .map(|t| (Reverse(t.start_time_unix_nano), t.trace_id)).collect();
         prop_assert_eq!(found, expected);
     });
