@@ -128,6 +128,10 @@ fn flag_values(args: &ServerArgs) -> BTreeMap<&'static str, String> {
         ("query.max-concurrency", args.query_concurrency.to_string()),
         ("query.max-samples", args.query_samples.to_string()),
         ("query.timeout", model::format_duration(args.query_timeout.0)),
+        (
+            "storage.tsdb.head-series-max",
+            args.head_series_max.map_or_else(String::new, |max| max.to_string()),
+        ),
         ("storage.tsdb.path", args.storage_path.display().to_string()),
         ("storage.tsdb.retention.time", model::format_duration(args.retention.0)),
         ("storage.tsdb.wal-sync", format!("{:?}", args.wal_sync).to_lowercase()),
