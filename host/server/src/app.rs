@@ -37,6 +37,9 @@ use crate::storage::Storage;
 /// How long written data may stay with the operating system where every write is not synced.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How much of a scrape's time the guest itself may take; the rest is for the host to say why it took longer.
+const GUEST_TIME_SHARE: f64 = 0.95;
+
 /// A segment of spans is closed at this size; replaying an open one takes well below a second.
 const TRACE_SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -221,6 +224,7 @@ impl App {
         })?;
         let kinds = running.iter().map(|(name, running)| (name.clone(), running.instance.kinds())).collect();
         loaded.check_kinds(&kinds)?;
+        RuleManager::check(&loaded.rules)?;
         // The first step that can still fail changes nothing where it does; those after it cannot, since what they
         // would refuse has been refused above.
         self.scrape.apply(&loaded.global, &loaded.scrape_configs)?;
@@ -244,15 +248,22 @@ impl App {
         self.plugins
             .of_kind(Kind::Collector)
             .into_iter()
-            .map(|running| CollectorTarget {
-                name: running.config.name.clone(),
-                plugin: running.config.plugin.clone(),
-                interval: running.config.interval.0,
-                timeout: running.config.limits.deadline.0.min(running.config.interval.0),
-                labels: Labels::empty(),
-                // The host has already bounded what a plugin may yield.
-                limits: scrape::config::Limits::NONE,
-                source: Arc::new(PluginCollector(running.instance)),
+            .map(|running| {
+                let timeout = running.config.limits.deadline.0.min(running.config.interval.0);
+                let source = PluginCollector {
+                    instance: running.instance,
+                    timeout: timeout.mul_f64(GUEST_TIME_SHARE),
+                };
+                CollectorTarget {
+                    name: running.config.name,
+                    plugin: running.config.plugin,
+                    interval: running.config.interval.0,
+                    timeout,
+                    labels: Labels::empty(),
+                    // The host has already bounded what a plugin may yield.
+                    limits: scrape::config::Limits::NONE,
+                    source: Arc::new(source),
+                }
             })
             .collect()
     }

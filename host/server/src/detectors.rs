@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use model::staleness::STALE_NAN;
 use model::{Append, Labels, METRIC_NAME, Metadata, MetricKind, Sample, SeriesRef, Timestamp};
-use plugin::{DetectConfig, Instance, Job, Scores};
+use plugin::{CallError, DetectConfig, Instance, Job, Scores};
 use promql::{MatrixSeries, QueryValue};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -148,8 +148,13 @@ impl Round {
                 }
                 Err(error) => Err(error),
             };
-            if let Err(error) = stored {
-                tracing::warn!(plugin = name, %error, "detection failed");
+            match stored {
+                Ok(()) => {}
+                // The host has said so already, once.
+                Err(error) if error.is::<CallError>() => {
+                    tracing::debug!(plugin = name, %error, "detection failed")
+                }
+                Err(error) => tracing::warn!(plugin = name, %error, "detection failed"),
             }
         }
     }
