@@ -31,7 +31,6 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 use tracing::Instrument as _;
 
-use self::admission::Admission;
 use self::envelope::{ApiError, ErrorKind};
 use crate::app::App;
 use crate::otlp;
@@ -39,13 +38,13 @@ use crate::otlp;
 /// Bodies of the API, compressed; a remote-write request is a few megabytes at most.
 const BODY_BYTES_MAX: usize = 32 << 20;
 
-/// Remote-write requests that are taken at once. A Prometheus sends through at most fifty shards, so that a few
-/// of them fit; each request may hold a body in memory, and what it unfolds to.
-const PUSHES_MAX: usize = 128;
+/// Pushed requests, of remote write and OTLP together, that are taken at once. A Prometheus sends through at most fifty
+/// shards, so that a few of them fit; each request may hold a body in memory, and what it unfolds to.
+pub(crate) const PUSHES_MAX: usize = 128;
 
 /// Everything that is served at the web address.
 pub(crate) fn router(app: &Arc<App>) -> Router {
-    let pushes = Admission::new(PUSHES_MAX);
+    let admit_push = middleware::from_fn_with_state(app.pushes.clone(), admission::admit);
     let api = Router::new()
         .route("/query", get(query::instant).post(query::instant))
         .route("/query_range", get(query::range).post(query::range))
@@ -59,10 +58,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/alerts", get(alerts::alerts))
         .route("/targets", get(targets::targets))
         .route("/plugins", get(targets::plugins))
-        .route(
-            "/write",
-            post(write::remote_write).layer(middleware::from_fn_with_state(pushes, admission::admit)),
-        )
+        .route("/write", post(write::remote_write).layer(admit_push.clone()))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
         .route("/status/config", get(status::config))
@@ -70,7 +66,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/status/tsdb", get(status::tsdb))
         .fallback(async || ApiError::new(ErrorKind::NotFound, "no such endpoint"));
     let otlp_metrics = Router::new()
-        .route("/api/v1/otlp/v1/metrics", post(otlp::http::metrics))
+        .route("/api/v1/otlp/v1/metrics", post(otlp::http::metrics).layer(admit_push))
         .with_state(Arc::clone(&app.otlp));
     let tempo = Router::new()
         .route("/api/echo", get(async || "echo"))

@@ -8,12 +8,12 @@ mod tasks;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use alerting::{Dispatcher, DispatcherOptions, RuleManager, RuleManagerOptions, RuleSettings};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use formats::remote_write;
 use model::{Append, Labels};
 use plugin::{Host, HostOptions, Kind};
 use prometheus::{IntGauge, Registry};
@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use traces::{SpanMetrics, SpanMetricsOptions, TraceOptions, TraceStore};
 use tsdb::{Options, RealFileSystem, SystemClock, Tsdb};
 
-use crate::api::HttpMetrics;
+use crate::api::admission::Admission;
+use crate::api::{HttpMetrics, PUSHES_MAX};
 use crate::cli::{ServerArgs, WalSync};
 use crate::config::{self, ConfigErrors, Loaded};
 use crate::detectors::{Detector, Detectors};
@@ -36,6 +37,10 @@ use crate::storage::Storage;
 
 /// How long written data may stay with the operating system where every write is not synced.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Series of remote write whose labels are remembered between requests, at some forty bytes each beyond what storage
+/// shares.
+const REMOTE_SERIES_MAX: usize = 1_000_000;
 
 /// How much of a scrape's time the guest itself may take; the rest is for the host to say why it took longer.
 const GUEST_TIME_SHARE: f64 = 0.95;
@@ -51,6 +56,9 @@ pub(crate) struct App {
     pub(crate) registry: Registry,
     pub(crate) http_metrics: HttpMetrics,
     pub(crate) ingest: IngestMetrics,
+    pub(crate) pushes: Admission,
+    /// Remembers the series that remote write has sent.
+    pub(crate) decoder: remote_write::Decoder,
     pub(crate) storage: Storage,
     pub(crate) queries: Arc<Queries>,
     pub(crate) spans: Arc<SpanIntake>,
@@ -66,7 +74,6 @@ pub(crate) struct App {
     reloading: tokio::sync::Mutex<()>,
     gauges: StorageGauges,
     reload_success: IntGauge,
-    ready: AtomicBool,
     /// Cancelled when the server is to stop.
     pub(crate) stopping: CancellationToken,
 }
@@ -147,6 +154,8 @@ impl App {
             registry,
             http_metrics,
             ingest,
+            pushes: Admission::new(PUSHES_MAX),
+            decoder: remote_write::Decoder::new(REMOTE_SERIES_MAX),
             storage,
             queries,
             spans,
@@ -161,11 +170,9 @@ impl App {
             reloading: tokio::sync::Mutex::default(),
             gauges,
             reload_success,
-            ready: AtomicBool::new(false),
             stopping: CancellationToken::new(),
         });
         app.apply(loaded).await?;
-        app.ready.store(true, Ordering::Release);
         Ok(app)
     }
 

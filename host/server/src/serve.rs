@@ -52,8 +52,16 @@ pub(crate) async fn serve(args: ServerArgs) -> anyhow::Result<()> {
     telemetry
         .export_to(Box::new(move |batch| spans.take(&batch).map(|_| ()).map_err(|error| error.to_string())));
     gate.open(api::router(&app));
-    servers.push(spawn_http(grpc, otlp::grpc::router(Arc::clone(&app.otlp)), stopping.clone()));
-    servers.push(spawn_http(http, otlp::http::router(Arc::clone(&app.otlp)), stopping.clone()));
+    servers.push(spawn_http(
+        grpc,
+        otlp::grpc::router(Arc::clone(&app.otlp), app.pushes.clone()),
+        stopping.clone(),
+    ));
+    servers.push(spawn_http(
+        http,
+        otlp::http::router(Arc::clone(&app.otlp), app.pushes.clone()),
+        stopping.clone(),
+    ));
     let tasks = app::spawn_tasks(&app);
     announce(addresses);
 

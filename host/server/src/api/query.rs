@@ -95,7 +95,7 @@ pub(super) async fn range(State(app): State<Arc<App>>, params: Params) -> ApiRes
 pub(super) async fn format(params: Params) -> ApiResult<String> {
     let expr =
         promql::parse(params.required("query")?).map_err(|error| ApiError::parameter("query", error))?;
-    Ok(Success::new(expr.to_string()))
+    Ok(Success::new(expr.pretty()))
 }
 
 pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> ApiResult<impl Serialize> {

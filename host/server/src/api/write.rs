@@ -29,7 +29,7 @@ pub(super) async fn remote_write(State(app): State<Arc<App>>, headers: HeaderMap
 }
 
 fn store(app: &App, body: &[u8]) -> Response {
-    let (request, mut rejected) = match remote_write::decode(body, &LIMITS) {
+    let (request, mut rejected) = match app.decoder.decode(body, &LIMITS) {
         Ok(decoded) => decoded,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     };

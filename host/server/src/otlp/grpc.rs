@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware;
 use axum::response::Response;
 use axum::routing::post;
 use bytes::{Buf as _, BufMut as _, Bytes};
@@ -16,13 +17,16 @@ use formats::otlp::Encoding;
 use formats::otlp::response::Signal;
 
 use super::{BODY_BYTES_MAX, ExportError, Receiver};
+use crate::api::admission::{Admission, admit};
 
 /// The methods of OTLP's two services.
-pub(crate) fn router(receiver: Arc<Receiver>) -> Router {
+pub(crate) fn router(receiver: Arc<Receiver>, pushes: Admission) -> Router {
     Router::new()
         .route("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", post(metrics))
         .route("/opentelemetry.proto.collector.trace.v1.TraceService/Export", post(traces))
         .fallback(async || Status::unimplemented("no such method").into_http::<axum::body::Body>())
+        // What HTTP says with 503 is UNAVAILABLE to a client of gRPC, which is worth another try.
+        .layer(middleware::from_fn_with_state(pushes, admit))
         .with_state(receiver)
 }
 

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
@@ -14,16 +15,18 @@ use formats::otlp::Encoding;
 use formats::otlp::response::{self, Signal};
 
 use super::{BODY_BYTES_MAX, ExportError, Receiver};
+use crate::api::admission::{Admission, admit};
 
 /// Seconds after which a sender may try again what we could not store.
 const RETRY_AFTER_SECS: u64 = 5;
 
 /// The two endpoints.
-pub(crate) fn router(receiver: Arc<Receiver>) -> Router {
+pub(crate) fn router(receiver: Arc<Receiver>, pushes: Admission) -> Router {
     Router::new()
         .route("/v1/metrics", post(metrics))
         .route("/v1/traces", post(traces))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(pushes, admit))
         .with_state(receiver)
 }
 
