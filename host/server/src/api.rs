@@ -57,6 +57,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/rules", get(alerts::rules))
         .route("/alerts", get(alerts::alerts))
         .route("/targets", get(targets::targets))
+        .route("/scrape_pools", get(targets::scrape_pools))
+        .route("/alertmanagers", get(targets::alertmanagers))
         .route("/plugins", get(targets::plugins))
         .route("/write", post(write::remote_write).layer(admit_push.clone()))
         .route("/status/buildinfo", get(status::build_info))
@@ -64,6 +66,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))
         .route("/status/tsdb", get(status::tsdb))
+        .route("/status/walreplay", get(status::wal_replay))
         .fallback(async || ApiError::new(ErrorKind::NotFound, "no such endpoint"));
     let otlp_metrics = Router::new()
         .route("/api/v1/otlp/v1/metrics", post(otlp::http::metrics).layer(admit_push))

@@ -20,7 +20,8 @@ use crate::cli::ServerArgs;
 /// The Prometheus whose API this one follows; clients choose features by it.
 const COMPATIBLE_VERSION: &str = "3.14.0";
 
-/// What `/api/v1/status/buildinfo` and Grafana's health check read.
+/// What `/api/v1/status/buildinfo` answers, with exactly the fields of Prometheus; our own version is in the metric
+/// `stormglass_build_info`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct BuildInfo {
@@ -31,9 +32,6 @@ struct BuildInfo {
     build_user: &'static str,
     build_date: &'static str,
     go_version: &'static str,
-    application: &'static str,
-    /// Our own version.
-    application_version: &'static str,
 }
 
 pub(super) async fn build_info() -> ApiResult<impl Serialize> {
@@ -44,8 +42,6 @@ pub(super) async fn build_info() -> ApiResult<impl Serialize> {
         build_user: "",
         build_date: "",
         go_version: "",
-        application: "stormglass",
-        application_version: env!("CARGO_PKG_VERSION"),
     }))
 }
 
@@ -191,6 +187,17 @@ pub(super) async fn tsdb(State(app): State<Arc<App>>, params: Params) -> ApiResu
         memory_in_bytes_by_label_name: entries(cardinality.value_bytes_by_label),
         series_count_by_label_value_pair: entries(cardinality.series_by_pair),
     }))
+}
+
+/// How far the replay of the log is. It is over before anything is served, so that no segment is left.
+pub(super) async fn wal_replay() -> ApiResult<impl Serialize> {
+    #[derive(Serialize)]
+    struct WalReplay {
+        min: u64,
+        max: u64,
+        current: u64,
+    }
+    Ok(Success::new(WalReplay { min: 0, max: 0, current: 0 }))
 }
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {

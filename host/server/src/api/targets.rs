@@ -30,6 +30,29 @@ pub(super) async fn targets(State(app): State<Arc<App>>, params: Params) -> ApiR
     Ok(Success::new(targets))
 }
 
+/// The names of what is scraped: jobs and collectors.
+pub(super) async fn scrape_pools(State(app): State<Arc<App>>) -> ApiResult<impl Serialize> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ScrapePools {
+        scrape_pools: Vec<String>,
+    }
+    // Each pool is counted, those that dropped nothing too.
+    let scrape_pools = app.scrape.targets().dropped_target_counts.into_keys().collect();
+    Ok(Success::new(ScrapePools { scrape_pools }))
+}
+
+/// Alertmanagers elsewhere: none, since alerts go to the one inside.
+pub(super) async fn alertmanagers() -> ApiResult<impl Serialize> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Alertmanagers {
+        active_alertmanagers: [(); 0],
+        dropped_alertmanagers: [(); 0],
+    }
+    Ok(Success::new(Alertmanagers { active_alertmanagers: [], dropped_alertmanagers: [] }))
+}
+
 pub(super) async fn plugins(State(app): State<Arc<App>>) -> ApiResult<impl Serialize> {
     Ok(Success::new(app.plugins.describe()))
 }
