@@ -1,8 +1,6 @@
 //! The whole path, end to end: the built server as a process, real HTTP, real files, real components, an
 //! OpenTelemetry SDK as a client. One server serves every step, as it would a user; steps follow each other.
 
-mod http;
-mod server;
 mod telemetry;
 
 use std::fs;
@@ -10,35 +8,14 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use formats::{TimeSeries, WriteRequest, remote_write};
 use model::{Labels, Sample};
 use serde_json::{Value, json};
 
-use self::http::{Client, Listener};
-use self::server::{Ports, Server};
-
-/// How long a step may take before the test gives up on it. Everything runs at intervals of a second; the rest is
-/// patience with a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Waits until `look` finds something.
-fn until<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + within;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "gave up waiting until {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// Waits until a query yields a value that passes.
-fn until_value(api: &Client, query: &str, pass: impl Fn(f64) -> bool) -> f64 {
-    until(&format!("{query} is as expected"), PATIENCE, || api.value(query).filter(|value| pass(*value)))
-}
+use crate::harness::http::{self, Client, Listener};
+use crate::harness::server::{self, Ports, Server};
+use crate::harness::{PATIENCE, now_ms, until, until_value};
 
 /// What is logged of guests that fail on purpose.
 const HOSTILE: &str = "msg=\"a plugin fails\" plugin=hostile-";
@@ -180,7 +157,7 @@ fn collector_and_targets(api: &Client) {
     until_value(api, r#"up{job="discovered", found="yes"}"#, |up| up == 1.0);
     until_value(api, r#"job:up:sum{job="app"}"#, |up| up == 1.0);
     let build = api.data("/api/v1/status/buildinfo", &[]);
-    assert_eq!(build["application"], "stormglass");
+    assert_eq!(build["version"], "3.14.0");
     assert_eq!(api.data("/api/v1/metadata", &[("metric", "app_level")])["app_level"][0]["type"], "gauge");
     let jobs = api.data("/api/v1/label/job/values", &[("match[]", "up")]);
     assert!(jobs.as_array().unwrap().contains(&json!("discovered")), "{jobs}");
@@ -204,10 +181,6 @@ fn hostile_guests_fail_alone(api: &Client) {
     let before = api.value(r#"count_over_time(up{job="host"}[10m])"#).unwrap();
     until_value(api, r#"count_over_time(up{job="host"}[10m])"#, |count| count > before);
     assert_eq!(api.value(r#"min_over_time(up{job="host"}[10m])"#), Some(1.0));
-}
-
-fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
 /// Series come in by remote write, by OTLP over HTTP in JSON, and from an SDK over gRPC.

@@ -1,5 +1,8 @@
-//! Tests of the whole: the tidy test, which holds the code base to its own rules, and the end-to-end test,
-//! which drives the built server as a process. `cargo xtask test` builds what they need.
+//! Tests of the whole: the tidy test, which holds the code base to its own rules; the end-to-end test, which drives
+//! the built server as a process; and the contract test, which holds its API to Prometheus'. `cargo xtask test`
+//! builds what they need.
 
+mod contract;
 mod e2e;
+mod harness;
 mod tidy;

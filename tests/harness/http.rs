@@ -10,26 +10,26 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// An answer.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 }
 
 /// Talks to one server.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     base: String,
     agent: ureq::Agent,
 }
 
 impl Client {
-    pub(super) fn new(base: &str) -> Self {
+    pub(crate) fn new(base: &str) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(20)))
@@ -39,34 +39,43 @@ impl Client {
     }
 
     /// `None` where nobody answers.
-    pub(super) fn try_get(&self, path: &str) -> Option<Answer> {
+    pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
         self.agent.get(format!("{}{path}", self.base)).call().ok().map(read)
     }
 
-    pub(super) fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.try_get(path).unwrap_or_else(|| panic!("no answer to {path}"))
     }
 
-    pub(super) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let request = self.agent.post(format!("{}{path}", self.base));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         read(request.send(body).unwrap_or_else(|error| panic!("{path}: {error}")))
     }
 
-    /// The data of a successful answer of the API.
-    pub(super) fn data(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+    pub(crate) fn get_with(&self, path: &str, parameters: &[(&str, &str)]) -> Answer {
         let mut request = self.agent.get(format!("{}{path}", self.base));
         for (name, value) in parameters {
             request = request.query(*name, *value);
         }
-        let answer = read(request.call().unwrap_or_else(|error| panic!("{path}: {error}")));
+        read(request.call().unwrap_or_else(|error| panic!("{path}: {error}")))
+    }
+
+    pub(crate) fn post_form(&self, path: &str, parameters: &[(&str, &str)]) -> Answer {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        read(request.send_form(parameters.iter().copied()).unwrap_or_else(|error| panic!("{path}: {error}")))
+    }
+
+    /// The data of a successful answer of the API.
+    pub(crate) fn data(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let answer = self.get_with(path, parameters);
         let json = answer.json();
         assert_eq!(json["status"], "success", "{path} {parameters:?}: {}", answer.body);
         json["data"].clone()
     }
 
     /// The values of an instant query, with their labels.
-    pub(super) fn query(&self, query: &str) -> Vec<(Value, f64)> {
+    pub(crate) fn query(&self, query: &str) -> Vec<(Value, f64)> {
         let data = self.data("/api/v1/query", &[("query", query)]);
         let result = data["result"].as_array().unwrap_or_else(|| panic!("{query} yields no vector: {data}"));
         result
@@ -79,7 +88,7 @@ impl Client {
     }
 
     /// The value of an instant query that yields one series; `None` where it yields none.
-    pub(super) fn value(&self, query: &str) -> Option<f64> {
+    pub(crate) fn value(&self, query: &str) -> Option<f64> {
         let values = self.query(query);
         assert!(values.len() <= 1, "{query} yields {values:?}");
         values.first().map(|(_, value)| *value)
@@ -92,26 +101,26 @@ fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
 }
 
 /// A request that a listener got.
-pub(super) struct Request {
-    pub(super) body: String,
+pub(crate) struct Request {
+    pub(crate) body: String,
 }
 
 /// What a listener answers: content type and body.
 type Respond = Box<dyn FnMut(Request) -> (&'static str, String) + Send>;
 
 /// A small HTTP server that can go away.
-pub(super) struct Listener {
-    pub(super) address: SocketAddr,
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Listener {
-    pub(super) fn start(respond: impl FnMut(Request) -> (&'static str, String) + Send + 'static) -> Self {
+    pub(crate) fn start(respond: impl FnMut(Request) -> (&'static str, String) + Send + 'static) -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap(), respond)
     }
 
-    pub(super) fn start_at(
+    pub(crate) fn start_at(
         address: SocketAddr,
         respond: impl FnMut(Request) -> (&'static str, String) + Send + 'static,
     ) -> Self {

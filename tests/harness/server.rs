@@ -23,7 +23,7 @@ fn built(variable: &str, default: &str) -> PathBuf {
 }
 
 /// Puts all built plugins into one folder, under the names that configurations use.
-pub(super) fn collect_plugins(into: &Path) {
+pub(crate) fn collect_plugins(into: &Path) {
     std::fs::create_dir_all(into).unwrap();
     for (variable, default) in
         [("STORMGLASS_PLUGINS", "target/plugins"), ("STORMGLASS_TEST_PLUGINS", "target/test-plugins")]
@@ -38,21 +38,21 @@ pub(super) fn collect_plugins(into: &Path) {
 }
 
 /// The built binary.
-pub(super) fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     built("STORMGLASS_SERVER", "target/debug/stormglass")
 }
 
 /// Where one server listens.
 #[derive(Clone, Copy)]
-pub(super) struct Ports {
-    pub(super) web: u16,
-    pub(super) otlp_grpc: u16,
-    pub(super) otlp_http: u16,
+pub(crate) struct Ports {
+    pub(crate) web: u16,
+    pub(crate) otlp_grpc: u16,
+    pub(crate) otlp_http: u16,
 }
 
 impl Ports {
     /// Three ports that were free a moment ago.
-    pub(super) fn free() -> Self {
+    pub(crate) fn free() -> Self {
         let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [web, otlp_grpc, otlp_http] = listeners.map(|listener| listener.local_addr().unwrap().port());
         Self { web, otlp_grpc, otlp_http }
@@ -60,16 +60,16 @@ impl Ports {
 }
 
 /// A running server. Dropping it kills it.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
-    pub(super) api: Client,
+    pub(crate) api: Client,
 }
 
 impl Server {
     /// Starts the server on a folder that holds `prometheus.yml` and `plugins/`, and waits until it is ready.
-    pub(super) fn start(folder: &Path, ports: Ports) -> Self {
+    pub(crate) fn start(folder: &Path, ports: Ports) -> Self {
         let mut child = Command::new(binary())
             .current_dir(folder)
             .arg("--config.file=prometheus.yml")
@@ -108,32 +108,32 @@ impl Server {
     }
 
     /// What the server has logged.
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
 
     /// Warnings and errors that nobody expected.
-    pub(super) fn unexpected(&self, expected: &[&str]) -> Vec<String> {
+    pub(crate) fn unexpected(&self, expected: &[&str]) -> Vec<String> {
         let bad = |line: &String| line.contains(" level=WARN ") || line.contains(" level=ERROR ");
         let known = |line: &String| expected.iter().any(|text| line.contains(text));
         self.log().into_iter().filter(|line| bad(line) && !known(line)).collect()
     }
 
     /// Sends a signal by its name.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent =
             Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success(), "send SIG{name}");
     }
 
     /// As a power switch would: no chance to tidy up.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Asks it to stop; it must do so with success. What it has logged is complete afterwards.
-    pub(super) fn terminate(&mut self) {
+    pub(crate) fn terminate(&mut self) {
         self.signal("TERM");
         let status = until("the server stops", Duration::from_secs(20), || self.child.try_wait().unwrap());
         if let Some(reader) = self.reader.take() {
