@@ -152,7 +152,7 @@ impl Round {
                 Ok(()) => {}
                 // The host has said so already, once.
                 Err(error) if error.is::<CallError>() => {
-                    tracing::debug!(plugin = name, %error, "detection failed")
+                    tracing::debug!(plugin = name, %error, "detection failed");
                 }
                 Err(error) => tracing::warn!(plugin = name, %error, "detection failed"),
             }
@@ -191,7 +191,7 @@ impl Round {
             for (index, series) in series.iter().enumerate() {
                 match column.get(index * steps + steps - 1) {
                     Some(value) if !value.is_nan() => {
-                        values.push((self.labels(name, &series.labels), *value))
+                        values.push((self.labels(name, &series.labels), *value));
                     }
                     _ => {}
                 }

@@ -114,7 +114,7 @@ async fn reload_on(mut hang_up: Signal, app: &Arc<App>) {
         // What went wrong is logged where it is found; the old configuration goes on.
         let _ = app.reload().await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Waits for requests and regular work to end, but not for ever.

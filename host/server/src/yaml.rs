@@ -115,7 +115,7 @@ mod tests {
         names: Vec<String>,
     }
 
-    fn check(text: &str, expected: Expect) {
+    fn check(text: &str, expected: &Expect) {
         let error = parse::<Outer>(Path::new("a.yml"), text).unwrap_err();
         expected.assert_eq(&error.to_string());
     }
@@ -124,13 +124,15 @@ mod tests {
     fn complaints_name_file_line_and_key() {
         check(
             "global:\n  interval: 5x\n",
-            expect![[r#"a.yml:2:13: global.interval: not a valid duration string: "5x""#]],
+            &expect![[r#"a.yml:2:13: global.interval: not a valid duration string: "5x""#]],
         );
         check(
             "items:\n  - names: [a]\n    intervall: 5s\n",
-            expect!["a.yml:3:5: items.intervall: unknown field `intervall`, expected one of interval, names"],
+            &expect![
+                "a.yml:3:5: items.intervall: unknown field `intervall`, expected one of interval, names"
+            ],
         );
-        check("items:\n  - names: {a: b}\n", expect!["a.yml:2:12: items.names: expected sequence start"]);
-        check("items: [\n", expect!["a.yml:1:8: items: unclosed bracket '['"]);
+        check("items:\n  - names: {a: b}\n", &expect!["a.yml:2:12: items.names: expected sequence start"]);
+        check("items: [\n", &expect!["a.yml:1:8: items: unclosed bracket '['"]);
     }
 }
