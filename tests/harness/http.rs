@@ -12,6 +12,7 @@ use serde_json::Value;
 /// An answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) content_type: String,
     pub(crate) body: String,
 }
 
@@ -97,7 +98,8 @@ impl Client {
 
 fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
     let status = response.status().as_u16();
-    Answer { status, body: response.body_mut().read_to_string().unwrap() }
+    let content_type = response.body().mime_type().unwrap_or_default().to_owned();
+    Answer { status, content_type, body: response.body_mut().read_to_string().unwrap() }
 }
 
 /// A request that a listener got.
@@ -135,7 +137,7 @@ impl Listener {
                     return;
                 }
                 // A connection that breaks off is the other side's business.
-                let _ = stream.and_then(|stream| answer(stream, &mut *respond.lock().unwrap()));
+                let _ = stream.and_then(|stream| answer(stream, &mut respond.lock().unwrap()));
             }
         });
         Self { address, stop, thread: Some(thread) }
