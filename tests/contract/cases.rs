@@ -183,6 +183,13 @@ pub(super) fn lists(start: &str) -> Vec<Case> {
             ],
         ),
         good("all metadata", "/metadata", [], ["/data/stormglass_build_info"]),
+        good(
+            "one declaration of each metric",
+            "/metadata",
+            [("limit_per_metric", "1")],
+            ["/data/stormglass_build_info/0"],
+        ),
+        bad("one broken declaration of each metric", "/metadata", [("limit_per_metric", "few")]),
         bad("metadata with a broken limit", "/metadata", [("limit", "few")]),
         good(
             "scrape pools",

@@ -132,6 +132,7 @@ struct Declared {
 
 pub(super) async fn metadata(State(app): State<Arc<App>>, params: Params) -> ApiResult<impl Serialize> {
     let limit = params.limit("limit")?.unwrap_or(usize::MAX);
+    let per_metric = params.limit("limit_per_metric")?.unwrap_or(usize::MAX);
     let metric = params.get("metric").map(str::to_owned);
     let mut families: BTreeMap<String, Vec<Declared>> = BTreeMap::new();
     for (family, metadata) in blocking(move || app.storage.metadata()).await? {
@@ -141,11 +142,14 @@ pub(super) async fn metadata(State(app): State<Arc<App>>, params: Params) -> Api
         if families.len() >= limit && !families.contains_key(&family) {
             break;
         }
-        families.entry(family).or_default().push(Declared {
-            r#type: metadata.kind.as_str(),
-            help: metadata.help,
-            unit: metadata.unit,
-        });
+        let declared = families.entry(family).or_default();
+        if declared.len() < per_metric {
+            declared.push(Declared {
+                r#type: metadata.kind.as_str(),
+                help: metadata.help,
+                unit: metadata.unit,
+            });
+        }
     }
     Ok(Success::new(families))
 }
