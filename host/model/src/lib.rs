@@ -5,6 +5,7 @@
 //!   writing it to a log touch a single run of memory.
 //! * A **sample** is a [`Timestamp`] (milliseconds) and a [`Value`]: a float or a native [`Histogram`].
 //! * [`staleness`] says which float marks "this series has ended", and why it must survive bit for bit.
+//! * A [`Summary`] is what consecutive floats come to, where the samples themselves are not needed.
 //! * An [`Exemplar`] is one observation that carries labels of its own, most often a `trace_id`.
 //! * A [`Matcher`] selects series by one label. A selector is a list of them, all of which must hold.
 //! * [`Columns`] are many samples at once, each text written only once: what collectors yield.
@@ -22,6 +23,7 @@ mod metadata;
 mod sample;
 pub mod span;
 pub mod staleness;
+mod summary;
 mod time;
 
 pub use append::{Append, AppendError, Appender, CommitError, SeriesRef};
@@ -33,4 +35,5 @@ pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricKind};
 pub use sample::{Sample, Value};
+pub use summary::{Summary, Windows};
 pub use time::Timestamp;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use model::{Exemplar, Histogram, Labels, Matcher, Timestamp};
+use model::{Exemplar, Histogram, Labels, Matcher, Summary, Timestamp, Windows};
 
 /// A storage that can be queried.
 pub trait Storage: Send + Sync {
@@ -60,6 +60,25 @@ pub trait SeriesReader: Send + Sync {
     /// # Errors
     /// [`ReadError`]; `columns` may then hold some of the samples.
     fn read(&self, start: Timestamp, end: Timestamp, columns: &mut Columns) -> Result<(), ReadError>;
+
+    /// Appends what functions over `windows`, which lie within the range that was selected, need: samples as
+    /// [`SeriesReader::read`] has them, and [`Columns::summaries`] in place of samples where
+    ///
+    /// * [`Windows::treat_alike`] holds of them, or
+    /// * storage has nothing finer than the summary. It then counts for the windows that hold its last time.
+    ///
+    /// # Errors
+    /// As [`SeriesReader::read`].
+    fn read_windows(&self, windows: &Windows, columns: &mut Columns) -> Result<(), ReadError> {
+        self.read(windows.start(), windows.end(), columns)
+    }
+
+    /// How far apart the samples are, in milliseconds, that [`SeriesReader::read`] makes of summaries where storage
+    /// has nothing finer; zero where it has the samples that were observed. Looking back for a sample reaches at
+    /// least as far.
+    fn resolution_ms(&self) -> i64 {
+        0
+    }
 }
 
 /// The samples of one series, column by column.
@@ -69,6 +88,9 @@ pub struct Columns {
     pub timestamps: Vec<Timestamp>,
     /// The float samples, as many as `timestamps`.
     pub values: Vec<f64>,
+    /// What floats come to that are not in `values`, increasing in time; between the first and the last time of one
+    /// there is no other sample. Only [`SeriesReader::read_windows`] gives any.
+    pub summaries: Vec<Summary>,
     /// Native histogram samples, increasing in time. A time has a float or a histogram, never both.
     pub histograms: Vec<(Timestamp, Arc<Histogram>)>,
     /// When the counters started that the floats at the same places are readings of. May be shorter than
@@ -86,6 +108,7 @@ impl Columns {
     pub fn clear(&mut self) {
         self.timestamps.clear();
         self.values.clear();
+        self.summaries.clear();
         self.histograms.clear();
         self.start_timestamps.clear();
         self.histogram_start_timestamps.clear();

@@ -25,11 +25,18 @@ pub(crate) struct Size {
 impl Size {
     /// Samples of a series as read from storage.
     pub(crate) fn of_columns(columns: &Columns) -> Self {
-        let Columns { timestamps, values, histograms, start_timestamps, histogram_start_timestamps } =
-            columns;
+        let Columns {
+            timestamps,
+            values,
+            summaries,
+            histograms,
+            start_timestamps,
+            histogram_start_timestamps,
+        } = columns;
         let times = timestamps.len() + start_timestamps.len() + histogram_start_timestamps.len();
         let bytes = times * size_of::<Timestamp>()
             + values.len() * size_of::<f64>()
+            + size_of_val(summaries.as_slice())
             + histograms.len() * size_of::<Timestamp>()
             + histograms.iter().map(|(_, h)| histogram_bytes(h)).sum::<usize>();
         Self { samples: columns.sample_count() as u64, bytes: bytes as u64 }
