@@ -3,6 +3,7 @@
 //! * [`Fleet`] makes series as a fleet of node_exporters has them: mostly constant, some counters in hundredths
 //!   of seconds or bytes, some gauges. The same seed gives the same series and values on every machine.
 //! * [`Database`] is storage in a temporary directory, filled and read as the server does it.
+//! * A [`Peer`] is a server to measure from outside, ours or another, and [`Usage`] is what a process has used.
 //! * [`Fingerprint`] hashes results. A bench prints it, so that two runs that differ in speed can be seen to have
 //!   done the same work.
 //!
@@ -11,10 +12,14 @@
 mod database;
 mod fingerprint;
 mod fleet;
+mod peer;
+mod usage;
 
 pub use database::Database;
 pub use fingerprint::Fingerprint;
 pub use fleet::{FIRST_TIME_MS, Fleet, Kind, STEP_MS, Values};
+pub use peer::{Peer, Product};
+pub use usage::Usage;
 
 /// How much a bench does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

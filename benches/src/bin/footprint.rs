@@ -3,12 +3,10 @@
 //!
 //! `cargo run --release -p benches --bin footprint [series] [steps]`
 
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::Instant;
 
-use benches::{Database, Fleet};
+use benches::{Database, Fleet, Usage};
 
 const FLEET: Fleet = Fleet { series_per_target: 1_000 };
 
@@ -17,12 +15,12 @@ fn main() -> io::Result<()> {
     let series_count = args.next().unwrap_or(Ok(1_000_000))?;
     let steps = args.next().unwrap_or(Ok(2_400))?;
 
-    let before = resident_bytes()?;
+    let before = Usage::of_this_process()?.resident_bytes;
     let database = Database::create()?;
     let start = Instant::now();
     database.fill(&FLEET, series_count, 1)?;
     let created = start.elapsed();
-    let after = resident_bytes()?;
+    let after = Usage::of_this_process()?.resident_bytes;
     println!("{series_count} series, one sample each: {created:.1?}");
     println!("resident bytes per series: {}", after.saturating_sub(before) / series_count as u64);
     let start = Instant::now();
@@ -30,7 +28,7 @@ fn main() -> io::Result<()> {
     println!("closed and opened again: {:.1?}", start.elapsed());
     println!(
         "resident bytes per series then: {}",
-        resident_bytes()?.saturating_sub(before) / series_count as u64
+        Usage::of_this_process()?.resident_bytes.saturating_sub(before) / series_count as u64
     );
     drop(database);
 
@@ -47,12 +45,4 @@ fn main() -> io::Result<()> {
         stats.block_bytes as f64 / stats.block_samples.max(1) as f64
     );
     Ok(())
-}
-
-/// The memory of this process, as Linux tells it.
-fn resident_bytes() -> io::Result<u64> {
-    let status = fs::read_to_string(Path::new("/proc/self/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("no VmRSS in /proc/self/status"))
 }
