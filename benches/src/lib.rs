@@ -4,21 +4,28 @@
 //!   of seconds or bytes, some gauges. The same seed gives the same series and values on every machine.
 //! * [`Database`] is storage in a temporary directory, filled and read as the server does it.
 //! * A [`Peer`] is a server to measure from outside, ours or another, and [`Usage`] is what a process has used.
+//! * An [`Asker`] asks it a [`Question`], and two servers' [`Answer`]s can be compared.
+//! * [`queries`] is what the comparison of queries asks of which data.
 //! * [`Fingerprint`] hashes results. A bench prints it, so that two runs that differ in speed can be seen to have
 //!   done the same work.
 //!
 //! Under `cargo test` the benches run once and small, see [`Scale`].
 
+mod answer;
 mod database;
 mod fingerprint;
 mod fleet;
 mod peer;
+pub mod queries;
+mod question;
 mod usage;
 
+pub use answer::{Answer, Bucket, Point, Series};
 pub use database::Database;
 pub use fingerprint::Fingerprint;
 pub use fleet::{FIRST_TIME_MS, Fleet, Kind, STEP_MS, Values};
 pub use peer::{Peer, Product};
+pub use question::{Asker, Question, Reply, Times};
 pub use usage::Usage;
 
 /// How much a bench does.
