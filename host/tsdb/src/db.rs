@@ -46,8 +46,8 @@ struct Shared {
     queue: Mutex<Vec<Arc<append::Pending>>>,
     /// `None` once closed.
     wal: Mutex<Option<Wal>>,
-    /// Held for writing while a batch becomes visible and while the head gives samples to a block, so that a
-    /// reader sees all of either or nothing.
+    /// Held for writing while a batch becomes visible and at the moment at which a block stands for samples of the
+    /// head, so that a reader sees all of either or nothing.
     view: RwLock<View>,
     maintenance: Mutex<()>,
     recovery: Recovery,
@@ -55,10 +55,12 @@ struct Shared {
     _lock: Box<dyn Send + Sync>,
 }
 
-/// The blocks, by time; their time ranges do not overlap.
-#[derive(Default)]
+/// What a reader looks at.
 struct View {
+    /// The blocks, by time; their time ranges do not overlap.
     blocks: Arc<Vec<Arc<Block>>>,
+    /// Everything before this time is in the blocks: what the head still has of it is on its way out.
+    head_from: i64,
 }
 
 impl Tsdb {

@@ -25,6 +25,7 @@ use model::{AppendError, Labels, Metadata};
 use parking_lot::{RwLock, RwLockReadGuard};
 use roaring::RoaringBitmap;
 
+use crate::chunk::Chunk;
 use crate::index::MemoryIndex;
 use crate::options::{HEAD_SERIES_MAX, Options};
 
@@ -34,6 +35,9 @@ pub(crate) use series::{LastSample, SampleValue, Series, SeriesView, Verdict, ju
 
 /// Shards of each table: enough that the cores of a large machine seldom meet, few enough to cost nothing.
 const SHARD_COUNT: usize = 64;
+
+/// Series that leave under one lock: appending and reading wait for a fraction of a millisecond.
+const REMOVED_AT_ONCE: usize = 256;
 
 /// The head.
 pub(crate) struct Head {
@@ -48,14 +52,18 @@ pub(crate) struct Head {
     metadata: RwLock<BTreeMap<String, Metadata>>,
     /// Everything before this time is in blocks.
     min_valid: AtomicI64,
+    /// Not later than the oldest sample.
+    min_time: AtomicI64,
     max_time: AtomicI64,
     pub(crate) block_range_ms: i64,
     pub(crate) counters: Counters,
 }
 
-/// What has happened since the start.
+/// What has happened since the start, and how many chunks there are.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// Chunks that the series hold, open ones included.
+    pub(crate) chunks: AtomicU64,
     pub(crate) samples_appended: AtomicU64,
     pub(crate) samples_dropped: AtomicU64,
     pub(crate) exemplars_appended: AtomicU64,
@@ -82,6 +90,7 @@ impl Head {
             series_max: options.head_series_max.unwrap_or(u64::MAX),
             metadata: RwLock::default(),
             min_valid: AtomicI64::new(min_valid),
+            min_time: AtomicI64::new(i64::MAX),
             max_time: AtomicI64::new(i64::MIN),
             block_range_ms: options.block_range_ms(),
             counters: Counters::default(),
@@ -101,15 +110,47 @@ impl Head {
         self.max_time.load(Ordering::Acquire)
     }
 
-    pub(crate) fn saw_time(&self, time: i64) {
-        self.max_time.fetch_max(time, Ordering::AcqRel);
+    /// Notes that samples from `oldest` to `newest` are here.
+    pub(crate) fn saw_times(&self, oldest: i64, newest: i64) {
+        // Each is written by every committing thread: where nothing changes, reading is cheaper.
+        if oldest < self.min_time.load(Ordering::Acquire) {
+            self.min_time.fetch_min(oldest, Ordering::AcqRel);
+        }
+        self.max_time.fetch_max(newest, Ordering::AcqRel);
     }
 
-    /// The oldest sample's time.
+    /// The oldest sample's time, or one before it; `None` where there are no samples.
     pub(crate) fn min_time(&self) -> Option<i64> {
-        let mut min = None;
-        self.for_each(|series| min = [min, series.min_time()].into_iter().flatten().min());
-        min
+        Some(self.min_time.load(Ordering::Acquire)).filter(|time| *time != i64::MAX)
+    }
+
+    /// Takes a sample into one of the series here.
+    pub(crate) fn append(
+        &self,
+        series: &Series,
+        time: i64,
+        value: SampleValue,
+    ) -> Result<Verdict, AppendError> {
+        series.append(time, value, self.block_range_ms, &self.counters.chunks)
+    }
+
+    /// Puts a sealed chunk of the log back into one of the series here.
+    pub(crate) fn restore_chunk(&self, series: &Series, chunk: Chunk, last: LastSample) {
+        self.saw_times(chunk.meta.min_time, chunk.meta.max_time);
+        Counters::add(&self.counters.samples_appended, u64::from(chunk.meta.count));
+        series.restore_chunk(chunk, last, &self.counters.chunks);
+    }
+
+    /// Forgets what is older than `end`, the border of a block range, series by series: who must not see some of it
+    /// gone and some of it there does not look before `end`.
+    pub(crate) fn drop_before(&self, end: i64) {
+        // What is appended meanwhile notes its own time.
+        self.min_time.store(i64::MAX, Ordering::Release);
+        self.for_each(|series| {
+            let (gone, min_time) = series.drop_before(end);
+            self.counters.chunks.fetch_sub(gone, Ordering::Relaxed);
+            self.min_time.fetch_min(min_time.unwrap_or(i64::MAX), Ordering::AcqRel);
+        });
     }
 
     fn hash(&self, labels: &Labels) -> u64 {
@@ -182,10 +223,25 @@ impl Head {
         self.index.read()
     }
 
+    /// Hands over every series that was there at the beginning. No lock is held meanwhile: appending goes on.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&Arc<Series>)) {
+        // The answer of a walk that cannot fail.
+        let _: Result<(), std::convert::Infallible> = self.try_for_each(|series| {
+            each(series);
+            Ok(())
+        });
+    }
+
+    /// As [`Head::for_each`], up to the first error.
+    pub(crate) fn try_for_each<E>(
+        &self,
+        mut each: impl FnMut(&Arc<Series>) -> Result<(), E>,
+    ) -> Result<(), E> {
         for shard in &self.by_labels {
-            shard.read().iter().for_each(&mut each);
+            let series: Vec<Arc<Series>> = shard.read().iter().cloned().collect();
+            series.iter().try_for_each(&mut each)?;
         }
+        Ok(())
     }
 
     pub(crate) fn series_count(&self) -> u64 {
@@ -194,16 +250,32 @@ impl Head {
 
     /// Lets go of series that hold nothing and that nobody refers to. Says how many.
     pub(crate) fn remove_empty(&self) -> usize {
-        let mut gone: Vec<Arc<Series>> = Vec::new();
+        let mut removed = 0;
         for shard in &self.by_labels {
-            shard.write().retain(|series| {
+            let empty: Vec<(u64, u32)> = {
+                let table = shard.read();
+                let empty = table.iter().filter(|series| series.is_empty());
+                empty.map(|series| (self.hash(&series.labels), series.id)).collect()
+            };
+            for some in empty.chunks(REMOVED_AT_ONCE) {
+                removed += self.remove_some(shard, some);
+            }
+        }
+        removed
+    }
+
+    /// Lets go of those series of a shard, by hash and id, that still hold nothing and that nobody refers to.
+    fn remove_some(&self, shard: &RwLock<HashTable<Arc<Series>>>, some: &[(u64, u32)]) -> usize {
+        let mut gone: Vec<Arc<Series>> = Vec::new();
+        {
+            let mut table = shard.write();
+            for (hash, id) in some {
+                let Ok(entry) = table.find_entry(*hash, |series| series.id == *id) else { continue };
                 // Nobody comes by a new reference: this table is locked, and the other one while it decides.
-                if !series.is_empty() || !self.by_id.remove_unused(series, 2) {
-                    return true;
+                if entry.get().is_empty() && self.by_id.remove_unused(entry.get(), 2) {
+                    gone.push(entry.remove().0);
                 }
-                gone.push(series.clone());
-                false
-            });
+            }
         }
         let ids: RoaringBitmap = gone.iter().map(|series| series.id).collect();
         self.index.write().remove_all(&ids, gone.iter().map(|series| &series.labels));

@@ -215,14 +215,14 @@ impl Batch {
     }
 
     fn apply(&self, head: &Head) {
-        let (mut taken, mut newest) = (0, i64::MIN);
+        let (mut taken, mut oldest, mut newest) = (0, i64::MAX, i64::MIN);
         for (series, time, value) in &self.samples {
-            if series.append(*time, value.clone(), head.block_range_ms).is_ok() {
-                (taken, newest) = (taken + 1, newest.max(*time));
+            if head.append(series, *time, value.clone()).is_ok() {
+                (taken, oldest, newest) = (taken + 1, oldest.min(*time), newest.max(*time));
             }
         }
         // Counted once per batch: these are written by every committing thread.
-        head.saw_time(newest);
+        head.saw_times(oldest, newest);
         Counters::add(&head.counters.samples_appended, taken);
         Counters::add(&head.counters.samples_dropped, self.samples.len() as u64 - taken);
         for (series, exemplar) in &self.exemplars {
@@ -236,9 +236,9 @@ impl Batch {
 
 /// Makes a sample of the log visible. One that another batch had overtaken is dropped and counted.
 pub(super) fn apply_sample(head: &Head, series: &Arc<Series>, time: i64, value: SampleValue) {
-    let taken = time >= head.min_valid() && series.append(time, value, head.block_range_ms).is_ok();
+    let taken = time >= head.min_valid() && head.append(series, time, value).is_ok();
     if taken {
-        head.saw_time(time);
+        head.saw_times(time, time);
         Counters::add(&head.counters.samples_appended, 1);
     } else {
         Counters::add(&head.counters.samples_dropped, 1);

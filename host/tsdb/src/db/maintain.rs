@@ -114,12 +114,15 @@ impl Shared {
         let path = writer.finish(&self.head.metadata())?;
         let block = Arc::new(Block::open(&*self.fs, &path)?);
 
-        let mut view = self.view.write();
-        let mut blocks = view.blocks.to_vec();
-        blocks.push(block);
-        blocks.sort_by_key(|block| block.meta().range_start);
-        *view = View { blocks: Arc::new(blocks) };
-        self.head.for_each(|series| series.drop_before(end));
+        {
+            let mut view = self.view.write();
+            let mut blocks = view.blocks.to_vec();
+            blocks.push(block);
+            blocks.sort_by_key(|block| block.meta().range_start);
+            *view = View { blocks: Arc::new(blocks), head_from: end.max(view.head_from) };
+        }
+        // Nobody looks at these samples any more: the head lets go of them while appending and reading go on.
+        self.head.drop_before(end);
         Ok(true)
     }
 
@@ -130,7 +133,7 @@ impl Shared {
         let mut blocks: Vec<Arc<Block>> = view.blocks.iter().filter(stays).cloned().collect();
         blocks.push(new);
         blocks.sort_by_key(|block| block.meta().range_start);
-        *view = View { blocks: Arc::new(blocks) };
+        view.blocks = Arc::new(blocks);
     }
 
     /// A name that no block, not even one set aside, has had.
@@ -151,7 +154,7 @@ impl Shared {
         let old: Vec<Arc<Block>> = {
             let mut view = self.view.write();
             let (old, kept) = view.blocks.iter().cloned().partition(|block| block.meta().max_time < horizon);
-            *view = View { blocks: Arc::new(kept) };
+            view.blocks = Arc::new(kept);
             old
         };
         for block in &old {
@@ -165,29 +168,28 @@ impl Shared {
 
     /// Writes the head to a checkpoint and removes the log that it stands for; `corrupt` names files of it that
     /// are set aside instead.
+    ///
+    /// Appending goes on meanwhile: the checkpoint has all that the segments below its number say, and of each series
+    /// perhaps something of what the ones from it on say, too. A replay passes over what it has seen.
     pub(super) fn checkpoint(&self, corrupt: &[PathBuf]) -> Result<()> {
-        let mut views = Vec::new();
-        let (number, before, metadata) = {
+        let (number, before) = {
             let mut wal = self.wal.lock();
             let wal = wal.as_mut().ok_or(Error::Closed)?;
-            let before = wal.bytes_since_checkpoint();
-            let number = wal.rotate()?;
-            // Holding the log keeps batches out: the views are exactly what the segments before say.
-            self.head.for_each(|series| {
-                if series.is_logged() {
-                    views.push(series.view(i64::MIN, i64::MAX));
-                }
-            });
-            (number, before, self.head.metadata())
+            // Who has the log has applied what is in it: every batch of the segments before is in the head.
+            (wal.rotate()?, wal.bytes_since_checkpoint())
         };
         let mut writer = CheckpointWriter::create(&*self.fs, &self.wal_dir, number)?;
+        let metadata = self.head.metadata();
         if !metadata.is_empty() {
             let families = metadata.iter().map(|(family, m)| (family.as_str(), m));
             writer.sections(|out| record::put_metadata(out, families))?;
         }
-        for view in views {
-            writer.sections(|out| put_view(out, &view))?;
-        }
+        self.head.try_for_each(|series| {
+            if series.is_logged() {
+                writer.sections(|out| put_view(out, &series.view(i64::MIN, i64::MAX)))?;
+            }
+            Ok(())
+        })?;
         let bytes = writer.finish(corrupt)?;
         if let Some(wal) = self.wal.lock().as_mut() {
             wal.checkpointed(bytes, before);

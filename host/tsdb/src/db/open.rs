@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ahash::RandomState;
 use parking_lot::{Mutex, RwLock};
@@ -69,7 +70,9 @@ impl Shared {
         let mut restore = Restore { head: &head, series: HashMap::default(), orphans: 0 };
         let replayed = replay(&*fs, &wal_dir, |section| restore.section(section))?;
         recovery.orphans = restore.orphans;
-        recovery.samples = head.counters.samples_appended.swap(0, std::sync::atomic::Ordering::Relaxed);
+        recovery.samples = head.counters.samples_appended.swap(0, Ordering::Relaxed);
+        // What the log repeats after a checkpoint was not dropped; what was has been counted then.
+        head.counters.samples_dropped.store(0, Ordering::Relaxed);
         recovery.torn_bytes = replayed.torn_bytes;
         recovery.corruptions.extend(replayed.corruptions);
         let wal = Wal::create(
@@ -90,7 +93,7 @@ impl Shared {
             head,
             queue: Mutex::default(),
             wal: Mutex::new(Some(wal)),
-            view: RwLock::new(View { blocks: Arc::new(blocks) }),
+            view: RwLock::new(View { blocks: Arc::new(blocks), head_from: i64::MIN }),
             maintenance: Mutex::new(()),
             recovery,
             _lock: lock,
@@ -221,9 +224,7 @@ fn apply_chunk(head: &Head, series: &Arc<Series>, chunk: Chunk) {
     };
     let range = |time: i64| time.div_euclid(head.block_range_ms);
     if chunk.meta.min_time >= head.min_valid() && range(chunk.meta.min_time) == range(last_time) {
-        head.saw_time(last_time);
-        Counters::add(&head.counters.samples_appended, u64::from(chunk.meta.count));
-        series.restore_chunk(chunk, LastSample { time: last_time, value: last });
+        head.restore_chunk(series, chunk, LastSample { time: last_time, value: last });
     } else {
         samples.into_iter().for_each(|(time, value)| apply_sample(head, series, time, value));
     }

@@ -114,24 +114,25 @@ fn insert(set: &mut BTreeSet<String>, text: &str) {
 }
 
 impl Shared {
-    /// Blocks that overlap the range and the matching series of the head, as of one moment.
+    /// Blocks that overlap the range and the matching series of the head, as of one moment. Whoever looks at a series
+    /// is told from when on the head counts.
     fn snapshot<T>(
         &self,
         matchers: &[Matcher],
         (start, end): (i64, i64),
-        mut keep: impl FnMut(&Arc<Series>) -> Option<T>,
+        mut keep: impl FnMut(&Arc<Series>, i64) -> Option<T>,
     ) -> Result<(Vec<Arc<Block>>, Vec<T>)> {
         let view = self.view.read();
         let blocks = view.blocks.iter().filter(|block| block.meta().overlaps(start, end)).cloned().collect();
         let ids = resolve(&*self.head.index(), matchers)?;
-        let kept =
-            ids.iter().filter_map(|id| self.head.by_id(id)).filter_map(|series| keep(&series)).collect();
+        let series = ids.iter().filter_map(|id| self.head.by_id(id));
+        let kept = series.filter_map(|series| keep(&series, view.head_from)).collect();
         Ok((blocks, kept))
     }
 
     fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SelectedSeries>> {
-        let (blocks, views) = self.snapshot(matchers, (start, end), |series| {
-            let view = series.view(start, end);
+        let (blocks, views) = self.snapshot(matchers, (start, end), |series, from| {
+            let view = series.view(start.max(from), end);
             (!view.chunks.is_empty() || view.open.is_some()).then_some(view)
         })?;
         let mut parts: Vec<(Labels, Part)> = Vec::new();
@@ -155,8 +156,9 @@ impl Shared {
         end: i64,
         mut each: impl FnMut(&dyn LabelIndex, &RoaringBitmap) -> Result<()>,
     ) -> Result<()> {
-        let (blocks, ids) =
-            self.snapshot(matchers, (start, end), |series| series.overlaps(start, end).then_some(series.id))?;
+        let (blocks, ids) = self.snapshot(matchers, (start, end), |series, from| {
+            series.overlaps(start.max(from), end).then_some(series.id)
+        })?;
         let ids: RoaringBitmap = ids.into_iter().collect();
         each(&*self.head.index(), &ids)?;
         for block in blocks {
@@ -178,10 +180,12 @@ impl Shared {
 
     fn exemplars(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SeriesExemplars>> {
         let wanted = |exemplar: &Exemplar| (start..=end).contains(&exemplar.timestamp.millis());
-        let (blocks, head) = self.snapshot(matchers, (start, end), |series| {
+        let (blocks, head) = self.snapshot(matchers, (start, end), |series, from| {
             // No sample is older than the lowest time: the view is of the exemplars only.
             let view = series.view(i64::MAX, i64::MIN);
-            view.exemplars().iter().any(wanted).then_some(view)
+            let exemplars = view.exemplars().iter().filter(|exemplar| exemplar.timestamp.millis() >= from);
+            let exemplars: Vec<Exemplar> = exemplars.filter(|exemplar| wanted(exemplar)).cloned().collect();
+            (!exemplars.is_empty()).then(|| (view.series.labels.clone(), exemplars))
         })?;
         let mut parts: Vec<(Labels, Vec<Exemplar>)> = Vec::new();
         for block in blocks {
@@ -193,10 +197,7 @@ impl Shared {
                 }
             }
         }
-        parts.extend(head.into_iter().map(|view| {
-            let exemplars = view.exemplars().iter().filter(|exemplar| wanted(exemplar)).cloned().collect();
-            (view.series.labels.clone(), exemplars)
-        }));
+        parts.extend(head);
         Ok(group(parts)
             .map(|(labels, parts)| SeriesExemplars { labels, exemplars: parts.concat() })
             .collect())

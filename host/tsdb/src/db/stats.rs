@@ -77,11 +77,7 @@ impl Tsdb {
 
 impl Shared {
     fn stats(&self) -> Stats {
-        let (mut head_chunks, mut head_min) = (0, None);
-        self.head.for_each(|series| {
-            head_chunks += series.chunk_count() as u64;
-            head_min = [head_min, series.min_time()].into_iter().flatten().min();
-        });
+        let head_min = self.head.min_time();
         let head_max = head_min.map(|_| self.head.max_time());
         let blocks = self.view.read().blocks.clone();
         let min = blocks.iter().map(|block| block.meta().min_time).chain(head_min).min();
@@ -89,7 +85,7 @@ impl Shared {
         let counters = &self.head.counters;
         Stats {
             head_series: self.head.series_count(),
-            head_chunks,
+            head_chunks: counters.chunks.load(Ordering::Relaxed),
             head_min_time: head_min.map(Timestamp::from_millis),
             head_max_time: head_max.map(Timestamp::from_millis),
             samples_appended: counters.samples_appended.load(Ordering::Relaxed),

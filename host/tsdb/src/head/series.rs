@@ -5,7 +5,7 @@
 //! that a view never changes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use model::{AppendError, Exemplar, Histogram, Labels};
 use parking_lot::Mutex;
@@ -115,23 +115,27 @@ impl LastSample {
     }
 }
 
+fn same_exemplar(a: &Exemplar, b: &Exemplar) -> bool {
+    a.timestamp == b.timestamp && a.value.to_bits() == b.value.to_bits() && a.labels == b.labels
+}
+
 /// Whether `exemplar` may follow `last`.
 pub(crate) fn judge_exemplar(last: Option<&Exemplar>, exemplar: &Exemplar) -> Result<Verdict, AppendError> {
     match last {
         Some(last) if exemplar.timestamp < last.timestamp => Err(AppendError::OutOfOrderExemplar),
-        Some(last)
-            if exemplar.timestamp == last.timestamp
-                && exemplar.value.to_bits() == last.value.to_bits()
-                && exemplar.labels == last.labels =>
-        {
-            Ok(Verdict::Repeat)
-        }
+        Some(last) if same_exemplar(last, exemplar) => Ok(Verdict::Repeat),
         _ => Ok(Verdict::Add),
     }
 }
 
 impl SeriesData {
-    fn append(&mut self, time: i64, value: SampleValue, block_range_ms: i64) -> Result<Verdict, AppendError> {
+    fn append(
+        &mut self,
+        time: i64,
+        value: SampleValue,
+        block_range_ms: i64,
+        chunk_count: &AtomicU64,
+    ) -> Result<Verdict, AppendError> {
         if let Some(last) = &self.last
             && last.judge(time, &value)? == Verdict::Repeat
         {
@@ -141,6 +145,7 @@ impl SeriesData {
         match &mut self.open {
             Some(open) if open.takes(time, &value, block_range_ms) => Arc::make_mut(open).push(time, value),
             open => {
+                chunk_count.fetch_add(1, Ordering::Relaxed);
                 let full = open.replace(Arc::new(OpenChunk::new(time, value)));
                 self.chunks.extend(full.and_then(|full| full.seal()).map(Arc::new));
             }
@@ -153,8 +158,19 @@ impl SeriesData {
         sealed.or_else(|| self.open.as_ref().map(|open| open.min_time()))
     }
 
+    /// How many chunks there are, the open one included.
+    fn chunk_count(&self) -> usize {
+        self.chunks.len() + usize::from(self.open.is_some())
+    }
+
     fn kept(&self) -> Option<&Arc<Vec<Exemplar>>> {
         self.exemplars.as_ref().map(|exemplars| &exemplars.kept).filter(|kept| !kept.is_empty())
+    }
+
+    fn keeps(&self, exemplar: &Exemplar) -> bool {
+        let same_time = |kept: &&Exemplar| kept.timestamp == exemplar.timestamp;
+        let mut latest = self.kept().into_iter().flat_map(|kept| kept.iter().rev()).take_while(same_time);
+        latest.any(|kept| same_exemplar(kept, exemplar))
     }
 
     fn last_exemplar(&self) -> Option<&Exemplar> {
@@ -201,13 +217,18 @@ impl Series {
         time: i64,
         value: SampleValue,
         block_range_ms: i64,
+        chunk_count: &AtomicU64,
     ) -> Result<Verdict, AppendError> {
-        self.data.lock().append(time, value, block_range_ms)
+        self.data.lock().append(time, value, block_range_ms, chunk_count)
     }
 
     pub(crate) fn append_exemplar(&self, exemplar: &Exemplar) -> Result<Verdict, AppendError> {
         let mut data = self.data.lock();
-        let verdict = judge_exemplar(data.last_exemplar(), exemplar)?;
+        let verdict = match judge_exemplar(data.last_exemplar(), exemplar)? {
+            // A replay may bring what the checkpoint had already: among several of one time, too.
+            Verdict::Add if data.keeps(exemplar) => Verdict::Repeat,
+            verdict => verdict,
+        };
         if verdict == Verdict::Add {
             let exemplars = data
                 .exemplars
@@ -219,18 +240,15 @@ impl Series {
     }
 
     /// Adds a sealed chunk that is newer than everything here; `last` is its last sample.
-    pub(crate) fn restore_chunk(&self, chunk: Chunk, last: LastSample) {
+    pub(crate) fn restore_chunk(&self, chunk: Chunk, last: LastSample, chunk_count: &AtomicU64) {
         let mut data = self.data.lock();
         if data.last.as_ref().is_none_or(|known| known.time < chunk.meta.min_time) {
             let sealed = data.open.take().and_then(|open| open.seal()).map(Arc::new);
             data.chunks.extend(sealed);
             data.chunks.push(Arc::new(chunk));
             data.last = Some(last);
+            chunk_count.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    pub(crate) fn min_time(&self) -> Option<i64> {
-        self.data.lock().min_time()
     }
 
     /// Whether there are no samples and no exemplars.
@@ -245,12 +263,6 @@ impl Series {
             || data.chunks.iter().rev().any(|chunk| chunk.meta.overlaps(start, end))
     }
 
-    /// How many chunks there are, the open one included.
-    pub(crate) fn chunk_count(&self) -> usize {
-        let data = self.data.lock();
-        data.chunks.len() + usize::from(data.open.is_some())
-    }
-
     /// What there is in `[start, end]`, whole chunks at a time; exemplars are not narrowed.
     pub(crate) fn view(self: &Arc<Self>, start: i64, end: i64) -> SeriesView {
         let data = self.data.lock();
@@ -259,9 +271,11 @@ impl Series {
         SeriesView { series: self.clone(), chunks, open, exemplars: data.kept().cloned() }
     }
 
-    /// Forgets what is older than `end`, the border of a block range.
-    pub(crate) fn drop_before(&self, end: i64) {
+    /// Forgets what is older than `end`, the border of a block range. Says how many chunks went and when the oldest
+    /// sample is that stays.
+    pub(crate) fn drop_before(&self, end: i64) -> (u64, Option<i64>) {
         let mut data = self.data.lock();
+        let before = data.chunk_count();
         data.chunks.retain(|chunk| chunk.meta.max_time >= end);
         data.chunks.shrink_to_fit();
         if data.open.as_ref().is_some_and(|open| open.max_time() < end) {
@@ -272,5 +286,6 @@ impl Series {
         {
             Arc::make_mut(&mut exemplars.kept).retain(|exemplar| exemplar.timestamp.millis() >= end);
         }
+        ((before - data.chunk_count()) as u64, data.min_time())
     }
 }

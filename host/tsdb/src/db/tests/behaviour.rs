@@ -291,3 +291,28 @@ fn new_series_over_the_limit_are_refused_and_the_others_go_on() {
     append(&db, 3, 1600, 3.0);
     assert_eq!(db.stats().head_series, 2);
 }
+
+#[test]
+fn what_is_said_of_the_head_follows_appends_cuts_and_restarts() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let db = open(&fs, &clock);
+    let head = |db: &Tsdb| {
+        let stats = db.stats();
+        (
+            stats.head_chunks,
+            stats.head_min_time.map(Timestamp::millis),
+            stats.head_max_time.map(Timestamp::millis),
+        )
+    };
+    assert_eq!(head(&db), (0, None, None));
+    for time in [300, 400, 1100] {
+        append(&db, 1, time, 1.0);
+    }
+    append(&db, 2, 200, 1.0);
+    assert_eq!(head(&db), (3, Some(200), Some(1100)));
+    append(&db, 1, 1500, 1.0);
+    db.maintain().unwrap();
+    assert_eq!(head(&db), (1, Some(1100), Some(1500)));
+    drop(db);
+    assert_eq!(head(&open(&fs, &clock)), (1, Some(1100), Some(1500)));
+}
