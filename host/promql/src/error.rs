@@ -22,9 +22,38 @@ pub enum QueryError {
     /// It would hold more samples at once than allowed: `execution`.
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,
+    /// It asks for more steps than allowed: `execution`.
+    #[error(
+        "exceeded maximum resolution of {points_max} points per timeseries. Try decreasing the query resolution (?step=XX)"
+    )]
+    TooManyPoints {
+        /// How many one query may have.
+        points_max: u64,
+    },
     /// It would take more memory at once than allowed: `execution`.
-    #[error("query processing would take too much memory; ask for fewer series or fewer steps")]
-    TooMuchMemory,
+    #[error(
+        "query processing would take too much memory: one query may take {limit_bytes} bytes; ask for fewer series or fewer steps"
+    )]
+    TooMuchMemory {
+        /// What one query may take.
+        limit_bytes: u64,
+    },
+    /// The server's queries together hold all the memory that they may, and waiting did not help: `execution`.
+    #[error(
+        "no memory for the query: all queries together may take {limit_bytes} bytes; ask for fewer series or fewer steps, or try again later"
+    )]
+    PoolExhausted {
+        /// What they may hold.
+        limit_bytes: u64,
+    },
+    /// The server had to free memory, and this query held most of it: `execution`.
+    #[error(
+        "the query was stopped to free memory: all queries together may take {limit_bytes} bytes and this one held the most"
+    )]
+    Shed {
+        /// What they may hold.
+        limit_bytes: u64,
+    },
     /// Storage failed: `internal`.
     #[error(transparent)]
     Storage(#[from] ReadError),
@@ -35,7 +64,12 @@ impl QueryError {
     pub const fn error_type(&self) -> &'static str {
         match self {
             Self::Parse(_) => "bad_data",
-            Self::Execution(_) | Self::TooManySamples | Self::TooMuchMemory => "execution",
+            Self::Execution(_)
+            | Self::TooManySamples
+            | Self::TooManyPoints { .. }
+            | Self::TooMuchMemory { .. }
+            | Self::PoolExhausted { .. }
+            | Self::Shed { .. } => "execution",
             Self::Timeout => "timeout",
             Self::Canceled => "canceled",
             Self::Storage(_) => "internal",

@@ -18,6 +18,8 @@ mod info;
 mod join;
 mod labels;
 mod map;
+mod merged;
+mod ordered;
 mod parallel;
 mod range;
 mod rank;
@@ -33,13 +35,14 @@ pub(crate) mod window;
 
 pub(crate) use aggregate::finish_sum;
 pub(crate) use column::{Column, Series, is_metric_label};
-pub(crate) use context::{Context, Grid, same_labelset};
-pub(crate) use range::raw as raw_range;
-pub(crate) use scalar::run as scalar;
+pub(crate) use context::{Context, Grid};
+pub(crate) use merged::final_series;
+pub(crate) use ordered::sorted;
+pub(crate) use range::collect as collect_ranges;
 pub(crate) use size::Size;
 
 use crate::error::QueryError;
-use crate::plan::VectorNode;
+use crate::plan::{ScalarNode, VectorNode};
 
 /// Takes the series of an operator, one by one.
 pub(crate) type Sink<'s> = dyn FnMut(Series) -> Result<(), QueryError> + 's;
@@ -51,6 +54,23 @@ pub(crate) fn vector(
     grid: Grid,
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
+    let Some(profile) = &cx.profile else { return operator(node, cx, grid, sink) };
+    let mut visit = profile.enter(node, cx);
+    let result = operator(node, cx, grid, &mut |series| visit.passed(series, cx, sink));
+    visit.leave(cx);
+    result
+}
+
+/// The number at every step.
+pub(crate) fn scalar(node: &ScalarNode, cx: &Context<'_>, grid: Grid) -> Result<Vec<f64>, QueryError> {
+    let Some(profile) = &cx.profile else { return scalar::run(node, cx, grid) };
+    let visit = profile.enter(node, cx);
+    let result = scalar::run(node, cx, grid);
+    visit.leave(cx);
+    result
+}
+
+fn operator(node: &VectorNode, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>) -> Result<(), QueryError> {
     match node {
         VectorNode::Select(select) => select::run(select, cx, grid, select::What::Values, sink),
         VectorNode::Smoothed(select) => smoothed::run(select, cx, grid, sink),
@@ -82,7 +102,7 @@ pub(crate) fn vector(
 pub(crate) fn collect(node: &VectorNode, cx: &Context<'_>, grid: Grid) -> Result<Vec<Series>, QueryError> {
     let mut all = Vec::new();
     vector(node, cx, grid, &mut |series| {
-        cx.hold(Size::of_column(&series.column))?;
+        cx.hold(Size::of_series(&series))?;
         all.push(series);
         Ok(())
     })?;
@@ -91,5 +111,30 @@ pub(crate) fn collect(node: &VectorNode, cx: &Context<'_>, grid: Grid) -> Result
 
 /// Gives back what [`collect`] counted against the budget.
 pub(crate) fn release(cx: &Context<'_>, all: &[Series]) {
-    cx.release(all.iter().map(|series| Size::of_column(&series.column)).sum());
+    cx.release(held(all));
+}
+
+/// Hands on series for which `held` was counted against the budget; it is given back as they pass.
+pub(crate) fn pass_on(
+    all: impl IntoIterator<Item = Series>,
+    held: Size,
+    cx: &Context<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    let mut left = held;
+    for series in all {
+        cx.check()?;
+        // Samples may have come together since they were counted, or gone.
+        let size = Size::of_series(&series).min(left);
+        cx.release(size);
+        left = left.less(size);
+        sink(series)?;
+    }
+    cx.release(left);
+    Ok(())
+}
+
+/// What [`collect`] counted against the budget.
+pub(crate) fn held(all: &[Series]) -> Size {
+    all.iter().map(Size::of_series).sum()
 }

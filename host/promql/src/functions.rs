@@ -28,6 +28,27 @@ pub struct Signature {
     pub returns: ValueType,
 }
 
+/// The functions that Prometheus may still change, sorted.
+const EXPERIMENTAL: [&str; 17] = [
+    "double_exponential_smoothing",
+    "end",
+    "histogram_quantiles",
+    "info",
+    "mad_over_time",
+    "max_of",
+    "min_of",
+    "range",
+    "sort_by_label",
+    "sort_by_label_desc",
+    "start",
+    "start_timestamp",
+    "step",
+    "ts_of_first_over_time",
+    "ts_of_last_over_time",
+    "ts_of_max_over_time",
+    "ts_of_min_over_time",
+];
+
 impl Signature {
     /// The least and, where there is one, the most number of arguments.
     pub(crate) fn arity(&self) -> (usize, Option<usize>) {
@@ -35,6 +56,11 @@ impl Signature {
             Ok(optional) => (self.args.len() - optional, Some(self.args.len())),
             Err(_) => (self.args.len() - 1, None),
         }
+    }
+
+    /// Whether it needs the feature `promql-experimental-functions`.
+    pub fn is_experimental(&self) -> bool {
+        EXPERIMENTAL.binary_search(&self.name).is_ok()
     }
 }
 
@@ -149,5 +175,6 @@ mod tests {
     fn the_table_is_sorted() {
         assert!(TABLE.windows(2).all(|pair| pair[0].name < pair[1].name));
         assert!(TABLE.iter().all(|signature| find(signature.name).is_some()));
+        assert_eq!(TABLE.iter().filter(|signature| signature.is_experimental()).count(), EXPERIMENTAL.len());
     }
 }

@@ -14,27 +14,35 @@
 //! Nothing here does I/O, and nothing panics on any query text or any data.
 
 mod annotations;
+mod answer;
 mod engine;
 mod error;
 mod exec;
+mod explain;
+mod features;
 mod functions;
 mod kahan;
 mod lexer;
+mod memory;
 mod native;
 mod number;
 mod parser;
 mod plan;
 pub mod read;
 pub mod script;
+mod stats;
 
-pub use engine::{
-    Engine, EngineOptions, MatrixSeries, QueryControl, QueryResult, QueryStats, QueryValue, VectorSample,
-};
+pub use answer::{Answer, AnswerSeries, MatrixSeries, QueryResult, QueryValue, SeriesPoints, VectorSample};
+pub use engine::{Engine, EngineOptions, QueryControl, Times};
 pub use error::QueryError;
+pub use explain::{Operator, OperatorStats};
+pub use features::Features;
 pub use functions::Signature;
+pub use memory::{MemoryPool, PoolUsage};
 pub use number::format_float;
 pub use parser::{
     Aggregate, AggregateOp, At, Binary, BinaryOp, Call, DurationExpr, Expr, ExprKind, Extension, Group,
     Matching, MatrixSelector, ParseError, Span, Subquery, TimeShift, ValueType, VectorSelector, parse,
-    parse_selector, selectors,
+    parse_selector, parse_with, selectors,
 };
+pub use stats::{QueryStats, Timings};

@@ -20,6 +20,7 @@ use std::fmt;
 
 use model::Matcher;
 
+use crate::features::Features;
 use crate::functions;
 use crate::lexer::{Token, TokenKind, tokenize};
 
@@ -50,12 +51,20 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// Reads a query.
+/// Reads a query in the whole language, whatever is enabled.
 ///
 /// # Errors
 /// [`ParseError`] with the place of the first fault.
 pub fn parse(query: &str) -> Result<Expr, ParseError> {
-    let mut parser = Parser::new(query);
+    parse_with(query, &Features::LANGUAGE)
+}
+
+/// Reads a query in the language that these features make.
+///
+/// # Errors
+/// [`ParseError`] with the place of the first fault, or of the first thing that is not enabled.
+pub fn parse_with(query: &str, features: &Features) -> Result<Expr, ParseError> {
+    let mut parser = Parser { features: *features, ..Parser::new(query) };
     if parser.peek().kind == TokenKind::Eof {
         return Err(ParseError { position: None, message: "no expression found in input".to_owned() });
     }
@@ -91,13 +100,14 @@ pub(crate) struct Parser<'a> {
     tokens: Vec<Token<'a>>,
     at: usize,
     nesting: u32,
+    features: Features,
 }
 
 type Parsed<T> = Result<T, ParseError>;
 
 impl<'a> Parser<'a> {
     pub(crate) fn new(query: &'a str) -> Self {
-        Self { query, tokens: tokenize(query), at: 0, nesting: 0 }
+        Self { query, tokens: tokenize(query), at: 0, nesting: 0, features: Features::LANGUAGE }
     }
 
     fn peek(&self) -> &Token<'a> {
@@ -201,6 +211,10 @@ impl<'a> Parser<'a> {
             let right = self.expression(next_binding)?;
             let span = left.span.to(right.span);
             let depth = left.depth.max(right.depth);
+            let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
+            if fills && !self.features.binop_fill_modifiers {
+                return Err(self.error(span, "binop fill modifiers are experimental and not enabled"));
+            }
             let binary = Binary { op, left, right, return_bool, matching };
             left = self.node(ExprKind::Binary(Box::new(binary)), span, depth)?;
         }
@@ -444,6 +458,13 @@ impl<'a> Parser<'a> {
         if args.is_empty() {
             return Err(self.error(span, "no arguments for aggregate expression provided"));
         }
+        if op.is_experimental() && !self.features.experimental_functions {
+            let message = format!(
+                "{}() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+                op.as_str()
+            );
+            return Err(self.error(span, message));
+        }
         let wanted = if op.has_param() { 2 } else { 1 };
         if args.len() != wanted {
             let message = format!(
@@ -496,6 +517,10 @@ impl<'a> Parser<'a> {
             let message = format!("unknown function with name {}", crate::lexer::quote(name.text.as_bytes()));
             return Err(self.error(name.span, message));
         };
+        if function.is_experimental() && !self.features.experimental_functions {
+            let message = format!("function {} is not enabled", crate::lexer::quote(name.text.as_bytes()));
+            return Err(self.error(name.span, message));
+        }
         self.next();
         let (args, end) = self.arguments()?;
         let depth = args.iter().map(|a| a.depth).max().unwrap_or(0);
@@ -611,6 +636,9 @@ impl<'a> Parser<'a> {
         let end = self.next().span;
         let span = expr.span.to(end);
         let name = if anchored { "anchored" } else { "smoothed" };
+        if !self.features.extended_range_selectors {
+            return Err(self.error(expr.span, format!("{name} modifier is experimental and not enabled")));
+        }
         let selector = match &mut expr.kind {
             ExprKind::Vector(selector) => selector,
             ExprKind::Matrix(matrix) => &mut matrix.selector,

@@ -150,6 +150,8 @@ pub(crate) struct Subquery {
 #[derive(Debug)]
 pub(crate) struct Map {
     pub(crate) function: MapFunction,
+    /// As the query names it.
+    pub(crate) name: &'static str,
     pub(crate) input: Box<VectorNode>,
     pub(crate) args: Vec<ScalarNode>,
 }
@@ -176,6 +178,8 @@ pub(crate) enum MapFunction {
 #[derive(Debug)]
 pub(crate) struct Window {
     pub(crate) function: WindowFunction,
+    /// As the query names it.
+    pub(crate) name: &'static str,
     pub(crate) input: RangeNode,
     pub(crate) args: Vec<ScalarNode>,
     /// Where the range stands, which annotations point to.

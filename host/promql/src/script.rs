@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use model::{Labels, Timestamp};
 
-use crate::engine::{Engine, EngineOptions, QueryControl, QueryResult};
+use crate::answer::QueryResult;
+use crate::engine::{Engine, EngineOptions, QueryControl};
 use crate::error::QueryError;
+use crate::features::Features;
 use command::{Command, Eval, Loaded, Times};
 
 /// Prometheus' runner holds no more samples than this at once; some scripts rely on it.
@@ -49,8 +51,7 @@ pub fn run(script: &str) -> Report {
     let engine = Engine::new(EngineOptions {
         samples_max: SAMPLES_MAX,
         timeout: Duration::from_secs(100),
-        delayed_name_removal: true,
-        use_start_timestamps: true,
+        features: Features { delayed_name_removal: true, ..Features::LANGUAGE },
         ..EngineOptions::prometheus_defaults()
     });
     let mut storage = MemoryStorage::default();

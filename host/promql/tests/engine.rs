@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use expect_test::{Expect, expect};
 use model::{Labels, Timestamp, Value};
 use promql::script::MemoryStorage;
-use promql::{Engine, EngineOptions, QueryControl, QueryError, QueryResult, QueryValue};
+use promql::{
+    Engine, EngineOptions, Features, MatrixSeries, MemoryPool, QueryControl, QueryError, QueryResult,
+    QueryValue, Times, ValueType,
+};
 
 /// Two counters that rise by 1 and 2 per second over ten minutes, sampled every 15 s.
 fn storage() -> MemoryStorage {
@@ -22,8 +25,14 @@ fn storage() -> MemoryStorage {
     storage
 }
 
+/// As a server with everything enabled that needs it, names dropped at once, no start timestamps.
+fn whole_language() -> EngineOptions {
+    let features = Features { use_start_timestamps: false, ..Features::LANGUAGE };
+    EngineOptions { features, ..EngineOptions::prometheus_defaults() }
+}
+
 fn instant(query: &str) -> Result<QueryResult, QueryError> {
-    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let engine = Engine::new(whole_language());
     engine.instant(&storage(), query, Timestamp::from_millis(300_000), &QueryControl::default())
 }
 
@@ -84,7 +93,7 @@ fn annotations_say_where() {
 
 #[test]
 fn range_queries_answer_every_step_and_sort_by_labels() {
-    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let engine = Engine::new(whole_language());
     let (start, end) = (Timestamp::from_millis(60_000), Timestamp::from_millis(180_000));
     let control = QueryControl::default();
     let result = engine.range(&storage(), "sort_desc(a_total)", start, end, 60_000, &control).unwrap();
@@ -98,7 +107,7 @@ fn range_queries_answer_every_step_and_sort_by_labels() {
 
 #[test]
 fn a_query_ends_when_it_is_told_to() {
-    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let engine = Engine::new(whole_language());
     let at = Timestamp::from_millis(300_000);
     let canceled = Arc::new(AtomicBool::new(false));
     let control = QueryControl { canceled: Arc::clone(&canceled), ..QueryControl::default() };
@@ -111,7 +120,7 @@ fn a_query_ends_when_it_is_told_to() {
 
 #[test]
 fn a_query_cannot_exceed_its_budget() {
-    let engine = Engine::new(EngineOptions { samples_max: 50, ..EngineOptions::prometheus_defaults() });
+    let engine = Engine::new(EngineOptions { samples_max: 50, ..whole_language() });
     let at = Timestamp::from_millis(600_000);
     let control = QueryControl::default();
     assert!(engine.instant(&storage(), "sum(a_total)", at, &control).is_ok());
@@ -122,20 +131,22 @@ fn a_query_cannot_exceed_its_budget() {
 
 #[test]
 fn a_query_cannot_exceed_its_memory() {
-    let engine = Engine::new(EngineOptions { bytes_max: 2000, ..EngineOptions::prometheus_defaults() });
+    let engine = Engine::new(EngineOptions { bytes_max: 2000, ..whole_language() });
     let (start, end) = (Timestamp::EPOCH, Timestamp::from_millis(600_000));
     let control = QueryControl::default();
     let run = |query, step_ms| engine.range(&storage(), query, start, end, step_ms, &control);
     // Forty samples of sixteen bytes are read at a time, and three steps of two series held.
     let stats = run("a_total", 300_000).unwrap().stats;
-    assert_eq!((stats.peak_samples, stats.peak_bytes), (40 + 3, 40 * 16 + 3 * 8));
+    assert_eq!(stats.peak_samples, 40 + 3);
+    // Labels and what reads the series come on top.
+    assert!(stats.peak_bytes > 40 * 16 + 3 * 8, "{}", stats.peak_bytes);
     let fine = run("a_total", 1000);
-    assert!(matches!(fine, Err(QueryError::TooMuchMemory)), "{fine:?}");
+    assert!(matches!(fine, Err(QueryError::TooMuchMemory { .. })), "{fine:?}");
 }
 
 #[test]
 fn extreme_times_are_survived() {
-    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let engine = Engine::new(whole_language());
     let control = QueryControl::default();
     let queries = [
         "a_total",
@@ -160,7 +171,7 @@ fn extreme_times_are_survived() {
 
 #[test]
 fn the_lookback_can_be_set_by_the_query() {
-    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let engine = Engine::new(whole_language());
     let at = Timestamp::from_millis(700_000);
     let lookback = |lookback| {
         let control = QueryControl { lookback, ..QueryControl::default() };
@@ -182,7 +193,8 @@ fn start_timestamps_count_only_where_they_are_wanted() {
         storage.put_started(&labels, time, Value::Float(step as f64), time.offset(-1000));
     }
     let resets = |use_start_timestamps| {
-        let options = EngineOptions { use_start_timestamps, ..EngineOptions::prometheus_defaults() };
+        let features = Features { use_start_timestamps, ..Features::LANGUAGE };
+        let options = EngineOptions { features, ..whole_language() };
         let at = Timestamp::from_millis(120_000);
         let run = |query| Engine::new(options).instant(&storage, query, at, &QueryControl::default());
         assert_eq!(run("start_timestamp(c_total)").is_ok(), use_start_timestamps);
@@ -238,7 +250,7 @@ fn answers_do_not_depend_on_the_number_of_threads() {
     ];
     for query in queries {
         let run = |threads| {
-            let options = EngineOptions { threads, ..EngineOptions::prometheus_defaults() };
+            let options = EngineOptions { threads, ..whole_language() };
             let (start, end) = (Timestamp::from_millis(60_000), Timestamp::from_millis(850_000));
             let control = QueryControl::default();
             let result = Engine::new(options).range(&storage, query, start, end, 10_000, &control).unwrap();
@@ -257,7 +269,7 @@ fn limits_hold_on_many_threads() {
     let storage = many(300);
     let (start, end) = (Timestamp::from_millis(60_000), Timestamp::from_millis(850_000));
     let run = |samples_max, control: &QueryControl| {
-        let options = EngineOptions { threads: 4, samples_max, ..EngineOptions::prometheus_defaults() };
+        let options = EngineOptions { threads: 4, samples_max, ..whole_language() };
         Engine::new(options).range(&storage, "rate({job=~\".+\"}[2m])", start, end, 10_000, control)
     };
     let control = QueryControl::default();
@@ -344,7 +356,8 @@ fn moving_matchers_changes_no_answer() {
     ];
     let (mut answers, mut errors) = (0, 0);
     for delayed_name_removal in [false, true] {
-        let options = EngineOptions { delayed_name_removal, ..EngineOptions::prometheus_defaults() };
+        let features = Features { delayed_name_removal, ..Features::LANGUAGE };
+        let options = EngineOptions { features, ..whole_language() };
         let engine = Engine::new(options);
         let run = |query: &str| {
             let at = Timestamp::from_millis(600_000);
@@ -363,4 +376,137 @@ fn moving_matchers_changes_no_answer() {
         }
     }
     assert!(answers > errors && errors > 0, "{answers} answers, {errors} errors");
+}
+
+#[test]
+fn what_prometheus_keeps_behind_a_feature_is_refused_without_it() {
+    let plain = Engine::new(EngineOptions::prometheus_defaults());
+    let run = |engine: &Engine, query: &str| {
+        let at = Timestamp::from_millis(300_000);
+        engine.instant(&storage(), query, at, &QueryControl::default()).map_err(|e| e.to_string())
+    };
+    for (query, feature, refusal) in [
+        (
+            "1 + mad_over_time(a_total[5m])",
+            "promql-experimental-functions",
+            "1:5: parse error: function \"mad_over_time\" is not enabled",
+        ),
+        (
+            "limitk(1, a_total)",
+            "promql-experimental-functions",
+            "1:1: parse error: limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+        ),
+        (
+            "a_total + fill (0) b",
+            "promql-binop-fill-modifiers",
+            "1:1: parse error: binop fill modifiers are experimental and not enabled",
+        ),
+        (
+            "rate(a_total[5m] smoothed)",
+            "promql-extended-range-selectors",
+            "1:6: parse error: smoothed modifier is experimental and not enabled",
+        ),
+    ] {
+        assert_eq!(run(&plain, query).unwrap_err(), refusal);
+        let mut features = Features::NONE;
+        assert!(features.enable(feature));
+        let engine = Engine::new(EngineOptions { features, ..EngineOptions::prometheus_defaults() });
+        assert!(run(&engine, query).is_ok(), "{query}");
+    }
+    // Computed durations need none since 3.14.
+    assert!(run(&plain, "rate(a_total[2 * 150s])").is_ok());
+}
+
+#[test]
+fn a_plan_tells_how_a_query_is_run() {
+    let engine = Engine::new(whole_language());
+    let query = "sum by (instance) (rate(a_total{instance=\"x\"}[5m])) / on (instance) b > 2 * 3";
+    let at = Timestamp::from_millis(300_000);
+    let plan = engine.explain(query, Times::Instant(at)).unwrap();
+    expect![[r#"
+        with scalar vector > 6
+          join / on (instance)
+            aggregate sum by (instance)
+              window rate
+                range {instance="x",__name__="a_total"}[5m]
+            select {__name__="b"}
+    "#]]
+    .assert_eq(&plan.to_text());
+    let analyze = QueryControl { analyze: true, ..QueryControl::default() };
+    let result = engine.instant(&storage(), query, at, &analyze).unwrap();
+    let ran = result.plan.unwrap();
+    let join = &ran.inputs[0];
+    let sides: Vec<u64> = join.inputs.iter().map(|input| input.stats.unwrap().series).collect();
+    assert_eq!(sides, [1, 2 - 1]);
+    let (whole, below) = (ran.stats.unwrap(), join.stats.unwrap());
+    assert_eq!(whole.samples_read, result.stats.samples_read);
+    assert_eq!((below.runs, below.series, below.samples), (1, 1, 1));
+    assert!(whole.time >= below.time && whole.self_time == whole.time - below.time);
+    assert!(below.peak_bytes > 0 && result.stats.timings.inner_eval >= whole.time);
+    assert!(engine.instant(&storage(), query, at, &QueryControl::default()).unwrap().plan.is_none());
+}
+
+#[test]
+fn samples_are_counted_as_prometheus_counts_them() {
+    let mut options = whole_language();
+    options.features.per_step_stats = true;
+    let engine = Engine::new(options);
+    let control = QueryControl { per_step_stats: true, ..QueryControl::default() };
+    let (start, end) = (Timestamp::from_millis(60_000), Timestamp::from_millis(180_000));
+    let stats = |query: &str| engine.range(&storage(), query, start, end, 60_000, &control).unwrap().stats;
+    for (query, by_step) in [
+        // One of each series at each step.
+        ("a_total", [2, 2, 2]),
+        ("sum(a_total) + b", [3, 3, 3]),
+        // All that are in the range: left open, a sample each quarter of a minute.
+        ("rate(a_total[1m])", [8, 8, 8]),
+        ("rate(b[1m] @ 120)", [4, 4, 4]),
+        // Of a subquery what it comes to, not what it was made of.
+        ("max_over_time(rate(b[1m])[2m:1m])", [1, 2, 2]),
+        ("1 + 2", [0, 0, 0]),
+    ] {
+        let stats = stats(query);
+        let found: Vec<u64> = stats.queryable_samples_per_step.iter().map(|(_, count)| *count).collect();
+        assert_eq!(found, by_step, "{query}");
+        assert_eq!(stats.queryable_samples, by_step.iter().sum::<u64>(), "{query}");
+        assert_eq!(stats.queryable_samples_per_step[1].0, Timestamp::from_millis(120_000));
+    }
+    let unasked = engine.range(&storage(), "b", start, end, 60_000, &QueryControl::default()).unwrap();
+    assert!(unasked.stats.queryable_samples_per_step.is_empty());
+}
+
+#[test]
+fn answers_come_series_by_series_and_hold_their_memory_until_then() {
+    let pool = MemoryPool::new(64 << 20, Duration::from_secs(1));
+    let engine = Engine::new(whole_language()).with_pool(Arc::clone(&pool));
+    let control = QueryControl::default();
+    let (start, end) = (Timestamp::EPOCH, Timestamp::from_millis(600_000));
+    for query in ["a_total", "sum(a_total)", "time()", "-b"] {
+        let times = Times::Range { start, end, step_ms: 15_000 };
+        let answer = engine.run(&storage(), query, times, &control).unwrap();
+        assert_eq!(answer.value_type(), ValueType::Matrix);
+        assert!(pool.usage().used_bytes > 0 || query == "time()");
+        let series: Vec<MatrixSeries> = answer
+            .into_series()
+            .map(|s| MatrixSeries { floats: s.floats().collect(), histograms: Vec::new(), labels: s.labels })
+            .collect();
+        let result = engine.range(&storage(), query, start, end, 15_000, &control).unwrap();
+        let QueryValue::Matrix(wanted) = result.value else { panic!("no matrix") };
+        assert_eq!(series, wanted);
+        assert_eq!((pool.usage().used_bytes, pool.usage().queries), (0, 0));
+    }
+    let number = engine.run(&storage(), "1 + 1", Times::Instant(end), &control).unwrap();
+    assert_eq!((number.scalar(), number.value_type()), (Some(2.0), ValueType::Scalar));
+    let tight = Engine::new(whole_language()).with_pool(MemoryPool::new(500, Duration::ZERO));
+    let error = tight.instant(&storage(), "a_total", end, &control).unwrap_err();
+    assert!(matches!(error, QueryError::PoolExhausted { limit_bytes: 500 }), "{error}");
+}
+
+#[test]
+fn steps_are_limited() {
+    let engine = Engine::new(EngineOptions { points_max: 3, ..whole_language() });
+    let (start, control) = (Timestamp::EPOCH, QueryControl::default());
+    let run = |millis| engine.range(&storage(), "b", start, Timestamp::from_millis(millis), 1000, &control);
+    assert!(run(2000).is_ok());
+    assert!(matches!(run(3000), Err(QueryError::TooManyPoints { points_max: 3 })));
 }

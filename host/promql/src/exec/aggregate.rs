@@ -55,7 +55,8 @@ pub(crate) fn group_labels(labels: &Labels, grouping: &Grouping) -> Labels {
 
 /// What a group keeps while series are folded into it.
 trait Fold {
-    fn add(&mut self, column: &Column, scope: Scope<'_, '_>);
+    /// Folds a series in; answers what the group holds more for it.
+    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) -> Size;
     fn finish(self, scope: Scope<'_, '_>) -> Column;
 }
 
@@ -99,36 +100,37 @@ fn fold<F: Fold>(
     }
     let mut known: AHashMap<Labels, usize> = AHashMap::new();
     let mut groups: Vec<Group<F>> = Vec::new();
-    let mut values = Size::default();
+    let mut held = Size::default();
     super::vector(&node.input, cx, grid, &mut |series| {
         let labels = group_labels(&series.labels, &node.grouping);
         let at = match known.get(&labels) {
             Some(at) => *at,
             None => {
-                cx.hold(Size::of_groups(1, grid.count))?;
+                let size = Size::of_group(grid.count, &labels);
+                cx.hold(size)?;
+                held = held + size;
                 known.insert(labels.clone(), groups.len());
                 groups.push(Group { labels, drop_name: false, fold: new() });
                 groups.len() - 1
             }
         };
-        if node.op == AggregateOp::Quantile {
-            // It needs all values at the end.
-            let size = Size::of_column(&series.column);
-            cx.hold(size)?;
-            values = [values, size].into_iter().sum();
-        }
         groups[at].drop_name |= series.drop_name;
-        groups[at].fold.add(&series.column, scope);
+        let size = groups[at].fold.add(&series.column, scope);
+        if size != Size::default() {
+            cx.hold(size)?;
+            held = held + size;
+        }
         Ok(())
     })?;
-    cx.release(Size::of_groups(groups.len(), grid.count));
-    cx.release(values);
+    drop(known);
     for group in groups {
+        cx.check()?;
         let column = group.fold.finish(scope);
         if !column.is_empty() {
             sink(Series { labels: group.labels, drop_name: group.drop_name, column })?;
         }
     }
+    cx.release(held);
     Ok(())
 }
 
@@ -170,7 +172,7 @@ pub(crate) fn finish_sum(sum: HistogramSum, cx: &Context<'_>, span: Span) -> His
 }
 
 impl Fold for Sums {
-    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) {
+    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) -> Size {
         for (step, value) in column.floats.iter().enumerate() {
             if model::staleness::is_stale(*value) {
                 continue;
@@ -182,13 +184,17 @@ impl Fold for Sums {
                 self.sums[step].add(*value);
             }
         }
+        let mut more = Size::default();
         for (step, histogram) in column.histograms.iter().enumerate() {
             let Some(histogram) = histogram else { continue };
             if self.histograms.is_empty() {
                 self.histograms.resize_with(self.counts.len(), || None);
             }
             match &mut self.histograms[step] {
-                slot @ None => *slot = Some(HistogramSum::new(histogram, self.mean)),
+                slot @ None => {
+                    more = more + Size::of_histogram_sum(histogram);
+                    *slot = Some(HistogramSum::new(histogram, self.mean));
+                }
                 Some(sum) => {
                     if sum.add(histogram).is_err() && !self.mixed[step] {
                         self.mixed[step] = true;
@@ -200,6 +206,7 @@ impl Fold for Sums {
                 }
             }
         }
+        more
     }
 
     fn finish(self, scope: Scope<'_, '_>) -> Column {
@@ -238,10 +245,11 @@ impl Counts {
 }
 
 impl Fold for Counts {
-    fn add(&mut self, column: &Column, _: Scope<'_, '_>) {
+    fn add(&mut self, column: &Column, _: Scope<'_, '_>) -> Size {
         for (step, count) in self.counts.iter_mut().enumerate() {
             *count += f64::from(u8::from(column.has(step)));
         }
+        Size::default()
     }
 
     fn finish(mut self, _: Scope<'_, '_>) -> Column {
@@ -269,7 +277,7 @@ impl Extremes {
 }
 
 impl Fold for Extremes {
-    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) {
+    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) -> Size {
         if column.histograms.iter().any(Option::is_some) {
             scope.info_ignored_histogram();
         }
@@ -282,6 +290,7 @@ impl Fold for Extremes {
                 *best = *value;
             }
         }
+        Size::default()
     }
 
     fn finish(self, _: Scope<'_, '_>) -> Column {
@@ -304,7 +313,7 @@ impl Variances {
 }
 
 impl Fold for Variances {
-    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) {
+    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) -> Size {
         if column.histograms.iter().any(Option::is_some) {
             scope.info_ignored_histogram();
         }
@@ -317,6 +326,7 @@ impl Fold for Variances {
             self.means[step] += delta / self.counts[step];
             self.squares[step] += delta * (value - self.means[step]);
         }
+        Size::default()
     }
 
     fn finish(self, _: Scope<'_, '_>) -> Column {
@@ -344,13 +354,15 @@ impl Quantiles {
 }
 
 impl Fold for Quantiles {
-    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) {
+    fn add(&mut self, column: &Column, scope: Scope<'_, '_>) -> Size {
         if column.histograms.iter().any(Option::is_some) {
             scope.info_ignored_histogram();
         }
         for (step, values) in self.values.iter_mut().enumerate() {
             values.extend(column.float(step));
         }
+        // It needs all values at the end.
+        Size::of_column(column)
     }
 
     fn finish(mut self, _: Scope<'_, '_>) -> Column {
@@ -374,6 +386,7 @@ fn count_values(
 ) -> Result<(), QueryError> {
     let mut known: AHashMap<Labels, usize> = AHashMap::new();
     let mut counts: Vec<Series> = Vec::new();
+    let mut held = Size::default();
     let mut grouping = node.grouping.clone();
     if !grouping.without {
         // The label is set anew, whatever it was.
@@ -396,7 +409,9 @@ fn count_values(
             let at = match known.get(&labels) {
                 Some(at) => *at,
                 None => {
-                    cx.hold(Size::of_groups(1, grid.count))?;
+                    let size = Size::of_group(grid.count, &labels);
+                    cx.hold(size)?;
+                    held = held + size;
                     known.insert(labels.clone(), counts.len());
                     counts.push(Series { labels, drop_name: false, column: Column::empty(grid.count) });
                     counts.len() - 1
@@ -407,6 +422,11 @@ fn count_values(
         }
         Ok(())
     })?;
-    cx.release(Size::of_groups(counts.len(), grid.count));
-    counts.into_iter().try_for_each(sink)
+    drop(known);
+    counts.into_iter().try_for_each(|series| {
+        cx.check()?;
+        sink(series)
+    })?;
+    cx.release(held);
+    Ok(())
 }

@@ -7,7 +7,7 @@ use model::{Histogram, Labels};
 
 use super::context::Distinct;
 use super::window::Scope;
-use super::{Column, Context, Grid, Series, Sink};
+use super::{Column, Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::functions::quantile::{self, Bucket};
 use crate::lexer::quote;
@@ -26,6 +26,10 @@ struct Classic {
 struct Inputs {
     classic: Vec<Classic>,
     native: Vec<Series>,
+    /// Places by labels, to find the other half of a series that is both.
+    classic_at: AHashMap<Labels, usize>,
+    native_at: AHashMap<Labels, usize>,
+    held: Size,
 }
 
 pub(crate) fn run(
@@ -35,11 +39,25 @@ pub(crate) fn run(
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
     let inputs = gather(node, cx, grid)?;
+    let held = inputs.held;
+    answer_all(node, &inputs, cx, grid, sink)?;
+    drop(inputs);
+    cx.release(held);
+    Ok(())
+}
+
+fn answer_all(
+    node: &Buckets,
+    inputs: &Inputs,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
     match &node.function {
         BucketFunction::Quantile { q, span } => {
             let q = super::scalar(q, cx, grid)?;
             q.iter().for_each(|q| quantile::check(*q, &cx.notes, *span));
-            evaluate(&inputs, node.span, cx, grid, None, &Statistic::Quantile(&q), sink)
+            evaluate(inputs, node.span, cx, grid, None, &Statistic::Quantile(&q), sink)
         }
         BucketFunction::Quantiles { label, quantiles } => {
             for (q, span) in quantiles {
@@ -47,13 +65,13 @@ pub(crate) fn run(
                 q.iter().for_each(|q| quantile::check(*q, &cx.notes, *span));
                 let text = crate::number::format_open_metrics(q.first().copied().unwrap_or(f64::NAN));
                 let label = Some((label.as_str(), text.as_str()));
-                evaluate(&inputs, node.span, cx, grid, label, &Statistic::Quantile(&q), sink)?;
+                evaluate(inputs, node.span, cx, grid, label, &Statistic::Quantile(&q), sink)?;
             }
             Ok(())
         }
         BucketFunction::Fraction { lower, upper } => {
             let (lower, upper) = (super::scalar(lower, cx, grid)?, super::scalar(upper, cx, grid)?);
-            evaluate(&inputs, node.span, cx, grid, None, &Statistic::Fraction(&lower, &upper), sink)
+            evaluate(inputs, node.span, cx, grid, None, &Statistic::Fraction(&lower, &upper), sink)
         }
     }
 }
@@ -79,16 +97,16 @@ impl Statistic<'_> {
                 let value = native::quantile(q[step], h);
                 if nan && h.count > 0.0 {
                     let result = if value.is_nan() { "result is NaN" } else { "result is skewed higher" };
-                    scope.info_about_metric(&format!(
-                        "input to histogram_quantile has NaN observations, {result} for metric name"
+                    scope.info_maybe_named(&format!(
+                        "input to histogram_quantile has NaN observations, {result}"
                     ));
                 }
                 value
             }
             Self::Fraction(lower, upper) => {
                 if nan {
-                    scope.info_about_metric(
-                        "input to histogram_fraction has NaN observations, which are excluded from all fractions for metric name",
+                    scope.info_maybe_named(
+                        "input to histogram_fraction has NaN observations, which are excluded from all fractions",
                     );
                 }
                 native::fraction(lower[step], upper[step], h)
@@ -99,10 +117,19 @@ impl Statistic<'_> {
 
 /// Sorts the input into classic buckets and native histograms; a series can be both, at different steps.
 fn gather(node: &Buckets, cx: &Context<'_>, grid: Grid) -> Result<Inputs, QueryError> {
-    let mut known: AHashMap<Labels, usize> = AHashMap::new();
-    let mut inputs = Inputs { classic: Vec::new(), native: Vec::new() };
+    let mut inputs = Inputs {
+        classic: Vec::new(),
+        native: Vec::new(),
+        classic_at: AHashMap::new(),
+        native_at: AHashMap::new(),
+        held: Size::default(),
+    };
     super::vector(&node.input, cx, grid, &mut |series| {
         if series.column.histograms.iter().any(Option::is_some) {
+            let size = Size::of_series(&series) + Size::of_key(&series.labels);
+            cx.hold(size)?;
+            inputs.held = inputs.held + size;
+            inputs.native_at.insert(series.labels.clone(), inputs.native.len());
             inputs.native.push(series.clone());
         }
         if series.column.floats.iter().all(|v| is_stale(*v)) {
@@ -110,24 +137,26 @@ fn gather(node: &Buckets, cx: &Context<'_>, grid: Grid) -> Result<Inputs, QueryE
         }
         let le = series.labels.get("le").unwrap_or("");
         let Some(upper) = parse_bound(le) else {
-            let (le, name) = (quote(le.as_bytes()), quote(series.metric_name().as_bytes()));
-            cx.notes.warn(
-                node.span,
-                format!(
-                    "bucket label \"le\" is missing or has a malformed value of {le} for metric name {name}"
-                ),
-            );
+            let scope = Scope { cx, span: node.span, metric_name: series.metric_name() };
+            let le = quote(le.as_bytes());
+            scope.warn_maybe_named(&format!(
+                "bucket label \"le\" is missing or has a malformed value of {le}"
+            ));
             return Ok(());
         };
         let labels = series.labels.without(|name| name == "le");
-        let at = match known.get(&labels) {
+        let mut size = Size::of_column(&series.column);
+        let at = match inputs.classic_at.get(&labels) {
             Some(at) => *at,
             None => {
-                known.insert(labels.clone(), inputs.classic.len());
+                size = size + Size::of_key(&labels);
+                inputs.classic_at.insert(labels.clone(), inputs.classic.len());
                 inputs.classic.push(Classic { labels, drop_name: series.drop_name, buckets: Vec::new() });
                 inputs.classic.len() - 1
             }
         };
+        cx.hold(size)?;
+        inputs.held = inputs.held + size;
         inputs.classic[at].buckets.push((upper, series.column));
         Ok(())
     })?;
@@ -160,14 +189,13 @@ fn evaluate(
     };
     for series in &inputs.native {
         let scope = Scope { cx, span, metric_name: series.metric_name() };
-        let twin = inputs.classic.iter().find(|c| c.labels == series.labels);
+        cx.check()?;
+        let twin = inputs.classic_at.get(&series.labels).map(|at| &inputs.classic[*at]);
         let mut column = Column::empty(grid.count);
         for step in 0..grid.count {
             let Some(histogram) = series.column.histogram(step) else { continue };
             if twin.is_some_and(|twin| twin.buckets.iter().any(|(_, c)| c.float(step).is_some())) {
-                scope.warn_about_metric(
-                    "vector contains a mix of classic and native histograms for metric name",
-                );
+                scope.warn_maybe_named("vector contains a mix of classic and native histograms");
                 continue;
             }
             column.floats[step] = statistic.of_native(step, histogram, &scope);
@@ -177,7 +205,8 @@ fn evaluate(
     let mut buckets = Vec::new();
     for classic in &inputs.classic {
         let scope = Scope { cx, span, metric_name: classic.labels.metric_name().unwrap_or("") };
-        let twin = inputs.native.iter().find(|n| n.labels == classic.labels);
+        cx.check()?;
+        let twin = inputs.native_at.get(&classic.labels).map(|at| &inputs.native[*at]);
         let mut column = Column::empty(grid.count);
         for step in 0..grid.count {
             if twin.is_some_and(|twin| twin.column.histogram(step).is_some()) {

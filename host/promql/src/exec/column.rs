@@ -87,6 +87,20 @@ impl Column {
         self.floats.iter().filter(|v| !is_stale(**v)).count()
     }
 
+    /// For how many samples all steps count: a histogram for as many floats as take its memory.
+    pub(crate) fn weight(&self) -> u64 {
+        let histograms = self.histograms.iter().flatten().map(|h| super::size::samples_of(h)).sum::<u64>();
+        self.float_count() as u64 + histograms
+    }
+
+    /// For how many one step counts.
+    pub(crate) fn weight_at(&self, step: usize) -> u64 {
+        match self.histogram(step) {
+            Some(histogram) => super::size::samples_of(histogram),
+            None => u64::from(self.float(step).is_some()),
+        }
+    }
+
     /// The first step's sample at `count` steps.
     pub(crate) fn repeated(self, count: usize) -> Self {
         if count == 1 {

@@ -14,7 +14,10 @@ use super::{Series, Size};
 use crate::annotations::Annotations;
 use crate::engine::QueryControl;
 use crate::error::QueryError;
-use crate::read::{Columns, SeriesReader, Storage, UNKNOWN_START};
+use crate::explain::Profile;
+use crate::memory::Lease;
+use crate::read::{Columns, Select, SeriesReader, Storage, UNKNOWN_START};
+use crate::stats::{QueryStats, Timings};
 
 /// The times of an evaluation.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +27,22 @@ pub(crate) struct Grid {
     /// From step to step; at least one.
     pub(crate) step: i64,
     pub(crate) count: usize,
+    /// For how many steps of the query a sample counts that is looked at here. Within a subquery it is none:
+    /// what the subquery comes to counts where it is used.
+    weight: usize,
 }
 
 impl Grid {
+    /// The steps of a query.
+    pub(crate) const fn at(start: i64, step: i64, count: usize) -> Self {
+        Self { start, step, count, weight: 1 }
+    }
+
+    /// The steps of a subquery.
+    pub(crate) const fn within(start: i64, step: i64, count: usize) -> Self {
+        Self { start, step, count, weight: 0 }
+    }
+
     pub(crate) fn time(self, step: usize) -> i64 {
         self.start.saturating_add(self.step.saturating_mul(step as i64))
     }
@@ -36,7 +52,7 @@ impl Grid {
     }
 
     pub(crate) fn first_step(self) -> Self {
-        Self { count: self.count.min(1), ..self }
+        Self { count: self.count.min(1), weight: self.weight.saturating_mul(self.count), ..self }
     }
 }
 
@@ -75,6 +91,7 @@ pub(crate) struct Context<'q> {
     pub(crate) lookback_ms: i64,
     pub(crate) delayed_name_removal: bool,
     pub(crate) use_start_timestamps: bool,
+    pub(crate) type_and_unit_labels: bool,
     /// At least one.
     pub(crate) threads: usize,
     /// Whether this is an instant query, in which order means something.
@@ -85,9 +102,15 @@ pub(crate) struct Context<'q> {
     pub(crate) notes: Annotations,
     pub(crate) shared: Held,
     pub(crate) bytes_max: u64,
+    /// What operators took, where the caller wants to know.
+    pub(crate) profile: Option<Profile>,
     held: Gauge,
     held_bytes: Gauge,
     samples_read: AtomicU64,
+    samples_looked_at: AtomicU64,
+    /// The same by step; empty where nobody asked.
+    looked_at_by_step: Vec<AtomicU64>,
+    lease: Lease,
 }
 
 impl<'q> Context<'q> {
@@ -95,6 +118,7 @@ impl<'q> Context<'q> {
         storage: &'q dyn Storage,
         control: &'q QueryControl,
         options: &crate::engine::EngineOptions,
+        lease: Lease,
         instant: bool,
         step_ms: Option<i64>,
     ) -> Self {
@@ -104,8 +128,9 @@ impl<'q> Context<'q> {
             control,
             deadline: control.deadline.map_or(timeout, |deadline| deadline.min(timeout)),
             lookback_ms: i64::try_from(options.lookback.as_millis()).unwrap_or(i64::MAX),
-            delayed_name_removal: options.delayed_name_removal,
-            use_start_timestamps: options.use_start_timestamps,
+            delayed_name_removal: options.features.delayed_name_removal,
+            use_start_timestamps: options.features.use_start_timestamps,
+            type_and_unit_labels: options.features.type_and_unit_labels,
             threads: if options.threads == 0 { *PROCESSORS } else { options.threads },
             instant,
             step_ms,
@@ -113,14 +138,45 @@ impl<'q> Context<'q> {
             notes: Annotations::default(),
             shared: Held::default(),
             bytes_max: options.bytes_max,
+            profile: None,
             held: Gauge::default(),
             held_bytes: Gauge::default(),
             samples_read: AtomicU64::new(0),
+            samples_looked_at: AtomicU64::new(0),
+            looked_at_by_step: Vec::new(),
+            lease,
         }
+    }
+
+    /// Counts samples that are looked at by step, too.
+    pub(crate) fn count_by_step(&mut self, count: usize) {
+        self.looked_at_by_step.resize_with(count, AtomicU64::default);
+    }
+
+    /// What the query took, its annotations, and its account with the pool.
+    pub(crate) fn finish(self, grid: Grid, timings: Timings) -> (QueryStats, Annotations, Lease) {
+        let steps = self.looked_at_by_step.iter().enumerate();
+        let by_step = steps
+            .map(|(step, count)| (Timestamp::from_millis(grid.time(step)), count.load(Ordering::Relaxed)));
+        let stats = QueryStats {
+            samples_read: self.samples_read(),
+            queryable_samples: self.samples_looked_at.load(Ordering::Relaxed),
+            queryable_samples_per_step: by_step.collect(),
+            peak_samples: self.held.peak(),
+            peak_bytes: self.held_bytes.peak(),
+            timings,
+        };
+        (stats, self.notes, self.lease)
     }
 
     /// Whether the query may go on; asked once per series by whatever produces them.
     pub(crate) fn check(&self) -> Result<(), QueryError> {
+        self.lease.check()?;
+        self.check_caller()
+    }
+
+    /// Whether anybody still waits for the answer.
+    fn check_caller(&self) -> Result<(), QueryError> {
         if self.control.is_canceled() {
             return Err(QueryError::Canceled);
         }
@@ -128,6 +184,17 @@ impl<'q> Context<'q> {
             return Err(QueryError::Timeout);
         }
         Ok(())
+    }
+
+    /// The series that a request selects, and what their readers hold.
+    pub(crate) fn select(
+        &self,
+        request: &Select<'_>,
+    ) -> Result<(Vec<Box<dyn SeriesReader>>, Size), QueryError> {
+        let readers = self.storage.select(request)?;
+        let held = readers.iter().map(|reader| Size::of_reader(reader.labels())).sum();
+        self.hold(held)?;
+        Ok((readers, held))
     }
 
     /// Reads the samples of one series. Start timestamps are one for every sample then, or none at all.
@@ -155,10 +222,25 @@ impl<'q> Context<'q> {
     /// Counts what is now held in memory.
     pub(crate) fn hold(&self, size: Size) -> Result<(), QueryError> {
         let (samples, bytes) = (self.held.add(size.samples), self.held_bytes.add(size.bytes));
+        if let Some(profile) = &self.profile {
+            profile.note_held(bytes);
+        }
         if samples > self.samples_max {
             return Err(QueryError::TooManySamples);
         }
-        if bytes > self.bytes_max { Err(QueryError::TooMuchMemory) } else { Ok(()) }
+        if bytes > self.bytes_max {
+            return Err(QueryError::TooMuchMemory { limit_bytes: self.bytes_max });
+        }
+        self.lease.cover(bytes, &|| self.check_caller())
+    }
+
+    pub(crate) fn samples_read(&self) -> u64 {
+        self.samples_read.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes are held.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.held_bytes.now.load(Ordering::Relaxed)
     }
 
     pub(crate) fn release(&self, size: Size) {
@@ -170,13 +252,22 @@ impl<'q> Context<'q> {
         self.samples_read.fetch_add(samples, Ordering::Relaxed);
     }
 
-    pub(crate) fn samples_read(&self) -> u64 {
-        self.samples_read.load(Ordering::Relaxed)
-    }
-
-    /// The most that was held at once, of either.
-    pub(crate) fn peak(&self) -> Size {
-        Size { samples: self.held.peak(), bytes: self.held_bytes.peak() }
+    /// Counts samples of one series that `grid` looks at, all steps together, and by step where that is wanted.
+    pub(crate) fn count_looked_at(&self, grid: Grid, samples: u64, by_step: impl Fn(usize) -> u64) {
+        if grid.weight == 0 || samples == 0 {
+            return;
+        }
+        self.samples_looked_at.fetch_add(samples.saturating_mul(grid.weight as u64), Ordering::Relaxed);
+        if self.looked_at_by_step.is_empty() {
+            return;
+        }
+        for (step, count) in self.looked_at_by_step.iter().enumerate() {
+            // What is evaluated at the first step alone holds for all of them.
+            let step = if grid.weight > 1 { 0 } else { step };
+            if step < grid.count {
+                count.fetch_add(by_step(step), Ordering::Relaxed);
+            }
+        }
     }
 
     /// Drops the metric's name from a series, at once or when the query is done.

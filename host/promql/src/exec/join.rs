@@ -3,15 +3,13 @@
 //! Series are matched once for all steps, by the hash of the labels that count. What remains to be found at
 //! each step is which of them have a sample, and whether there are more than the matching allows.
 
-use std::collections::hash_map::Entry;
-
 use ahash::AHashMap;
 use model::{Labels, METRIC_NAME, Value};
 
 use super::arithmetic::{self, Outcome};
 use super::column::is_metric_label;
 use super::map::drops_name;
-use super::{Column, Context, Grid, Series, Sink};
+use super::{Column, Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::parser::{Group, Matching};
 use crate::plan::Join;
@@ -26,6 +24,9 @@ pub(crate) fn signature(labels: &Labels, matching: &Matching) -> Labels {
     }
 }
 
+/// How many series are matched between two looks at the query's limits.
+const MATCHED_AT_ONCE: usize = 1024;
+
 #[derive(Default)]
 struct Match {
     many: Vec<usize>,
@@ -35,24 +36,33 @@ struct Match {
 pub(crate) fn run(node: &Join, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>) -> Result<(), QueryError> {
     let left = super::collect(&node.left, cx, grid)?;
     let right = super::collect(&node.right, cx, grid)?;
-    super::release(cx, &left);
-    super::release(cx, &right);
     let matching = &node.matching;
     let swapped = matching.group == Group::Right;
     let (many, one) = if swapped { (&right, &left) } else { (&left, &right) };
     let mut order: Vec<(Labels, Match)> = Vec::new();
     let mut known: AHashMap<Labels, usize> = AHashMap::new();
+    let mut held = Size::default();
     for (index, series, is_many) in many
         .iter()
         .enumerate()
         .map(|(i, s)| (i, s, true))
         .chain(one.iter().enumerate().map(|(i, s)| (i, s, false)))
     {
+        if index % MATCHED_AT_ONCE == 0 {
+            cx.check()?;
+        }
         let key = signature(&series.labels, matching);
-        let at = *known.entry(key.clone()).or_insert_with(|| {
-            order.push((key, Match::default()));
-            order.len() - 1
-        });
+        let at = match known.get(&key) {
+            Some(at) => *at,
+            None => {
+                let size = Size::of_key(&key) + Size::of_bytes(size_of::<(Labels, Match)>());
+                cx.hold(size)?;
+                held = held + size;
+                known.insert(key.clone(), order.len());
+                order.push((key, Match::default()));
+                order.len() - 1
+            }
+        };
         if is_many { &mut order[at].1.many } else { &mut order[at].1.one }.push(index);
     }
     // Fills name the sides as they are matched: the left is the one of which there may be many.
@@ -66,41 +76,63 @@ pub(crate) fn run(node: &Join, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
         swapped,
         fill_many,
         fill_one,
-        out: Output { known: AHashMap::new(), series: Vec::new() },
+        out: Output { known: AHashMap::new(), series: Vec::new(), held: Size::default() },
     };
+    drop(known);
     for (key, found) in &order {
         cx.check()?;
         joiner.matched(key, found)?;
     }
-    joiner.out.series.into_iter().filter(|s| !s.column.is_empty()).try_for_each(sink)
+    let Output { series: out, held: out_held, .. } = joiner.out;
+    drop(order);
+    cx.release(held);
+    super::release(cx, &left);
+    super::release(cx, &right);
+    drop((left, right));
+    super::pass_on(out, out_held, cx, &mut |series| {
+        if series.column.is_empty() { Ok(()) } else { sink(series) }
+    })
 }
 
 /// Result series by their labels.
 struct Output {
     known: AHashMap<(Labels, bool), usize>,
     series: Vec<Series>,
+    held: Size,
 }
 
 impl Output {
-    fn slot(&mut self, labels: Labels, drop_name: bool, count: usize) -> usize {
-        *self.known.entry((labels.clone(), drop_name)).or_insert_with(|| {
-            self.series.push(Series { labels, drop_name, column: Column::empty(count) });
-            self.series.len() - 1
-        })
-    }
-}
-
-impl Output {
-    /// Takes a series of new labels. `false` where there is one of them.
-    fn put_new(&mut self, labels: Labels, drop_name: bool, column: Column) -> bool {
-        match self.known.entry((labels.clone(), drop_name)) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(entry) => {
-                entry.insert(self.series.len());
-                self.series.push(Series { labels, drop_name, column });
-                true
-            }
+    /// Where the series of these labels is; a new one without samples where there was none.
+    fn slot(
+        &mut self,
+        labels: Labels,
+        drop_name: bool,
+        count: usize,
+        cx: &Context<'_>,
+    ) -> Result<usize, QueryError> {
+        if let Some(at) = self.known.get(&(labels.clone(), drop_name)) {
+            return Ok(*at);
         }
+        self.put(Series { labels, drop_name, column: Column::empty(count) }, cx)?;
+        Ok(self.series.len() - 1)
+    }
+
+    /// Takes a series of new labels. `false` where there is one of them.
+    fn put_new(&mut self, series: Series, cx: &Context<'_>) -> Result<bool, QueryError> {
+        let is_new = !self.known.contains_key(&(series.labels.clone(), series.drop_name));
+        if is_new {
+            self.put(series, cx)?;
+        }
+        Ok(is_new)
+    }
+
+    fn put(&mut self, series: Series, cx: &Context<'_>) -> Result<(), QueryError> {
+        let size = Size::of_series(&series);
+        cx.hold(size)?;
+        self.held = self.held + size;
+        self.known.insert((series.labels.clone(), series.drop_name), self.series.len());
+        self.series.push(series);
+        Ok(())
     }
 }
 
@@ -125,7 +157,7 @@ impl Joiner<'_, '_> {
             return self.check_one_side(key, found);
         }
         if let (&[many], &[one]) = (found.many.as_slice(), found.one.as_slice())
-            && self.of_floats(key, many, one)
+            && self.of_floats(key, many, one)?
         {
             return Ok(());
         }
@@ -134,6 +166,7 @@ impl Joiner<'_, '_> {
         for step in 0..self.grid.count {
             let one = self.only_one(key, found, step)?;
             let mut pairs = 0;
+            self.cx.check()?;
             for &many in &found.many {
                 let Some(many_value) = self.many[many].column.get(step) else { continue };
                 let one_value = match (one, self.fill_one) {
@@ -155,18 +188,18 @@ impl Joiner<'_, '_> {
     }
 
     /// Two series of floats alone, all steps in one go. `false` where there is more to it.
-    fn of_floats(&mut self, key: &Labels, many: usize, one: usize) -> bool {
+    fn of_floats(&mut self, key: &Labels, many: usize, one: usize) -> Result<bool, QueryError> {
         let Join { op, return_bool, .. } = *self.node;
         let (left, right) = (&self.many[many].column, &self.one[one].column);
         let fills = self.fill_many.is_some() || self.fill_one.is_some();
         let plain = left.histograms.is_empty() && right.histograms.is_empty();
         if fills || !plain || !arithmetic::knows_floats(op) {
-            return false;
+            return Ok(false);
         }
         let (left, right) = if self.swapped { (right, left) } else { (left, right) };
         let column = Column::of_floats(arithmetic::columns(op, return_bool, &left.floats, &right.floats));
         let (labels, drop_name) = self.result_labels(key, Some(many), Some(one));
-        self.out.put_new(labels, drop_name, column)
+        self.out.put_new(Series { labels, drop_name, column }, self.cx)
     }
 
     fn check_one_side(&self, key: &Labels, found: &Match) -> Result<(), QueryError> {
@@ -224,7 +257,7 @@ impl Joiner<'_, '_> {
             Some(slot) => *slot,
             None => {
                 let (labels, drop_name) = self.result_labels(key, many, one);
-                let slot = self.out.slot(labels, drop_name, self.grid.count);
+                let slot = self.out.slot(labels, drop_name, self.grid.count, self.cx)?;
                 slots.insert((many, one), slot);
                 slot
             }

@@ -45,6 +45,7 @@ fn relabel(
 ) -> Result<(), QueryError> {
     let mut known: AHashMap<(Labels, bool), usize> = AHashMap::new();
     let mut all: Vec<Series> = Vec::new();
+    let mut held = Size::default();
     super::vector(input, cx, grid, &mut |mut series| {
         if let Some((name, value)) = change(&series.labels) {
             series.labels = series.labels.with(&name, &value);
@@ -53,7 +54,6 @@ fn relabel(
                 series.drop_name = false;
             }
         }
-        cx.hold(Size::of_column(&series.column))?;
         match known.get(&(series.labels.clone(), series.drop_name)) {
             Some(&at) => {
                 if !all[at].column.merge(&series.column) {
@@ -61,12 +61,15 @@ fn relabel(
                 }
             }
             None => {
+                let size = Size::of_series(&series);
+                cx.hold(size)?;
+                held = held + size;
                 known.insert((series.labels.clone(), series.drop_name), all.len());
                 all.push(series);
             }
         }
         Ok(())
     })?;
-    super::release(cx, &all);
-    all.into_iter().try_for_each(sink)
+    drop(known);
+    super::pass_on(all, held, cx, sink)
 }

@@ -8,7 +8,7 @@ use std::thread::Builder;
 
 use super::{Context, Series, Sink, Size};
 use crate::error::QueryError;
-use crate::read::{Columns, SeriesReader};
+use crate::read::{Columns, Select, SeriesReader};
 
 /// A thread costs as much as decoding some dozens of series: fewer than this are not worth another one.
 const SERIES_PER_THREAD_MIN: usize = 32;
@@ -25,8 +25,20 @@ pub(crate) type Evaluate<'e> =
 
 type Answer = Result<Vec<Series>, QueryError>;
 
-/// Evaluates every reader and hands what comes of them to `sink`, in the order of the readers.
+/// Evaluates every series that is selected and hands what comes of them to `sink`, in their order.
 pub(crate) fn each(
+    request: &Select<'_>,
+    cx: &Context<'_>,
+    evaluate: &Evaluate<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    let (readers, held) = cx.select(request)?;
+    run(&readers, cx, evaluate, sink)?;
+    cx.release(held);
+    Ok(())
+}
+
+fn run(
     readers: &[Box<dyn SeriesReader>],
     cx: &Context<'_>,
     evaluate: &Evaluate<'_>,
@@ -79,7 +91,7 @@ fn threaded(
             let Ok(answer) = answers[batch % threads].recv() else { break };
             let passed = answer.and_then(|all| {
                 all.into_iter().try_for_each(|series| {
-                    cx.release(Size::of_column(&series.column));
+                    cx.release(Size::of_series(&series));
                     sink(series)
                 })
             });
@@ -102,7 +114,7 @@ fn batch_of(
         cx.check()?;
         if let Some(series) = evaluate(&**reader, columns)? {
             // It waits until the operators above come to it.
-            cx.hold(Size::of_column(&series.column))?;
+            cx.hold(Size::of_series(&series))?;
             all.push(series);
         }
     }

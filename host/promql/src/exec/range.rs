@@ -47,9 +47,9 @@ impl<'a> Wanted<'a> {
         Self { select, start, end: Timestamp::from_millis(last) }
     }
 
-    fn readers(&self, cx: &Context<'_>) -> Result<Vec<Box<dyn SeriesReader>>, QueryError> {
+    fn request(&self, cx: &Context<'_>) -> Select<'a> {
         let Self { select, start, end } = *self;
-        Ok(cx.storage.select(&Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms })?)
+        Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms }
     }
 
     /// Hands the samples of one series to `take`, without stale markers.
@@ -82,10 +82,12 @@ pub(crate) fn series(
         RangeNode::Select { select, range_ms, extension } => {
             let wanted = Wanted::new(select, *range_ms, *extension, cx, grid);
             let mut columns = Columns::default();
-            for reader in wanted.readers(cx)? {
+            let (readers, held) = cx.select(&wanted.request(cx))?;
+            for reader in &readers {
                 cx.check()?;
-                wanted.read(&*reader, cx, &mut columns, |columns| sink(reader.labels(), false, columns))?;
+                wanted.read(&**reader, cx, &mut columns, |columns| sink(reader.labels(), false, columns))?;
             }
+            cx.release(held);
             Ok(())
         }
         RangeNode::Subquery(subquery) => of_subquery(subquery, cx, grid, sink),
@@ -142,7 +144,7 @@ fn inner_grid(subquery: &Subquery, grid: Grid) -> Option<Grid> {
         return None;
     }
     let count = usize::try_from(end.saturating_sub(start) / step).ok()?.saturating_add(1);
-    Some(Grid { start, step, count })
+    Some(Grid::within(start, step, count))
 }
 
 fn remove_stale(columns: &mut Columns) {
@@ -188,8 +190,8 @@ pub(crate) fn run(
         RangeNode::Select { extension, .. } => *extension,
         RangeNode::Subquery(_) => Extension::None,
     };
-    if let Some(text) = extended::refusal(node.function, extension) {
-        return Err(QueryError::Execution(text.to_owned()));
+    if let Some(text) = extended::refusal(node.function, node.name, extension) {
+        return Err(QueryError::Execution(text));
     }
     let all_steps = AllSteps { node, args: &args, extension, cx, grid };
     let answer = |labels: &Labels, drop_name: bool, columns: &Columns| {
@@ -211,7 +213,7 @@ pub(crate) fn run(
             let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
                 wanted.read(reader, cx, columns, |columns| Ok(answer(reader.labels(), false, columns)))
             };
-            parallel::each(&wanted.readers(cx)?, cx, &evaluate, &mut pass)
+            parallel::each(&wanted.request(cx), cx, &evaluate, &mut pass)
         }
         RangeNode::Subquery(subquery) => {
             of_subquery(subquery, cx, grid, &mut |labels, drop_name, columns| {
@@ -238,9 +240,11 @@ impl AllSteps<'_, '_> {
         let mut column = Column::empty(grid.count);
         let name = labels.metric_name().unwrap_or("");
         let scope = Scope { cx, span: node.span, metric_name: name };
-        rate::check_name(function, &node.input, columns, &scope);
         if extension != Extension::None {
             self.extended(columns, &scope, &mut column);
+            if column.float_count() > 0 {
+                rate::check_counter(function, labels, &scope);
+            }
             return (!column.is_empty()).then_some(column);
         }
         let mut sliding = Sliding::new(columns, range_ms, node.input.shift());
@@ -248,11 +252,13 @@ impl AllSteps<'_, '_> {
             if grid.count > 1 { Running::new(function, columns, range_ms, grid.step) } else { None };
         let mut step_args = vec![0.0; args.len()];
         let mut found = false;
+        let mut looked_at = 0;
         for step in 0..grid.count {
             let window = sliding.at(grid, step);
             if window.is_empty() {
                 continue;
             }
+            looked_at += window.weight();
             let value = match &mut running {
                 Some(running) => over_time::advance(function, &window, range_ms, running, &scope),
                 None => {
@@ -266,6 +272,12 @@ impl AllSteps<'_, '_> {
                 column.set(step, value);
                 found = true;
             }
+        }
+        cx.count_looked_at(grid, looked_at, |step| {
+            Sliding::new(columns, range_ms, node.input.shift()).at(grid, step).weight()
+        });
+        if found && !columns.timestamps.is_empty() && column.float_count() > 0 {
+            rate::check_counter(function, labels, &scope);
         }
         found.then_some(column)
     }
@@ -284,13 +296,13 @@ impl AllSteps<'_, '_> {
 }
 
 /// The samples of a range themselves, for a query that asks for nothing else.
-pub(crate) fn raw(
+pub(crate) fn collect(
     node: &RangeNode,
     cx: &Context<'_>,
     grid: Grid,
-    sink: &mut RangeSink<'_>,
-) -> Result<(), QueryError> {
+) -> Result<Vec<(Labels, Columns)>, QueryError> {
     let (range_ms, shift) = (node.range_ms(), node.shift());
+    let mut all = Vec::new();
     series(node, cx, grid, &mut |labels, drop_name, columns| {
         let window = Sliding::new(columns, range_ms, shift).at(grid, 0);
         if window.is_empty() {
@@ -302,6 +314,12 @@ pub(crate) fn raw(
             histograms: window.histograms.to_vec(),
             ..Columns::default()
         };
-        sink(labels, drop_name, &kept)
-    })
+        cx.count_looked_at(grid, window.weight(), |_| window.weight());
+        let labels = if drop_name { labels.without(super::is_metric_label) } else { labels.clone() };
+        cx.hold(Size::of_columns(&kept))?;
+        cx.hold(Size::of_labels(&labels))?;
+        all.push((labels, kept));
+        Ok(())
+    })?;
+    Ok(all)
 }

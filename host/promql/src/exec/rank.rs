@@ -4,7 +4,7 @@ use ahash::AHashMap;
 use model::Labels;
 
 use super::aggregate::{group_labels, info_ignored_histogram};
-use super::{Column, Context, Grid, Series, Sink};
+use super::{Column, Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::parser::AggregateOp;
 use crate::plan::{Aggregate, AggregateParam};
@@ -21,10 +21,14 @@ pub(crate) fn run(
     };
     check(node, &params, cx)?;
     let all = super::collect(&node.input, cx, grid)?;
-    super::release(cx, &all);
+    let held: Size = all.iter().map(Size::of_series).sum();
+    // Places in groups and in their order, and a column beside each.
+    let more = Size { samples: 0, ..held } + Size::of_bytes(4 * size_of::<usize>() * all.len());
+    cx.hold(more)?;
     let mut known: AHashMap<Labels, usize> = AHashMap::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, series) in all.iter().enumerate() {
+        cx.check()?;
         let labels = group_labels(&series.labels, &node.grouping);
         let at = *known.entry(labels).or_insert_with(|| {
             groups.push(Vec::new());
@@ -35,7 +39,11 @@ pub(crate) fn run(
     let mut kept: Vec<Column> = all.iter().map(|_| Column::empty(grid.count)).collect();
     let mut order = Vec::new();
     for group in &groups {
+        cx.check()?;
         for (step, param) in params.iter().enumerate() {
+            if step % 64 == 63 {
+                cx.check()?;
+            }
             let chosen = choose(node, &all, group, step, *param, cx);
             for index in chosen {
                 if let Some(value) = all[index].column.get(step) {
@@ -57,6 +65,7 @@ pub(crate) fn run(
             sink(Series { labels, drop_name, column })?;
         }
     }
+    cx.release(held + more);
     Ok(())
 }
 

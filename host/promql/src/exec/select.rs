@@ -40,16 +40,18 @@ pub(crate) fn run(
         cx.hold(size)?;
         let column = latest(columns, select.shift, grid, cx.lookback_ms, what);
         cx.release(size);
-        if column.is_empty() {
+        let found = column.weight();
+        if found == 0 {
             return Ok(None);
         }
+        cx.count_looked_at(grid, found, |step| column.weight_at(step));
         let mut series = Series { labels: reader.labels().clone(), drop_name: false, column };
         if matches!(what, What::Times | What::StartTimes) {
             cx.drop_name(&mut series);
         }
         Ok(Some(series))
     };
-    parallel::each(&cx.storage.select(&request)?, cx, &evaluate, sink)
+    parallel::each(&request, cx, &evaluate, sink)
 }
 
 fn latest(columns: &Columns, shift: plan::Shift, grid: Grid, lookback_ms: i64, what: What) -> Column {

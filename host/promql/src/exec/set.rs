@@ -4,7 +4,7 @@ use ahash::AHashMap;
 use model::Labels;
 
 use super::join::signature;
-use super::{Context, Grid, Series, Sink};
+use super::{Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::parser::BinaryOp;
 use crate::plan::Set;
@@ -12,37 +12,25 @@ use crate::plan::Set;
 pub(crate) fn run(node: &Set, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>) -> Result<(), QueryError> {
     let left = super::collect(&node.left, cx, grid)?;
     let right = super::collect(&node.right, cx, grid)?;
-    super::release(cx, &left);
-    super::release(cx, &right);
-    let present = |all: &[Series]| {
-        let mut steps: AHashMap<Labels, Vec<bool>> = AHashMap::new();
-        for series in all {
-            let seen = steps
-                .entry(signature(&series.labels, &node.matching))
-                .or_insert_with(|| vec![false; grid.count]);
-            for (step, seen) in seen.iter_mut().enumerate() {
-                *seen |= series.column.has(step);
-            }
-        }
-        steps
-    };
-    let filter = |mut series: Series, other: &AHashMap<Labels, Vec<bool>>, keep: bool| {
-        let seen = other.get(&signature(&series.labels, &node.matching));
-        for step in 0..grid.count {
-            if seen.is_some_and(|seen| seen[step]) != keep {
-                series.column.remove(step);
-            }
-        }
-        (!series.column.is_empty()).then_some(series)
-    };
+    let held = super::held(&left);
     match node.op {
         BinaryOp::Or => {
-            let on_left = present(&left);
+            let on_left = Present::find(&left, node, cx, grid)?;
+            let mut held = held + super::held(&right);
             // A series may come from the left at some steps and from the right at others.
             let mut known: AHashMap<(Labels, bool), usize> = AHashMap::new();
             let mut all: Vec<Series> = Vec::with_capacity(left.len() + right.len());
-            let from_right = right.into_iter().filter_map(|series| filter(series, &on_left, false));
-            for series in left.into_iter().chain(from_right) {
+            for (series, is_left) in
+                left.into_iter().map(|s| (s, true)).chain(right.into_iter().map(|s| (s, false)))
+            {
+                cx.check()?;
+                let size = Size::of_series(&series);
+                let kept = if is_left { Some(series) } else { on_left.filter(series, node, grid, false) };
+                let Some(series) = kept else {
+                    cx.release(size);
+                    held = held.less(size);
+                    continue;
+                };
                 let key = (series.labels.clone(), series.drop_name);
                 match known.get(&key) {
                     Some(&at) if all[at].column.merge(&series.column) => {}
@@ -52,12 +40,62 @@ pub(crate) fn run(node: &Set, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>)
                     }
                 }
             }
-            all.into_iter().try_for_each(sink)
+            on_left.release(cx);
+            drop(known);
+            super::pass_on(all, held, cx, sink)
         }
         op => {
-            let on_right = present(&right);
+            let on_right = Present::find(&right, node, cx, grid)?;
+            super::release(cx, &right);
+            drop(right);
             let keep = op == BinaryOp::And;
-            left.into_iter().filter_map(|series| filter(series, &on_right, keep)).try_for_each(sink)
+            super::pass_on(left, held, cx, &mut |series| match on_right.filter(series, node, grid, keep) {
+                Some(series) => sink(series),
+                None => Ok(()),
+            })?;
+            on_right.release(cx);
+            Ok(())
         }
+    }
+}
+
+/// At which steps a side has a series of each signature.
+struct Present {
+    steps: AHashMap<Labels, Vec<bool>>,
+    held: Size,
+}
+
+impl Present {
+    fn find(all: &[Series], node: &Set, cx: &Context<'_>, grid: Grid) -> Result<Self, QueryError> {
+        let mut present = Self { steps: AHashMap::new(), held: Size::default() };
+        for series in all {
+            cx.check()?;
+            let key = signature(&series.labels, &node.matching);
+            if !present.steps.contains_key(&key) {
+                let size = Size::of_key(&key) + Size::of_bytes(grid.count);
+                cx.hold(size)?;
+                present.held = present.held + size;
+                present.steps.insert(key.clone(), vec![false; grid.count]);
+            }
+            for (step, seen) in present.steps.get_mut(&key).into_iter().flatten().enumerate() {
+                *seen |= series.column.has(step);
+            }
+        }
+        Ok(present)
+    }
+
+    /// The series at the steps where there is (`keep`) or is not one of its signature.
+    fn filter(&self, mut series: Series, node: &Set, grid: Grid, keep: bool) -> Option<Series> {
+        let seen = self.steps.get(&signature(&series.labels, &node.matching));
+        for step in 0..grid.count {
+            if seen.is_some_and(|seen| seen[step]) != keep {
+                series.column.remove(step);
+            }
+        }
+        (!series.column.is_empty()).then_some(series)
+    }
+
+    fn release(self, cx: &Context<'_>) {
+        cx.release(self.held);
     }
 }

@@ -38,12 +38,14 @@ pub(crate) fn run(
             }
         }
         cx.release(size);
-        if column.is_empty() {
+        let found = column.weight();
+        if found == 0 {
             return Ok(None);
         }
+        cx.count_looked_at(grid, found, |step| column.weight_at(step));
         Ok(Some(Series { labels: reader.labels().clone(), drop_name: false, column }))
     };
-    parallel::each(&cx.storage.select(&request)?, cx, &evaluate, sink)
+    parallel::each(&request, cx, &evaluate, sink)
 }
 
 /// Floats and histograms in order of time, without stale markers.

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::ordered::sorted_by;
 use super::{Context, Grid, Series, Sink};
 use crate::error::QueryError;
 use crate::plan::{Order, VectorNode};
@@ -17,19 +18,22 @@ pub(crate) fn run(
         return super::vector(input, cx, grid, sink);
     }
     let mut all = super::collect(input, cx, grid)?;
-    match order {
+    all = match order {
         Order::Value { descending } => {
             // Histograms have no order and are left out.
-            all.retain(|series| series.column.float(0).is_some());
-            all.sort_by(|a, b| by_value(a, b, *descending));
+            let (kept, histograms): (Vec<Series>, Vec<Series>) =
+                all.into_iter().partition(|series| series.column.float(0).is_some());
+            super::release(cx, &histograms);
+            drop(histograms);
+            sorted_by(kept, cx, &mut |a, b| by_value(a, b, *descending))?
         }
-        Order::Labels { descending, labels } => all.sort_by(|a, b| {
+        Order::Labels { descending, labels } => sorted_by(all, cx, &mut |a, b| {
             let order = by_labels(a, b, labels);
             if *descending { order.reverse() } else { order }
-        }),
-    }
-    super::release(cx, &all);
-    all.into_iter().try_for_each(sink)
+        })?,
+    };
+    let held = super::held(&all);
+    super::pass_on(all, held, cx, sink)
 }
 
 /// By value; what is not a number comes last either way.

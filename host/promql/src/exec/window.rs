@@ -33,6 +33,12 @@ impl Window<'_> {
         self.values.is_empty() && self.histograms.is_empty()
     }
 
+    /// For how many samples it counts: a histogram for as many floats as take its memory.
+    pub(crate) fn weight(&self) -> u64 {
+        let histograms = self.histograms.iter().map(|(_, h)| super::size::samples_of(h)).sum::<u64>();
+        self.values.len() as u64 + histograms
+    }
+
     pub(crate) fn is_mixed(&self) -> bool {
         !self.values.is_empty() && !self.histograms.is_empty()
     }
@@ -56,6 +62,23 @@ impl Scope<'_, '_> {
 
     pub(crate) fn info_about_metric(&self, text: &str) {
         self.cx.notes.info(self.span, format!("{text} {}", self.quoted()));
+    }
+
+    /// `text for metric name "x"`, or the text alone where there is no name.
+    fn maybe_named(&self, text: &str) -> String {
+        if self.metric_name.is_empty() {
+            text.to_owned()
+        } else {
+            format!("{text} for metric name {}", self.quoted())
+        }
+    }
+
+    pub(crate) fn warn_maybe_named(&self, text: &str) {
+        self.cx.notes.warn(self.span, self.maybe_named(text));
+    }
+
+    pub(crate) fn info_maybe_named(&self, text: &str) {
+        self.cx.notes.info(self.span, self.maybe_named(text));
     }
 
     pub(crate) fn warn_mixed(&self) {

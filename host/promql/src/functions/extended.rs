@@ -25,14 +25,17 @@ pub(crate) struct Edges {
 }
 
 /// Which functions know such ranges; others are refused with this text.
-pub(crate) fn refusal(function: WindowFunction, extension: Extension) -> Option<&'static str> {
+pub(crate) fn refusal(function: WindowFunction, name: &str, extension: Extension) -> Option<String> {
     use WindowFunction::{Changes, Delta, Increase, Rate, Resets};
+    let refused = |modifier: &str, known: &str| {
+        Some(format!("{modifier} modifier can only be used with: {known} - not with {name}"))
+    };
     match extension {
         Extension::Anchored if !matches!(function, Changes | Delta | Increase | Rate | Resets) => {
-            Some("anchored modifier can only be used with: changes, delta, increase, rate, resets")
+            refused("anchored", "changes, delta, increase, rate, resets")
         }
         Extension::Smoothed if !matches!(function, Delta | Increase | Rate) => {
-            Some("smoothed modifier can only be used with: delta, increase, rate")
+            refused("smoothed", "delta, increase, rate")
         }
         _ => None,
     }

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use model::{Histogram, ResetHint, Timestamp, Value};
+use model::{Histogram, Labels, ResetHint, Timestamp, Value};
 
 use super::start::{Starts, restarted};
 use crate::exec::window::{Scope, Window};
 use crate::native;
-use crate::plan::{RangeNode, WindowFunction};
-use crate::read::Columns;
+use crate::plan::WindowFunction;
 
 /// What is wanted of the change over a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,16 +18,20 @@ pub(crate) struct Kind {
     pub(crate) per_second: bool,
 }
 
-/// `rate` and `increase` of something that is not named as a counter is likely a mistake.
-pub(crate) fn check_name(
-    function: WindowFunction,
-    input: &RangeNode,
-    columns: &Columns,
-    scope: &Scope<'_, '_>,
-) {
+/// `rate` and `increase` of something that is not known as a counter are likely a mistake, where floats came of it.
+pub(crate) fn check_counter(function: WindowFunction, labels: &Labels, scope: &Scope<'_, '_>) {
     let counters = matches!(function, WindowFunction::Rate | WindowFunction::Increase);
-    let selected = matches!(input, RangeNode::Select { .. });
-    if !counters || !selected || columns.values.is_empty() || scope.metric_name.is_empty() {
+    if !counters || scope.metric_name.is_empty() {
+        return;
+    }
+    if scope.cx.type_and_unit_labels {
+        let kind = labels.get("__type__").unwrap_or("");
+        if !matches!(kind, "counter" | "histogram") {
+            let kind = crate::lexer::quote(kind.as_bytes());
+            scope.info_about_metric(&format!(
+                "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {kind}:"
+            ));
+        }
         return;
     }
     let suffixes = ["_total", "_sum", "_count", "_bucket"];

@@ -410,6 +410,11 @@ impl AggregateOp {
         ALL.into_iter().find(|op| op.as_str().eq_ignore_ascii_case(name))
     }
 
+    /// Whether it needs the feature `promql-experimental-functions`.
+    pub const fn is_experimental(self) -> bool {
+        matches!(self, Self::Limitk | Self::LimitRatio)
+    }
+
     /// Whether a parameter comes before the expression.
     pub const fn has_param(self) -> bool {
         matches!(

@@ -249,6 +249,7 @@ impl Builder<'_> {
             let others = args.iter().enumerate().filter(|(i, _)| *i != at);
             return Ok(VectorNode::Window(Window {
                 function,
+                name,
                 input: self.range(range)?,
                 args: others.map(|(_, arg)| self.scalar(arg)).collect::<Built<_>>()?,
                 span: range.span,
@@ -258,13 +259,13 @@ impl Builder<'_> {
         if let Some(function) = map_function(name) {
             let Some(first) = args.first() else {
                 let now = VectorNode::OfScalar(ScalarNode::Time);
-                return Ok(VectorNode::Map(Map { function, input: Box::new(now), args: Vec::new() }));
+                return Ok(VectorNode::Map(Map { function, name, input: Box::new(now), args: Vec::new() }));
             };
             if let (MapFunction::Timestamp, ExprKind::Vector(selector)) = (function, &first.unparen().kind) {
                 return Ok(VectorNode::SampleTimes(self.select(selector, first.span)?));
             }
             let rest = args[1..].iter().map(|arg| self.scalar(arg)).collect::<Built<_>>()?;
-            return Ok(VectorNode::Map(Map { function, input: self.child(expr, first)?, args: rest }));
+            return Ok(VectorNode::Map(Map { function, name, input: self.child(expr, first)?, args: rest }));
         }
         self.other_call(call, expr)
     }
@@ -325,6 +326,7 @@ impl Builder<'_> {
                 ExprKind::Vector(selector) => VectorNode::StartTimes(self.select(selector, args[0].span)?),
                 _ => VectorNode::Map(Map {
                     function: MapFunction::StartTimestamp,
+                    name: call.function.name,
                     input: self.child(expr, &args[0])?,
                     args: Vec::new(),
                 }),

@@ -5,7 +5,8 @@ use model::Timestamp;
 
 use super::command::{Eval, Expected, Times};
 use super::{MemoryStorage, compare};
-use crate::engine::{Engine, QueryControl, QueryResult, QueryValue, VectorSample};
+use crate::answer::{QueryResult, QueryValue, VectorSample};
+use crate::engine::{Engine, QueryControl};
 use crate::error::QueryError;
 use crate::parser::{At, Expr, ExprKind, parse};
 

@@ -7,7 +7,7 @@ use model::{Histogram, Labels, Timestamp, Value};
 
 use super::command::{Eval, Expected, Notes, Times};
 use super::series::Item;
-use crate::engine::{MatrixSeries, QueryResult, QueryValue};
+use crate::answer::{MatrixSeries, QueryResult, QueryValue};
 use crate::native;
 
 /// Relative difference that still counts as equal.

@@ -51,9 +51,10 @@ proptest! {
     #[test]
     fn running_is_scanning(columns in columns(), start in 900..3000_i64, step in 1..50_i64, range_ms in 300..2000_i64) {
         let (storage, control) = (MemoryStorage::default(), QueryControl::default());
-        let cx = Context::new(&storage, &control, &EngineOptions::prometheus_defaults(), false, None);
+        let lease = crate::memory::MemoryPool::unlimited().lease();
+        let cx = Context::new(&storage, &control, &EngineOptions::prometheus_defaults(), lease, false, None);
         let scope = Scope { cx: &cx, span: Span { start: 0, end: 0 }, metric_name: "x" };
-        let grid = Grid { start, step, count: 100 };
+        let grid = Grid::at(start, step, 100);
         // A sum is as exact as its largest term allows.
         let largest = columns.values.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
         for function in FUNCTIONS {
