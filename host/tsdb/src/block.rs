@@ -1,6 +1,6 @@
 //! A block: everything of one time range, in one immutable file that is mapped into memory.
 //!
-//! # Format (version 2)
+//! # Format (version 3)
 //!
 //! Integers are little-endian, offsets count from the start of the file unless said otherwise. A *span* is a
 //! varint length and that many bytes. Series are numbered from 0 in the order of their labels; postings hold
@@ -31,10 +31,7 @@
 //! │ contents 8       │        4 │       4 │      8 │  12 bytes before it
 //! └──────────────────┴──────────┴─────────┴────────┘
 //!
-//! labels      name count u32, offset of each name u32 (within the section), names in order:
-//!   name      name span, union posting (offset varint, length varint, within "postings"), value count u32,
-//!             offset of each value u32 (within the section), values in order
-//!   value     value span, posting (offset varint, length varint; with length 0 the offset is the only id)
+//! labels      see index.rs in this folder
 //! chunk       kind u8 (1 floats, 2 histograms), number of its column of times varint, offset within "chunks"
 //!             varint, length varint; in time order. The data are the values alone, see crate::codec
 //! times       column count u32, offset of each column u32 (within the section)
@@ -50,6 +47,7 @@
 //! |---|---|
 //! | 1 | first; labels are a span, a chunk is a description (crate::chunk), offset and length, and has its times before its values, no section "times" |
 //! | 2 | times shared between series, values as decimals, labels by number, lone ids without a bitmap |
+//! | 3 | the values of a label name are one text, up to eight ids stand with their value |
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -66,13 +64,14 @@ use crate::chunk::{ChunkKind, ChunkMeta, decode_histogram_values};
 use crate::codec::{Malformed, Reader};
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{FileBytes, FileSystem};
+use crate::index::PassingCache;
 use crate::wal::record::{self, Section};
 
 pub(crate) use index::BlockIndex;
 pub(crate) use writer::{BlockSeries, BlockWriter};
 
 /// The version that is written.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// The oldest version that is read.
 pub const OLDEST_READABLE: u32 = 1;
 
@@ -141,6 +140,8 @@ pub(crate) struct Block {
     places: [Place; SECTION_COUNT],
     /// Whether a compaction could not read it.
     unreadable: AtomicBool,
+    /// Which values of its index regular expressions have passed.
+    passing: PassingCache,
 }
 
 impl BlockMeta {
@@ -202,6 +203,7 @@ impl Block {
             },
             places,
             unreadable: AtomicBool::new(false),
+            passing: PassingCache::default(),
         };
         let meta = BlockMeta::decode(block.section(SectionKind::Meta));
         block.meta = meta.map_err(|malformed| block.corrupt(SectionKind::Meta, malformed))?;
@@ -293,6 +295,27 @@ impl Block {
         (0..count)
             .map(|_| index.pair(reader.varint_u32()?, reader.varint_u32()?).map_err(|_| wrong))
             .collect()
+    }
+
+    /// The number of the value that a series has under the label name of that number.
+    fn value_number(&self, number: u32, name: u32) -> Result<Option<u32>> {
+        let read = || {
+            let mut reader = self.series_reader(number)?;
+            if self.version == 1 {
+                let wrong = reader.malformed("labels of this version have no numbers");
+                let span = reader.span()?;
+                let labels = Labels::from_encoded(span).map_err(|_| wrong)?;
+                return self.index().value_number(name, &labels);
+            }
+            for _ in 0..reader.count(2)? {
+                let (of_name, value) = (reader.varint_u32()?, reader.varint_u32()?);
+                if of_name == name {
+                    return Ok(Some(value));
+                }
+            }
+            Ok(None)
+        };
+        read().map_err(|malformed| self.corrupt(SectionKind::Series, malformed))
     }
 
     fn series_reader(&self, number: u32) -> std::result::Result<Reader<'_>, Malformed> {

@@ -26,7 +26,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use roaring::RoaringBitmap;
 
 use crate::chunk::Chunk;
-use crate::index::MemoryIndex;
+use crate::index::{LabelIndex, MemoryIndex, SeriesIndex};
 use crate::options::{HEAD_SERIES_MAX, Options};
 
 use by_id::SeriesById;
@@ -224,6 +224,12 @@ impl Head {
     }
 
     /// Hands over every series that was there at the beginning. No lock is held meanwhile: appending goes on.
+    /// Hands over the label index, which waits for no new series meanwhile.
+    pub(crate) fn with_index<T>(&self, with: impl FnOnce(&dyn LabelIndex) -> T) -> T {
+        let index = self.index.read();
+        with(&SeriesIndex { index: &index, labels: |id| self.by_id(id).map(|series| series.labels.clone()) })
+    }
+
     pub(crate) fn for_each(&self, mut each: impl FnMut(&Arc<Series>)) {
         // The answer of a walk that cannot fail.
         let _: Result<(), std::convert::Infallible> = self.try_for_each(|series| {

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use ahash::RandomState;
 use model::{Exemplar, Labels, Metadata};
-use roaring::RoaringBitmap;
 
+use super::index::{self, LabelNumbers};
 use super::{BlockMeta, FORMAT_VERSION, MAGIC, SectionKind};
 use crate::chunk::{ChunkMeta, Run};
-use crate::codec::bytes::{put_span, put_varint};
+use crate::codec::bytes::put_varint;
 use crate::codec::timestamps;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{File, FileSystem};
-use crate::index::{MemoryIndex, Posting};
+use crate::index::MemoryIndex;
 use crate::wal::record;
 
 /// Chunks are handed to the file system in writes of about this size.
@@ -240,7 +240,7 @@ impl<'a> BlockWriter<'a> {
     /// Writes the rest, makes the block durable and gives it its name.
     pub(crate) fn finish(mut self, metadata: &[(String, Metadata)]) -> Result<PathBuf> {
         self.list(SectionKind::Chunks, 0, self.chunks_at);
-        let (postings, labels, numbers) = encode_index(&self.index)?;
+        let (postings, labels, numbers) = index::encode(&self.index)?;
         let (series, offsets) = self.encode_series(&numbers);
         self.section(SectionKind::Series, &series)?;
         self.section(SectionKind::Offsets, &offsets)?;
@@ -291,56 +291,4 @@ impl<'a> BlockWriter<'a> {
 
 fn offset_u32(offset: usize, section: &'static str) -> Result<u32> {
     u32::try_from(offset).map_err(|_| Error::SectionTooLarge { section })
-}
-
-/// For each label name its number and the numbers of its values.
-type LabelNumbers<'a> = HashMap<&'a str, (u32, HashMap<&'a str, u32, RandomState>), RandomState>;
-
-/// The sections "postings" and "labels", and the numbers that stand for labels elsewhere.
-fn encode_index(index: &MemoryIndex) -> Result<(Vec<u8>, Vec<u8>, LabelNumbers<'_>)> {
-    let mut numbers = LabelNumbers::default();
-    let mut postings = Vec::new();
-    let mut names: Vec<_> = index.names().collect();
-    names.sort_unstable_by_key(|(name, _)| *name);
-    let mut labels = (names.len() as u32).to_le_bytes().to_vec();
-    let name_table = labels.len();
-    labels.resize(name_table + names.len() * 4, 0);
-    for (i, (name, entry)) in names.iter().enumerate() {
-        set_offset(&mut labels, name_table, i)?;
-        put_span(&mut labels, name.as_bytes());
-        put_posting(&mut postings, &mut labels, entry.having.clone())?;
-        let mut values: Vec<_> = entry.values.iter().collect();
-        values.sort_unstable_by_key(|(value, _)| &**value);
-        labels.extend_from_slice(&(values.len() as u32).to_le_bytes());
-        let value_table = labels.len();
-        labels.resize(value_table + values.len() * 4, 0);
-        let value_numbers = values.iter().zip(0..).map(|((value, _), number)| (&***value, number)).collect();
-        numbers.insert(name, (i as u32, value_numbers));
-        for (j, (value, posting)) in values.into_iter().enumerate() {
-            set_offset(&mut labels, value_table, j)?;
-            put_span(&mut labels, value.as_bytes());
-            put_posting(&mut postings, &mut labels, Posting::to_bitmap(posting))?;
-        }
-    }
-    Ok((postings, labels, numbers))
-}
-
-/// Fills in entry `at` of the table at `table`: the entry begins where `labels` ends now.
-fn set_offset(labels: &mut [u8], table: usize, at: usize) -> Result<()> {
-    let offset = offset_u32(labels.len(), "labels")?.to_le_bytes();
-    labels[table + at * 4..table + at * 4 + 4].copy_from_slice(&offset);
-    Ok(())
-}
-
-fn put_posting(postings: &mut Vec<u8>, labels: &mut Vec<u8>, mut ids: RoaringBitmap) -> Result<()> {
-    if let (1, Some(only)) = (ids.len(), ids.min()) {
-        put_varint(labels, u64::from(only));
-        put_varint(labels, 0);
-        return Ok(());
-    }
-    ids.optimize();
-    put_varint(labels, postings.len() as u64);
-    put_varint(labels, ids.serialized_size() as u64);
-    // Writing to memory fails only where the bitmap is larger than its format allows.
-    ids.serialize_into(&mut *postings).map_err(|_| Error::SectionTooLarge { section: "postings" })
 }

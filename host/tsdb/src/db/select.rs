@@ -16,7 +16,7 @@ use crate::chunk::{ChunkKind, ChunkMeta};
 use crate::codec::Malformed;
 use crate::error::Result;
 use crate::head::{OpenChunk, Series, SeriesView};
-use crate::index::{LabelIndex, resolve};
+use crate::index::{LabelIndex, Query};
 
 /// Takes the samples of a series, in strictly increasing order of time.
 pub trait Sink {
@@ -118,26 +118,27 @@ impl Shared {
     /// is told from when on the head counts.
     fn snapshot<T>(
         &self,
-        matchers: &[Matcher],
+        query: &Query<'_>,
         (start, end): (i64, i64),
         mut keep: impl FnMut(&Arc<Series>, i64) -> Option<T>,
     ) -> Result<(Vec<Arc<Block>>, Vec<T>)> {
         let view = self.view.read();
         let blocks = view.blocks.iter().filter(|block| block.meta().overlaps(start, end)).cloned().collect();
-        let ids = resolve(&*self.head.index(), matchers)?;
+        let ids = self.head.with_index(|index| query.resolve(index))?;
         let series = ids.iter().filter_map(|id| self.head.by_id(id));
         let kept = series.filter_map(|series| keep(&series, view.head_from)).collect();
         Ok((blocks, kept))
     }
 
     fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SelectedSeries>> {
-        let (blocks, views) = self.snapshot(matchers, (start, end), |series, from| {
+        let query = Query::new(matchers);
+        let (blocks, views) = self.snapshot(&query, (start, end), |series, from| {
             let view = series.view(start.max(from), end);
             (!view.chunks.is_empty() || view.open.is_some()).then_some(view)
         })?;
         let mut parts: Vec<(Labels, Part)> = Vec::new();
         for block in blocks {
-            for number in resolve(&block.index(), matchers)? {
+            for number in query.resolve(&block.index())? {
                 let (labels, chunks) = block.series(number, start, end)?;
                 if !chunks.is_empty() {
                     parts.push((labels, Part::Block { block: block.clone(), chunks }));
@@ -156,14 +157,15 @@ impl Shared {
         end: i64,
         mut each: impl FnMut(&dyn LabelIndex, &RoaringBitmap) -> Result<()>,
     ) -> Result<()> {
-        let (blocks, ids) = self.snapshot(matchers, (start, end), |series, from| {
+        let query = Query::new(matchers);
+        let (blocks, ids) = self.snapshot(&query, (start, end), |series, from| {
             series.overlaps(start.max(from), end).then_some(series.id)
         })?;
         let ids: RoaringBitmap = ids.into_iter().collect();
-        each(&*self.head.index(), &ids)?;
+        self.head.with_index(|index| each(index, &ids))?;
         for block in blocks {
             let index = block.index();
-            let mut ids = resolve(&index, matchers)?;
+            let mut ids = query.resolve(&index)?;
             if block.meta().min_time < start || block.meta().max_time > end {
                 let mut active = RoaringBitmap::new();
                 for number in &ids {
@@ -180,7 +182,8 @@ impl Shared {
 
     fn exemplars(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SeriesExemplars>> {
         let wanted = |exemplar: &Exemplar| (start..=end).contains(&exemplar.timestamp.millis());
-        let (blocks, head) = self.snapshot(matchers, (start, end), |series, from| {
+        let query = Query::new(matchers);
+        let (blocks, head) = self.snapshot(&query, (start, end), |series, from| {
             // No sample is older than the lowest time: the view is of the exemplars only.
             let view = series.view(i64::MAX, i64::MIN);
             let exemplars = view.exemplars().iter().filter(|exemplar| exemplar.timestamp.millis() >= from);
@@ -189,7 +192,7 @@ impl Shared {
         })?;
         let mut parts: Vec<(Labels, Vec<Exemplar>)> = Vec::new();
         for block in blocks {
-            for number in resolve(&block.index(), matchers)? {
+            for number in query.resolve(&block.index())? {
                 let mut exemplars = block.exemplars(number)?;
                 exemplars.retain(wanted);
                 if !exemplars.is_empty() {

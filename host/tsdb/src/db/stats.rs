@@ -6,6 +6,7 @@ use model::{METRIC_NAME, Timestamp};
 
 use super::Shared;
 use crate::Tsdb;
+use crate::index::Name;
 
 /// Storage in numbers. Counters count from the start of the process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,9 +112,8 @@ impl Shared {
             all.truncate(count_max);
             all
         };
-        let metrics = index.name(METRIC_NAME).into_iter().flat_map(|entry| &entry.values);
-        let pairs =
-            || index.names().flat_map(|(name, entry)| entry.values.iter().map(move |pair| (name, pair)));
+        let metrics = index.values(METRIC_NAME).into_iter().flat_map(Name::carried);
+        let pairs = || index.names().flat_map(|(name, entry)| entry.carried().map(move |pair| (name, pair)));
         // Texts are made only for pairs that can be among the largest.
         let mut counts: Vec<u64> = pairs().map(|(_, (_, posting))| posting.count()).collect();
         counts.sort_unstable_by(|a, b| b.cmp(a));
@@ -122,11 +122,9 @@ impl Shared {
             label_names: index.names().count() as u64,
             label_pairs: counts.len() as u64,
             series_by_metric: top(&mut metrics.map(|(metric, posting)| (metric.to_string(), posting.count()))),
-            values_by_label: top(&mut index
-                .names()
-                .map(|(name, e)| (name.to_owned(), e.values.len() as u64))),
+            values_by_label: top(&mut index.names().map(|(name, e)| (name.to_owned(), e.carried_count()))),
             value_bytes_by_label: top(&mut index.names().map(|(name, entry)| {
-                (name.to_owned(), entry.values.keys().map(|value| value.len() as u64).sum())
+                (name.to_owned(), entry.carried().map(|(value, _)| value.len() as u64).sum())
             })),
             series_by_pair: top(&mut pairs()
                 .filter(|(_, (_, posting))| posting.count() >= least)

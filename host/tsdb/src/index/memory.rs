@@ -1,62 +1,279 @@
 //! The label index of the head, and of a block while it is written.
+//!
+//! The values of a name lie one behind the other in the order in which they came, and are numbered in that order. A
+//! value that no series carries any more keeps its number until half of a name's values are such; then they are
+//! numbered anew.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use ahash::RandomState;
+use hashbrown::HashTable;
 use model::Labels;
 use roaring::RoaringBitmap;
 
-use super::{LabelIndex, Posting};
+use super::{Asked, LabelIndex, NameIndex, PassingCache, Pattern, Places, Posting, Union, Values};
 use crate::error::Result;
 
-type Map<V> = HashMap<Box<str>, V, RandomState>;
+/// Places of values are told from that of the last value whose number is a multiple of this.
+const PLACES_GROUP: u32 = 1 << 12;
+/// Names with fewer values than this are not numbered anew.
+const RENUMBER_MIN: u32 = 256;
 
 /// A label index that grows and shrinks.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryIndex {
-    names: Map<Name>,
+    hasher: RandomState,
+    names: HashMap<Box<str>, Name, RandomState>,
     all: RoaringBitmap,
+    cache: PassingCache,
+    /// Given to a name whenever it numbers its values anew.
+    epoch: u64,
 }
 
 /// What is known of one label name.
 #[derive(Debug, Default)]
 pub(crate) struct Name {
-    pub(crate) values: Map<Posting>,
-    pub(crate) having: RoaringBitmap,
+    text: Vec<u8>,
+    places: ValuePlaces,
+    /// Hash and number of each value.
+    numbers: HashTable<(u32, u32)>,
+    carriers: Vec<Carriers>,
+    /// What [`Carriers::Posting`] refers to.
+    postings: Vec<Posting>,
+    postings_free: Vec<u32>,
+    having: RoaringBitmap,
+    /// How many values no series carries.
+    gone: u32,
+    epoch: u64,
+}
+
+/// Who carries a value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Carriers {
+    Nobody,
+    One(u32),
+    /// Number of the posting.
+    Posting(u32),
+}
+
+/// Where values end, in five bytes or less for each.
+#[derive(Debug, Default)]
+struct ValuePlaces {
+    /// Where each group begins.
+    groups: Vec<u64>,
+    /// Where each value ends, from the start of its group. Memory ends long before a group has four gigabytes.
+    ends: Vec<u32>,
+}
+
+impl ValuePlaces {
+    fn push(&mut self, start: usize, end: usize) {
+        if self.ends.len().is_multiple_of(PLACES_GROUP as usize) {
+            self.groups.push(start as u64);
+        }
+        let group = self.groups.last().copied().unwrap_or(0);
+        self.ends.push((end as u64 - group) as u32);
+    }
+}
+
+impl Places for &ValuePlaces {
+    fn count(&self) -> u32 {
+        self.ends.len() as u32
+    }
+
+    fn start(&self, number: u32) -> usize {
+        let begins_group = number.is_multiple_of(PLACES_GROUP) && (number as usize) < self.ends.len();
+        if begins_group || number == 0 {
+            return self.groups.get((number / PLACES_GROUP) as usize).map_or(0, |start| *start as usize);
+        }
+        let before = (number as usize).min(self.ends.len()) - 1;
+        let group = self.groups[before / PLACES_GROUP as usize];
+        group as usize + self.ends[before] as usize
+    }
+}
+
+/// The hash of a value in the table, which wants its highest and its lowest bits.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+impl Name {
+    fn values(&self) -> Values<'_, &ValuePlaces> {
+        Values { text: &self.text, places: &self.places, sorted: false }
+    }
+
+    fn value(&self, number: u32) -> &str {
+        // Only whole values are ever put in.
+        std::str::from_utf8(self.values().get(number)).unwrap_or_default()
+    }
+
+    fn number(&self, hash: u32, value: &str) -> Option<u32> {
+        let values = self.values();
+        let is = |(_, number): &(u32, u32)| values.get(*number) == value.as_bytes();
+        self.numbers.find(spread(hash), is).map(|(_, number)| *number)
+    }
+
+    fn insert(&mut self, hash: u32, value: &str, id: u32) {
+        self.having.insert(id);
+        let Some(number) = self.number(hash, value) else {
+            self.push(hash, value, Carriers::One(id));
+            return;
+        };
+        let carriers = &mut self.carriers[number as usize];
+        match *carriers {
+            // Values that nobody carries are not found.
+            Carriers::Nobody => {}
+            Carriers::One(only) if only == id => {}
+            Carriers::One(only) => {
+                let posting = Posting::Few(vec![only.min(id), only.max(id)]);
+                let at = self.postings_free.pop().unwrap_or(self.postings.len() as u32);
+                *carriers = Carriers::Posting(at);
+                match self.postings.get_mut(at as usize) {
+                    Some(free) => *free = posting,
+                    None => self.postings.push(posting),
+                }
+            }
+            Carriers::Posting(at) => self.postings[at as usize].insert(id),
+        }
+    }
+
+    /// Adds a value that is not there.
+    fn push(&mut self, hash: u32, value: &str, carriers: Carriers) {
+        let number = self.places.ends.len() as u32;
+        let start = self.text.len();
+        self.text.extend_from_slice(value.as_bytes());
+        self.places.push(start, self.text.len());
+        self.carriers.push(carriers);
+        self.numbers.insert_unique(spread(hash), (hash, number), |(hash, _)| spread(*hash));
+    }
+
+    /// Takes ids from a value.
+    fn remove(&mut self, hash: u32, value: &str, gone: &RoaringBitmap) {
+        let Some(number) = self.number(hash, value) else { return };
+        let carriers = &mut self.carriers[number as usize];
+        let left = match *carriers {
+            Carriers::Nobody => true,
+            Carriers::One(only) => !gone.contains(only),
+            Carriers::Posting(at) => {
+                let posting = &mut self.postings[at as usize];
+                let left = posting.remove_all(gone);
+                if !left {
+                    *posting = Posting::Few(Vec::new());
+                    self.postings_free.push(at);
+                }
+                left
+            }
+        };
+        if !left {
+            *carriers = Carriers::Nobody;
+            self.gone += 1;
+            let is = |(_, other): &(u32, u32)| *other == number;
+            if let Ok(entry) = self.numbers.find_entry(spread(hash), is) {
+                entry.remove();
+            }
+        }
+    }
+
+    /// Gives the values that are carried new numbers, and forgets the others.
+    fn renumber(&mut self, epoch: u64) {
+        let old = std::mem::take(self);
+        self.epoch = epoch;
+        self.having = old.having;
+        self.postings = old.postings;
+        self.postings_free = old.postings_free;
+        let mut carried: Vec<(u32, u32)> =
+            old.numbers.iter().map(|(hash, number)| (*number, *hash)).collect();
+        carried.sort_unstable();
+        let values = Values { text: &old.text, places: &old.places, sorted: false };
+        for (number, hash) in carried {
+            let value = std::str::from_utf8(values.get(number)).unwrap_or_default();
+            self.push(hash, value, old.carriers[number as usize]);
+        }
+        self.text.shrink_to_fit();
+    }
+
+    /// The series that carry each value, by value, in any order.
+    pub(crate) fn carried(&self) -> impl Iterator<Item = (&str, Carried<'_>)> {
+        (0u32..).zip(&self.carriers).filter_map(|(number, carriers)| {
+            let carried = match *carriers {
+                Carriers::Nobody => return None,
+                Carriers::One(id) => Carried::One(id),
+                Carriers::Posting(at) => Carried::Posting(&self.postings[at as usize]),
+            };
+            Some((self.value(number), carried))
+        })
+    }
+
+    /// How many values are carried.
+    pub(crate) fn carried_count(&self) -> u64 {
+        self.carriers.len() as u64 - u64::from(self.gone)
+    }
+
+    /// The series that have the label.
+    pub(crate) const fn having(&self) -> &RoaringBitmap {
+        &self.having
+    }
+}
+
+/// The series that carry a value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Carried<'a> {
+    One(u32),
+    Posting(&'a Posting),
+}
+
+impl Carried<'_> {
+    pub(crate) fn count(self) -> u64 {
+        match self {
+            Self::One(_) => 1,
+            Self::Posting(posting) => posting.count(),
+        }
+    }
+
+    pub(crate) fn to_bitmap(self) -> RoaringBitmap {
+        match self {
+            Self::One(id) => [id].into_iter().collect(),
+            Self::Posting(posting) => posting.to_bitmap(None),
+        }
+    }
 }
 
 impl MemoryIndex {
+    fn hash(hasher: &RandomState, value: &str) -> u32 {
+        hasher.hash_one(value) as u32
+    }
+
     /// Adds a series.
     pub(crate) fn insert(&mut self, id: u32, labels: &Labels) {
         self.all.insert(id);
         for (name, value) in labels {
             if !self.names.contains_key(name) {
-                self.names.insert(name.into(), Name::default());
+                self.epoch += 1;
+                self.names.insert(name.into(), Name { epoch: self.epoch, ..Name::default() });
             }
-            let Some(entry) = self.names.get_mut(name) else { continue };
-            entry.having.insert(id);
-            match entry.values.get_mut(value) {
-                Some(posting) => posting.insert(id),
-                None => {
-                    entry.values.insert(value.into(), Posting::One(id));
-                }
-            }
+            let Some(known) = self.names.get_mut(name) else { continue };
+            known.insert(Self::hash(&self.hasher, value), value, id);
         }
     }
 
     /// Takes series out; `labels` are theirs.
     pub(crate) fn remove_all<'a>(&mut self, ids: &RoaringBitmap, labels: impl Iterator<Item = &'a Labels>) {
         self.all -= ids;
-        for (name, value) in labels.flatten() {
-            let Entry::Occupied(mut entry) = self.names.entry(name.into()) else { continue };
-            let known = entry.get_mut();
+        let mut pairs: Vec<(&str, &str)> = labels.flatten().collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        for pairs in pairs.chunk_by(|a, b| a.0 == b.0) {
+            let Some((name, _)) = pairs.first() else { continue };
+            let Some(known) = self.names.get_mut(*name) else { continue };
             known.having -= ids;
-            if known.values.get_mut(value).is_some_and(|posting| !posting.remove_all(ids)) {
-                known.values.remove(value);
+            for (_, value) in pairs {
+                known.remove(Self::hash(&self.hasher, value), value, ids);
             }
-            if known.values.is_empty() {
-                entry.remove();
+            if known.carried_count() == 0 {
+                self.names.remove(*name);
+            } else if known.gone >= RENUMBER_MIN && u64::from(known.gone) > known.carried_count() {
+                self.epoch += 1;
+                known.renumber(self.epoch);
             }
         }
     }
@@ -67,41 +284,129 @@ impl MemoryIndex {
     }
 
     /// One name's values.
-    pub(crate) fn name(&self, name: &str) -> Option<&Name> {
+    pub(crate) fn values(&self, name: &str) -> Option<&Name> {
         self.names.get(name)
     }
 }
 
-impl LabelIndex for MemoryIndex {
+/// The index of the head together with its series.
+pub(crate) struct SeriesIndex<'a, F> {
+    pub(crate) index: &'a MemoryIndex,
+    /// The labels of a series.
+    pub(crate) labels: F,
+}
+
+/// A name of the index that is asked for.
+struct Named<'a> {
+    index: &'a MemoryIndex,
+    name: &'a str,
+    known: &'a Name,
+}
+
+impl<F: Fn(u32) -> Option<Labels>> LabelIndex for SeriesIndex<'_, F> {
     fn all(&self) -> Result<RoaringBitmap> {
-        Ok(self.all.clone())
+        Ok(self.index.all.clone())
     }
 
-    fn having(&self, name: &str) -> Result<RoaringBitmap> {
-        Ok(self.names.get(name).map(|entry| entry.having.clone()).unwrap_or_default())
+    fn name(&self, name: &str) -> Result<Option<Box<dyn NameIndex + '_>>> {
+        let named = self.index.names.get_key_value(name);
+        Ok(named.map(|(name, known)| {
+            Box::new(Named { index: self.index, name, known }) as Box<dyn NameIndex + '_>
+        }))
     }
 
-    fn postings(&self, name: &str, value: &str) -> Result<RoaringBitmap> {
-        let posting = self.names.get(name).and_then(|entry| entry.values.get(value));
-        Ok(posting.map(Posting::to_bitmap).unwrap_or_default())
+    fn value_of(&self, id: u32, name: &str, each: &mut dyn FnMut(&str)) -> Result<()> {
+        let labels = (self.labels)(id);
+        each(labels.as_ref().and_then(|labels| labels.get(name)).unwrap_or_default());
+        Ok(())
     }
 
-    fn postings_where(&self, name: &str, wanted: &mut dyn FnMut(&str) -> bool) -> Result<RoaringBitmap> {
-        let mut union = RoaringBitmap::new();
-        let values = self.names.get(name).into_iter().flat_map(|entry| &entry.values);
-        values.filter(|(value, _)| wanted(value)).for_each(|(_, posting)| posting.add_to(&mut union));
-        Ok(union)
+    fn value_of_ns(&self) -> u64 {
+        // Two or three cache misses, and the walk through the labels.
+        300
     }
 
     fn names_of(&self, ids: &RoaringBitmap, each: &mut dyn FnMut(&str)) -> Result<()> {
-        let carried = self.names.iter().filter(|(_, entry)| !entry.having.is_disjoint(ids));
+        let carried = self.index.names.iter().filter(|(_, known)| !known.having.is_disjoint(ids));
         carried.for_each(|(name, _)| each(name));
         Ok(())
     }
 
     fn values_of(&self, name: &str, ids: &RoaringBitmap, each: &mut dyn FnMut(&str)) -> Result<()> {
-        let values = self.names.get(name).into_iter().flat_map(|entry| &entry.values);
-        values.filter(|(_, posting)| posting.meets(ids)).for_each(|(value, _)| each(value));
+        let Some(known) = self.index.names.get(name) else { return Ok(()) };
+        if ids.len() * 2 < known.carried_count() {
+            let mut each = |value: &str| {
+                if !value.is_empty() {
+                    each(value);
+                }
+            };
+            return (ids & &known.having).iter().try_for_each(|id| self.value_of(id, name, &mut each));
+        }
+        let all = known.having.is_subset(ids);
+        for (value, carried) in known.carried() {
+            let meets = all
+                || match carried {
+                    Carried::One(id) => ids.contains(id),
+                    Carried::Posting(posting) => posting.meets(ids),
+                };
+            if meets {
+                each(value);
+            }
+        }
         Ok(())
+    }
+}
+
+impl NameIndex for Named<'_> {
+    fn value_count(&self) -> u32 {
+        self.known.carriers.len() as u32
+    }
+
+    fn find(&self, value: &str) -> Result<Option<u32>> {
+        Ok(self.known.number(MemoryIndex::hash(&self.index.hasher, value), value))
+    }
+
+    fn having(&self, among: Option<&RoaringBitmap>) -> Result<RoaringBitmap> {
+        Ok(among.map_or_else(|| self.known.having.clone(), |among| &self.known.having & among))
+    }
+
+    fn posting(&self, number: u32, among: Option<&RoaringBitmap>) -> Result<RoaringBitmap> {
+        Ok(match self.known.carriers.get(number as usize) {
+            None | Some(Carriers::Nobody) => RoaringBitmap::new(),
+            Some(Carriers::One(id)) => {
+                Some(*id).filter(|id| among.is_none_or(|among| among.contains(*id))).into_iter().collect()
+            }
+            Some(Carriers::Posting(at)) => self.known.postings[*at as usize].to_bitmap(among),
+        })
+    }
+
+    fn unite(&self, numbers: &mut dyn Iterator<Item = u32>, union: &mut Union) -> Result<()> {
+        for number in numbers {
+            match self.known.carriers.get(number as usize) {
+                None | Some(Carriers::Nobody) => {}
+                Some(Carriers::One(id)) => union.add(*id),
+                Some(Carriers::Posting(at)) => self.known.postings[*at as usize].add_to(union),
+            }
+        }
+        Ok(())
+    }
+
+    fn passing_ns(&self, pattern: &Pattern) -> u64 {
+        let seen = self.index.cache.seen(&self.asked(), pattern);
+        self.known.values().cost_ns(pattern, self.value_count() - seen)
+    }
+
+    fn passing(&self, pattern: &Pattern) -> Result<Arc<RoaringBitmap>> {
+        let values = self.known.values();
+        let cost_ns = values.cost_ns(pattern, self.value_count());
+        self.index
+            .cache
+            .passing(&self.asked(), pattern, cost_ns, |numbers| Ok(values.passing(pattern, numbers)))
+    }
+}
+
+impl Named<'_> {
+    fn asked(&self) -> Asked<'_> {
+        Asked { name: self.name, epoch: self.known.epoch, count: self.value_count() }
     }
 }

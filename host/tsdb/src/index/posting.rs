@@ -1,19 +1,31 @@
-//! The ids of the series that carry one label value.
+//! The ids of the series that carry one label value of the head.
 
 use roaring::RoaringBitmap;
 
-/// A set of series ids, without the weight of a bitmap for the many values that one series alone carries.
-#[derive(Debug, Clone)]
+use super::Union;
+
+/// Up to this many ids are a list: a bitmap of two ids takes five times their bytes.
+const FEW_MAX: usize = 16;
+
+/// A set of series ids, without the weight of a bitmap for the many values that few series carry.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Posting {
-    One(u32),
+    /// In order.
+    Few(Vec<u32>),
     Many(RoaringBitmap),
 }
 
 impl Posting {
     pub(crate) fn insert(&mut self, id: u32) {
         match self {
-            Self::One(only) if *only == id => {}
-            Self::One(only) => *self = Self::Many(RoaringBitmap::from([*only, id])),
+            Self::Few(ids) => {
+                if let Err(at) = ids.binary_search(&id) {
+                    ids.insert(at, id);
+                    if ids.len() > FEW_MAX {
+                        *self = Self::Many(ids.iter().copied().collect());
+                    }
+                }
+            }
             Self::Many(ids) => {
                 ids.insert(id);
             }
@@ -23,7 +35,10 @@ impl Posting {
     /// Takes ids out; says whether any are left.
     pub(crate) fn remove_all(&mut self, gone: &RoaringBitmap) -> bool {
         match self {
-            Self::One(only) => !gone.contains(*only),
+            Self::Few(ids) => {
+                ids.retain(|id| !gone.contains(*id));
+                !ids.is_empty()
+            }
             Self::Many(ids) => {
                 *ids -= gone;
                 !ids.is_empty()
@@ -33,30 +48,31 @@ impl Posting {
 
     pub(crate) fn count(&self) -> u64 {
         match self {
-            Self::One(_) => 1,
+            Self::Few(ids) => ids.len() as u64,
             Self::Many(ids) => ids.len(),
         }
     }
 
-    pub(crate) fn add_to(&self, union: &mut RoaringBitmap) {
+    pub(crate) fn add_to(&self, union: &mut Union) {
         match self {
-            Self::One(only) => {
-                union.insert(*only);
-            }
-            Self::Many(ids) => *union |= ids,
+            Self::Few(ids) => ids.iter().for_each(|id| union.add(*id)),
+            Self::Many(ids) => union.add_bitmap(ids),
         }
     }
 
-    pub(crate) fn to_bitmap(&self) -> RoaringBitmap {
-        match self {
-            Self::One(only) => RoaringBitmap::from([*only]),
-            Self::Many(ids) => ids.clone(),
+    /// The ids; of `among` only, where that is given.
+    pub(crate) fn to_bitmap(&self, among: Option<&RoaringBitmap>) -> RoaringBitmap {
+        match (self, among) {
+            (Self::Few(ids), None) => ids.iter().copied().collect(),
+            (Self::Few(ids), Some(among)) => ids.iter().copied().filter(|id| among.contains(*id)).collect(),
+            (Self::Many(ids), None) => ids.clone(),
+            (Self::Many(ids), Some(among)) => ids & among,
         }
     }
 
     pub(crate) fn meets(&self, ids: &RoaringBitmap) -> bool {
         match self {
-            Self::One(only) => ids.contains(*only),
+            Self::Few(own) => own.iter().any(|id| ids.contains(*id)),
             Self::Many(own) => !own.is_disjoint(ids),
         }
     }
