@@ -98,6 +98,7 @@ fn dependencies_point_as_the_architecture_says() {
             "tsdb" | "promql" | "formats" | "traces" | "plugin" => only(&["model"]),
             "scrape" => only(&["model", "formats"]),
             "alerting" => only(&["model", "promql"]),
+            "storage" => only(&["model", "promql", "tsdb"]),
             guest if guests.contains(guest) => only(&["stormglass-sdk"]),
             _ => {}
         }

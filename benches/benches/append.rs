@@ -41,7 +41,7 @@ fn known_series(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale, threads:
         writer.round(&database)?;
     }
     let mut fingerprint = Fingerprint::default();
-    database.scan(&[], |value| fingerprint.float(value))?;
+    database.scan(&[], |values| values.iter().for_each(|value| fingerprint.float(*value)))?;
     let name = format!("known series, threads {threads}");
     fingerprint.print(&name);
     group.throughput(Throughput::Elements((series_count * threads) as u64));
@@ -77,7 +77,7 @@ fn new_series(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Res
     let database = Database::create()?;
     create(&database)?;
     let mut fingerprint = Fingerprint::default();
-    database.scan(&[], |value| fingerprint.float(value))?;
+    database.scan(&[], |values| values.iter().for_each(|value| fingerprint.float(*value)))?;
     fingerprint.print("new series");
     drop(database);
     group.throughput(Throughput::Elements(series_count as u64));

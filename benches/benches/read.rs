@@ -17,13 +17,13 @@ fn scan(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()
     let database = Database::create()?;
     database.fill(&FLEET, series_count, steps)?;
     let mut fingerprint = Fingerprint::default();
-    database.scan(&[], |value| fingerprint.float(value))?;
+    database.scan(&[], |values| values.iter().for_each(|value| fingerprint.float(*value)))?;
     fingerprint.print("scan");
     group.throughput(Throughput::Elements((series_count * steps) as u64));
     group.bench_function("scan", |bencher| {
         bencher.iter(|| {
             let mut sum = 0.0;
-            database.scan(&[], |value| sum += value).expect("scan");
+            database.scan(&[], |values| sum += values.iter().sum::<f64>()).expect("scan");
             black_box(sum)
         });
     });
@@ -75,7 +75,7 @@ fn query(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<(
     let text = r#"sum by (instance) (rate(node_cpu_seconds_total{slot="first"}[5m]))"#;
     let run = || {
         let (start, end) = (Timestamp::from_millis(start), Timestamp::from_millis(end));
-        engine.range(&database, text, start, end, 60_000, &QueryControl::default())
+        engine.range(database.storage(), text, start, end, 60_000, &QueryControl::default())
     };
     let mut fingerprint = Fingerprint::default();
     let result = run().map_err(io::Error::other)?;

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::{Append, Histogram, Labels, Matcher, Sample, SeriesRef, Timestamp};
-use promql::read::{Columns, ReadError, Select, SeriesExemplars, SeriesReader, Storage};
+use storage::Storage;
 use tempfile::TempDir;
-use tsdb::{Options, RealFileSystem, SelectedSeries, Sink, SystemClock, Tsdb};
+use tsdb::{Options, RealFileSystem, Sink, SystemClock, Tsdb};
 
 use crate::{FIRST_TIME_MS, Fleet, STEP_MS};
 
@@ -16,7 +16,7 @@ const BATCH_SAMPLES: usize = 2_000;
 
 /// A database that goes with its directory.
 pub struct Database {
-    tsdb: Tsdb,
+    storage: Storage,
     dir: TempDir,
 }
 
@@ -27,8 +27,8 @@ impl Database {
     /// Where the directory or the database cannot be made.
     pub fn create() -> io::Result<Self> {
         let dir = TempDir::new()?;
-        let tsdb = open(dir.path())?;
-        Ok(Self { tsdb, dir })
+        let storage = open(dir.path())?;
+        Ok(Self { storage, dir })
     }
 
     /// The same directory, opened again.
@@ -36,16 +36,21 @@ impl Database {
     /// # Errors
     /// Where it cannot be closed or opened.
     pub fn reopen(self) -> io::Result<Self> {
-        let Self { tsdb, dir } = self;
-        tsdb.close().map_err(io::Error::other)?;
-        drop(tsdb);
-        let tsdb = open(dir.path())?;
-        Ok(Self { tsdb, dir })
+        let Self { storage, dir } = self;
+        storage.tsdb().close().map_err(io::Error::other)?;
+        drop(storage);
+        let storage = open(dir.path())?;
+        Ok(Self { storage, dir })
     }
 
     /// The database.
-    pub const fn tsdb(&self) -> &Tsdb {
-        &self.tsdb
+    pub fn tsdb(&self) -> &Tsdb {
+        self.storage.tsdb()
+    }
+
+    /// The database as queries see it, the same way as in the server.
+    pub const fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// Appends one sample to each of `series`, by reference where there is one, and keeps the references.
@@ -62,7 +67,7 @@ impl Database {
         for (batch, (labels, refs)) in
             series.chunks(BATCH_SAMPLES).zip(refs.chunks_mut(BATCH_SAMPLES)).enumerate()
         {
-            let mut appender = self.tsdb.appender();
+            let mut appender = self.tsdb().appender();
             for (at, (labels, known)) in labels.iter().zip(refs).enumerate() {
                 let sample = Sample::new(time, value(batch * BATCH_SAMPLES + at));
                 *known = Some(appender.append(*known, labels, sample).map_err(io::Error::other)?);
@@ -85,25 +90,27 @@ impl Database {
             let time = FIRST_TIME_MS + step as i64 * STEP_MS;
             self.append(&labels, &mut refs, time, |at| values[at].next_value())?;
             if step % 240 == 239 {
-                self.tsdb.maintain().map_err(io::Error::other)?;
+                self.tsdb().maintain().map_err(io::Error::other)?;
             }
         }
         Ok(())
     }
 
-    /// Hands every sample of the matching series over.
+    /// Hands every float of the matching series over, column by column.
     ///
     /// # Errors
     /// Where storage cannot be read.
-    pub fn scan(&self, matchers: &[Matcher], mut each: impl FnMut(f64)) -> io::Result<()> {
-        struct Each<'a>(&'a mut dyn FnMut(f64));
+    pub fn scan(&self, matchers: &[Matcher], mut each: impl FnMut(&[f64])) -> io::Result<()> {
+        struct Each<'a>(&'a mut dyn FnMut(&[f64]));
         impl Sink for Each<'_> {
-            fn float(&mut self, _: Timestamp, value: f64) {
-                (self.0)(value);
+            fn floats(&mut self, _: &[i64], values: &[f64], _: &[i64]) {
+                (self.0)(values);
             }
-            fn histogram(&mut self, _: Timestamp, _: Arc<Histogram>) {}
+            fn histograms(&mut self, _: &[i64], _: &[Arc<Histogram>], _: &[i64]) {}
         }
-        for series in self.tsdb.select(matchers, Timestamp::MIN, Timestamp::MAX).map_err(io::Error::other)? {
+        for series in
+            self.tsdb().select(matchers, Timestamp::MIN, Timestamp::MAX).map_err(io::Error::other)?
+        {
             let mut sink = Each(&mut each);
             series.read(Timestamp::MIN, Timestamp::MAX, &mut sink).map_err(io::Error::other)?;
         }
@@ -111,58 +118,9 @@ impl Database {
     }
 }
 
-fn open(dir: &Path) -> io::Result<Tsdb> {
+fn open(dir: &Path) -> io::Result<Storage> {
     let (files, clock) = (Arc::new(RealFileSystem), Arc::new(SystemClock));
     Tsdb::open(dir, Options { retention: None, ..Options::prometheus() }, files, clock)
+        .map(|tsdb| Storage::new(Arc::new(tsdb)))
         .map_err(io::Error::other)
-}
-
-/// As the server connects storage and queries.
-impl Storage for Database {
-    fn select(&self, select: &Select<'_>) -> Result<Vec<Box<dyn SeriesReader>>, ReadError> {
-        let series = self.tsdb.select(select.matchers, select.start, select.end).map_err(failed)?;
-        Ok(series.into_iter().map(|series| Box::new(Reader(series)) as Box<dyn SeriesReader>).collect())
-    }
-
-    fn label_names(&self, select: &Select<'_>) -> Result<Vec<String>, ReadError> {
-        self.tsdb.label_names(select.matchers, select.start, select.end).map_err(failed)
-    }
-
-    fn label_values(&self, name: &str, select: &Select<'_>) -> Result<Vec<String>, ReadError> {
-        self.tsdb.label_values(name, select.matchers, select.start, select.end).map_err(failed)
-    }
-
-    fn exemplars(&self, select: &Select<'_>) -> Result<Vec<SeriesExemplars>, ReadError> {
-        let found = self.tsdb.exemplars(select.matchers, select.start, select.end).map_err(failed)?;
-        let series = |s: tsdb::SeriesExemplars| SeriesExemplars { labels: s.labels, exemplars: s.exemplars };
-        Ok(found.into_iter().map(series).collect())
-    }
-}
-
-fn failed(error: tsdb::Error) -> ReadError {
-    ReadError(Arc::new(error))
-}
-
-struct Reader(SelectedSeries);
-
-impl SeriesReader for Reader {
-    fn labels(&self) -> &Labels {
-        self.0.labels()
-    }
-
-    fn read(&self, start: Timestamp, end: Timestamp, columns: &mut Columns) -> Result<(), ReadError> {
-        self.0.read(start, end, &mut Filler(columns)).map_err(failed)
-    }
-}
-
-struct Filler<'a>(&'a mut Columns);
-
-impl Sink for Filler<'_> {
-    fn float(&mut self, timestamp: Timestamp, value: f64) {
-        self.0.push(timestamp, value);
-    }
-
-    fn histogram(&mut self, timestamp: Timestamp, histogram: Arc<Histogram>) {
-        self.0.histograms.push((timestamp, histogram));
-    }
 }

@@ -26,7 +26,7 @@ fn storage_gives_back_what_was_put_in() {
     database.fill(&fleet, 20, 10).unwrap();
     let database = database.reopen().unwrap();
     let mut read = Vec::new();
-    database.scan(&[], |value| read.push(value.to_bits())).unwrap();
+    database.scan(&[], |values| read.extend(values.iter().map(|value| value.to_bits()))).unwrap();
     let mut put = Vec::new();
     for number in 0..20 {
         let mut values = fleet.values(number);

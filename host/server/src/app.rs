@@ -18,6 +18,7 @@ use model::{Append, Labels};
 use plugin::{Host, HostOptions, Kind};
 use prometheus::{IntGauge, Registry};
 use scrape::{CollectorTarget, Discoverer};
+use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use traces::{SpanMetrics, SpanMetricsOptions, TraceOptions, TraceStore};
 use tsdb::{Options, RealFileSystem, SystemClock, Tsdb};
@@ -33,7 +34,6 @@ use crate::plugins::{PluginCollector, PluginDiscoverer, Plugins};
 use crate::queries::Queries;
 use crate::self_metrics::StorageGauges;
 use crate::spans::SpanIntake;
-use crate::storage::Storage;
 
 /// How long written data may stay with the operating system where every write is not synced.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);

@@ -14,7 +14,6 @@ mod queries;
 mod self_metrics;
 mod serve;
 mod spans;
-mod storage;
 mod telemetry;
 mod test_command;
 mod yaml;

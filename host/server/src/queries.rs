@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use model::{Labels, Matcher, Sample, Timestamp, Value};
 use prometheus::{HistogramOpts, HistogramVec, Registry};
 use promql::{Engine, EngineOptions, QueryControl, QueryError, QueryResult, QueryValue};
+use storage::Storage;
 use tokio::sync::Semaphore;
 
 use crate::cli::ServerArgs;
-use crate::storage::Storage;
 
 /// What one query may ask for beyond its text.
 #[derive(Debug, Clone, Copy, Default)]

@@ -4,6 +4,7 @@ mod append;
 mod compact;
 mod maintain;
 mod open;
+mod read;
 mod select;
 mod stats;
 
@@ -23,7 +24,8 @@ use crate::wal::Wal;
 
 pub use maintain::MaintenanceReport;
 pub use open::Recovery;
-pub use select::{SelectedSeries, SeriesExemplars, Sink};
+pub use read::{SelectedSeries, Sink, UNKNOWN_START};
+pub use select::SeriesExemplars;
 pub use stats::{Cardinality, Stats};
 
 /// A time series database in one directory. Cheap to share behind an [`Arc`]; every method takes `&self`.

@@ -39,7 +39,10 @@ mod options;
 pub mod wal;
 
 pub use clock::{Clock, SystemClock};
-pub use db::{Cardinality, MaintenanceReport, Recovery, SelectedSeries, SeriesExemplars, Sink, Stats, Tsdb};
+pub use db::{
+    Cardinality, MaintenanceReport, Recovery, SelectedSeries, SeriesExemplars, Sink, Stats, Tsdb,
+    UNKNOWN_START,
+};
 pub use error::{Error, Result};
 pub use fs::{File, FileBytes, FileSystem, RealFileSystem};
 pub use options::{Options, WalSync};

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use model::Timestamp;
+use storage::Storage;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::{App, SYNC_INTERVAL};
 use crate::spans::SpanIntake;
-use crate::storage::Storage;
 
 /// How often blocks are cut and retention is looked at.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Reading: which series, and then their samples.
+//! Finding: which series pass the matchers, in blocks and in the head. Their samples are read in [`super::read`].
 //!
 //! A selection is taken at one moment: it sees every batch that was committed by then as a whole and none that
 //! came later, and it goes on to read the same samples while the head is cut and blocks are removed.
@@ -6,32 +6,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Exemplar, Histogram, Labels, Matcher, Timestamp};
+use model::{Exemplar, Labels, Matcher, Timestamp};
 use roaring::RoaringBitmap;
 
 use super::Shared;
+use super::read::{Part, SelectedSeries};
 use crate::Tsdb;
-use crate::block::{Block, BlockChunk};
-use crate::chunk::{ChunkKind, ChunkMeta};
-use crate::codec::Malformed;
+use crate::block::Block;
 use crate::error::Result;
-use crate::head::{OpenChunk, Series, SeriesView};
+use crate::head::Series;
 use crate::index::{LabelIndex, Query};
-
-/// Takes the samples of a series, in strictly increasing order of time.
-pub trait Sink {
-    /// A float.
-    fn float(&mut self, timestamp: Timestamp, value: f64);
-    /// A native histogram.
-    fn histogram(&mut self, timestamp: Timestamp, histogram: Arc<Histogram>);
-}
-
-/// A series that was selected. Keeps what it needs alive, and can be read any number of times from any thread.
-pub struct SelectedSeries {
-    labels: Labels,
-    /// In time order.
-    parts: Vec<Part>,
-}
 
 /// The exemplars of one series.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,11 +24,6 @@ pub struct SeriesExemplars {
     pub labels: Labels,
     /// Its exemplars in the range, in time order.
     pub exemplars: Vec<Exemplar>,
-}
-
-enum Part {
-    Block { block: Arc<Block>, chunks: Vec<BlockChunk> },
-    Head(SeriesView),
 }
 
 impl Tsdb {
@@ -146,7 +125,7 @@ impl Shared {
             }
         }
         parts.extend(views.into_iter().map(|view| (view.series.labels.clone(), Part::Head(view))));
-        Ok(group(parts).map(|(labels, parts)| SelectedSeries { labels, parts }).collect())
+        Ok(group(parts).map(|(labels, parts)| SelectedSeries::new(labels, parts)).collect())
     }
 
     /// Hands over each index with the ids of those series in it that match and have samples in the range.
@@ -219,117 +198,4 @@ fn group<T>(mut parts: Vec<(Labels, T)>) -> impl Iterator<Item = (Labels, Vec<T>
         }
         Some((labels, all))
     })
-}
-
-impl SelectedSeries {
-    /// Its labels.
-    pub const fn labels(&self) -> &Labels {
-        &self.labels
-    }
-
-    /// Hands over the samples in `[start, end]`, which must lie within the range that was selected, in strictly
-    /// increasing order of time.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] where a block is damaged; some samples may have been handed over by then.
-    pub fn read(&self, start: Timestamp, end: Timestamp, sink: &mut impl Sink) -> Result<()> {
-        let (start, end) = (start.millis(), end.millis());
-        let mut reading = Reading { start, end, times: Vec::new(), floats: Vec::new(), sink };
-        for part in &self.parts {
-            match part {
-                Part::Block { block, chunks } => {
-                    for chunk in chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
-                        reading.block_chunk(block, chunk)?;
-                    }
-                }
-                Part::Head(view) => {
-                    for chunk in view.chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
-                        let read = reading.chunk(&chunk.meta, &chunk.data);
-                        read.map_err(|malformed| view.series.corrupt(malformed))?;
-                    }
-                    if let Some(open) = &view.open {
-                        reading.open(open);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// One pass over a series.
-struct Reading<'a, S> {
-    start: i64,
-    end: i64,
-    times: Vec<i64>,
-    floats: Vec<f64>,
-    sink: &'a mut S,
-}
-
-impl<S: Sink> Reading<'_, S> {
-    fn chunk(&mut self, meta: &ChunkMeta, data: &[u8]) -> std::result::Result<(), Malformed> {
-        match meta.kind {
-            ChunkKind::Floats => {
-                self.times.clear();
-                self.floats.clear();
-                meta.decode_floats(data, &mut self.times, &mut self.floats)?;
-                self.hand_over(&[]);
-                Ok(())
-            }
-            ChunkKind::Histograms => {
-                let (start, end, sink) = (self.start, self.end, &mut *self.sink);
-                meta.decode_histograms(data, |time, histogram| {
-                    if (start..=end).contains(&time) {
-                        sink.histogram(Timestamp::from_millis(time), histogram);
-                    }
-                })
-            }
-        }
-    }
-
-    fn block_chunk(&mut self, block: &Block, chunk: &BlockChunk) -> Result<()> {
-        match chunk.meta.kind {
-            ChunkKind::Floats => {
-                self.times.clear();
-                self.floats.clear();
-                block.decode_floats(chunk, &mut self.times, &mut self.floats)?;
-                self.hand_over(&[]);
-                Ok(())
-            }
-            ChunkKind::Histograms => {
-                let (start, end, sink) = (self.start, self.end, &mut *self.sink);
-                block.decode_histograms(chunk, |time, histogram| {
-                    if (start..=end).contains(&time) {
-                        sink.histogram(Timestamp::from_millis(time), histogram);
-                    }
-                })
-            }
-        }
-    }
-
-    fn open(&mut self, open: &OpenChunk) {
-        self.times.clear();
-        self.floats.clear();
-        open.times(&mut self.times);
-        open.floats(&mut self.floats);
-        self.hand_over(open.histograms());
-    }
-
-    /// Hands over what has been decoded: floats, or else histograms.
-    fn hand_over(&mut self, histograms: &[Arc<Histogram>]) {
-        let range = self.within(&self.times);
-        let times = self.times[range.clone()].iter().map(|time| Timestamp::from_millis(*time));
-        if histograms.is_empty() {
-            times.zip(&self.floats[range]).for_each(|(time, float)| self.sink.float(time, *float));
-        } else {
-            times.zip(&histograms[range]).for_each(|(time, h)| self.sink.histogram(time, h.clone()));
-        }
-    }
-
-    /// Which of some increasing times are in the range.
-    fn within(&self, times: &[i64]) -> std::ops::Range<usize> {
-        let from = times.partition_point(|time| *time < self.start);
-        let to = times.partition_point(|time| *time <= self.end);
-        from..to.max(from)
-    }
 }

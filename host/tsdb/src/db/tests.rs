@@ -111,12 +111,14 @@ type Content = BTreeMap<Labels, BTreeMap<i64, Seen>>;
 struct Collect(Vec<(i64, Seen)>);
 
 impl Sink for Collect {
-    fn float(&mut self, timestamp: Timestamp, value: f64) {
-        self.0.push((timestamp.millis(), Seen::Float(value.to_bits())));
+    fn floats(&mut self, times: &[i64], values: &[f64], _: &[i64]) {
+        assert_eq!(times.len(), values.len());
+        self.0.extend(times.iter().zip(values).map(|(time, value)| (*time, Seen::Float(value.to_bits()))));
     }
 
-    fn histogram(&mut self, timestamp: Timestamp, histogram: Arc<Histogram>) {
-        self.0.push((timestamp.millis(), Seen::Histogram(histogram)));
+    fn histograms(&mut self, times: &[i64], values: &[Arc<Histogram>], _: &[i64]) {
+        assert_eq!(times.len(), values.len());
+        self.0.extend(times.iter().zip(values).map(|(time, h)| (*time, Seen::Histogram(h.clone()))));
     }
 }
 

@@ -1,25 +1,31 @@
 //! Storage as the rest of the server sees it: what `promql` reads and what everything that brings samples appends to.
+//!
+//! `tsdb` and `promql` know nothing of each other; here, and only here, they meet. Samples pass as columns, without a
+//! call for each.
 
 use std::sync::Arc;
 
 use model::{Append, Appender, Histogram, Labels, Metadata, Timestamp};
-use promql::read::{Columns, ReadError, Select, SeriesExemplars, SeriesReader};
+use promql::read::{Columns, ReadError, Select, SeriesExemplars, SeriesReader, UNKNOWN_START};
 use tsdb::{SelectedSeries, Sink, Tsdb};
 
 /// The database, shared.
 #[derive(Clone)]
-pub(crate) struct Storage(Arc<Tsdb>);
+pub struct Storage(Arc<Tsdb>);
 
 impl Storage {
-    pub(crate) const fn new(tsdb: Arc<Tsdb>) -> Self {
+    /// Shares a database.
+    pub const fn new(tsdb: Arc<Tsdb>) -> Self {
         Self(tsdb)
     }
 
-    pub(crate) fn tsdb(&self) -> &Tsdb {
+    /// The database.
+    pub fn tsdb(&self) -> &Tsdb {
         &self.0
     }
 
-    pub(crate) fn metadata(&self) -> Vec<(String, Metadata)> {
+    /// What is known of metric families, by name.
+    pub fn metadata(&self) -> Vec<(String, Metadata)> {
         self.0.metadata()
     }
 }
@@ -74,11 +80,26 @@ impl SeriesReader for Reader {
 struct Filler<'a>(&'a mut Columns);
 
 impl Sink for Filler<'_> {
-    fn float(&mut self, timestamp: Timestamp, value: f64) {
-        self.0.push(timestamp, value);
+    fn floats(&mut self, times: &[i64], values: &[f64], starts: &[i64]) {
+        let Columns { timestamps, start_timestamps, .. } = &mut *self.0;
+        extend_starts(start_timestamps, timestamps.len(), starts);
+        timestamps.extend(times.iter().copied().map(Timestamp::from_millis));
+        self.0.values.extend_from_slice(values);
     }
 
-    fn histogram(&mut self, timestamp: Timestamp, histogram: Arc<Histogram>) {
-        self.0.histograms.push((timestamp, histogram));
+    fn histograms(&mut self, times: &[i64], values: &[Arc<Histogram>], starts: &[i64]) {
+        let Columns { histograms, histogram_start_timestamps, .. } = &mut *self.0;
+        extend_starts(histogram_start_timestamps, histograms.len(), starts);
+        let times = times.iter().copied().map(Timestamp::from_millis);
+        histograms.extend(times.zip(values.iter().cloned()));
+    }
+}
+
+/// Appends start timestamps to a column that goes with one of `count` samples; the column stays short where there are
+/// none.
+fn extend_starts(column: &mut Vec<Timestamp>, count: usize, starts: &[i64]) {
+    if !starts.is_empty() {
+        column.resize(count, UNKNOWN_START);
+        column.extend(starts.iter().copied().map(Timestamp::from_millis));
     }
 }

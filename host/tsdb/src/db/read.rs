@@ -1,0 +1,161 @@
+//! Reading: the samples of a series that was found, decoded chunk by chunk and handed over column by column.
+//!
+//! A chunk is decoded into a [`Stretch`], and every stretch passes [`Reading::hand_over`]: what narrows an answer
+//! belongs there, and what joins parts that overlap in time belongs before it.
+
+use std::sync::Arc;
+
+use model::{Histogram, Labels, Timestamp};
+
+use crate::block::{Block, BlockChunk};
+use crate::chunk::{Chunk, ChunkKind};
+use crate::codec::Malformed;
+use crate::error::Result;
+use crate::head::{OpenChunk, SeriesView};
+
+/// Takes the samples of a series, in strictly increasing order of time, as columns.
+///
+/// Times are in milliseconds. `starts` says when the counters started that the samples are readings of: there are as
+/// many as times, or none where that is not known of any; [`UNKNOWN_START`] where it is not known of one.
+pub trait Sink {
+    /// Floats, as many as times.
+    fn floats(&mut self, times: &[i64], values: &[f64], starts: &[i64]);
+    /// Native histograms, as many as times.
+    fn histograms(&mut self, times: &[i64], values: &[Arc<Histogram>], starts: &[i64]);
+}
+
+/// The start timestamp of a sample of which none is known.
+pub const UNKNOWN_START: i64 = 0;
+
+/// A series that was selected. Keeps what it needs alive, and can be read any number of times from any thread.
+pub struct SelectedSeries {
+    labels: Labels,
+    /// In time order.
+    parts: Vec<Part>,
+}
+
+/// Where samples of a series are.
+pub(super) enum Part {
+    Block { block: Arc<Block>, chunks: Vec<BlockChunk> },
+    Head(SeriesView),
+}
+
+impl SelectedSeries {
+    pub(super) const fn new(labels: Labels, parts: Vec<Part>) -> Self {
+        Self { labels, parts }
+    }
+
+    /// Its labels.
+    pub const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Hands over the samples in `[start, end]`, which must lie within the range that was selected, in strictly
+    /// increasing order of time.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt) where a block is damaged; some samples may have been handed over by
+    /// then.
+    pub fn read(&self, start: Timestamp, end: Timestamp, sink: &mut impl Sink) -> Result<()> {
+        let (start, end) = (start.millis(), end.millis());
+        let mut reading = Reading { start, end, stretch: Stretch::default(), sink };
+        for part in &self.parts {
+            match part {
+                Part::Block { block, chunks } => {
+                    for chunk in chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
+                        reading.stretch.clear();
+                        reading.stretch.decode_of_block(block, chunk)?;
+                        reading.hand_over();
+                    }
+                }
+                Part::Head(view) => {
+                    for chunk in view.chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
+                        reading.stretch.clear();
+                        let decoded = reading.stretch.decode_of_head(chunk);
+                        decoded.map_err(|malformed| view.series.corrupt(malformed))?;
+                        reading.hand_over();
+                    }
+                    if let Some(open) = &view.open {
+                        reading.stretch.clear();
+                        reading.stretch.copy_open(open);
+                        reading.hand_over();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Decoded samples of one kind: there are floats or else histograms, as many as times.
+#[derive(Default)]
+struct Stretch {
+    times: Vec<i64>,
+    floats: Vec<f64>,
+    histograms: Vec<Arc<Histogram>>,
+    starts: Vec<i64>,
+}
+
+impl Stretch {
+    fn clear(&mut self) {
+        self.times.clear();
+        self.floats.clear();
+        self.histograms.clear();
+        self.starts.clear();
+    }
+
+    fn decode_of_head(&mut self, chunk: &Chunk) -> std::result::Result<(), Malformed> {
+        let Self { times, floats, histograms, .. } = self;
+        match chunk.meta.kind {
+            ChunkKind::Floats => chunk.meta.decode_floats(&chunk.data, times, floats),
+            ChunkKind::Histograms => chunk.meta.decode_histograms(&chunk.data, |time, histogram| {
+                times.push(time);
+                histograms.push(histogram);
+            }),
+        }
+    }
+
+    fn decode_of_block(&mut self, block: &Block, chunk: &BlockChunk) -> Result<()> {
+        let Self { times, floats, histograms, .. } = self;
+        match chunk.meta.kind {
+            ChunkKind::Floats => block.decode_floats(chunk, times, floats),
+            ChunkKind::Histograms => block.decode_histograms(chunk, |time, histogram| {
+                times.push(time);
+                histograms.push(histogram);
+            }),
+        }
+    }
+
+    fn copy_open(&mut self, open: &OpenChunk) {
+        open.times(&mut self.times);
+        open.floats(&mut self.floats);
+        self.histograms.extend_from_slice(open.histograms());
+    }
+}
+
+/// One pass over a series.
+struct Reading<'a, S> {
+    start: i64,
+    end: i64,
+    stretch: Stretch,
+    sink: &'a mut S,
+}
+
+impl<S: Sink> Reading<'_, S> {
+    /// Hands over those decoded samples that are in the range.
+    fn hand_over(&mut self) {
+        let Stretch { times, floats, histograms, starts } = &self.stretch;
+        let from = times.partition_point(|time| *time < self.start);
+        let to = times.partition_point(|time| *time <= self.end);
+        let range = from..to.max(from);
+        if range.is_empty() {
+            return;
+        }
+        let (times, starts) = (&times[range.clone()], starts.get(range.clone()).unwrap_or_default());
+        if histograms.is_empty() {
+            self.sink.floats(times, &floats[range], starts);
+        } else {
+            self.sink.histograms(times, &histograms[range], starts);
+        }
+    }
+}
