@@ -1,6 +1,7 @@
 //! `cargo xtask`: the commands of the README. Each says what it does before it does it, installs what it needs
 //! by itself, and leaves everything it makes under `target/`.
 
+mod fuzz;
 mod guests;
 mod listen;
 mod process;
@@ -23,6 +24,8 @@ Commands:
           arguments after -- go to the server and come last, so that they win, as in
           cargo xtask run -- --web.listen-address=127.0.0.1:19090
   test    Build what the tests need and run them all; the last line counts them
+  fuzz    Look for inputs that break a decoder: all targets of tests/fuzz, or those named, a minute
+          each unless told otherwise, as in cargo xtask fuzz promql block --seconds=600
 ";
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn dispatch() -> Result<ExitCode> {
         "build" => build(&root).map(|()| ExitCode::SUCCESS),
         "run" => run(&root, &rest),
         "test" => tests::run(&root, &rest),
+        "fuzz" => fuzz::run(&root, &rest).map(|()| ExitCode::SUCCESS),
         "" | "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)

@@ -1,0 +1,96 @@
+//! What is fuzzed: every decoder of bytes that come from a disk, the network or a person.
+//!
+//! A [`Target`] takes any bytes, panics where a promise is broken, and brings some good inputs to begin with. The
+//! same targets run in two ways:
+//!
+//! * under a fuzzer that looks for new paths through the code, as long as one likes: `cargo xtask fuzz TARGET`;
+//! * as ordinary tests, each over its seeds, over inputs that once broke something (`found/`), and over a fixed
+//!   number of damaged copies of both.
+//!
+//! A new decoder gets a target here; a bug that a fuzzer finds leaves its input in `found/TARGET/`.
+
+mod alerting;
+mod formats;
+mod model;
+mod promql;
+mod storage;
+mod traces;
+
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Something that takes any bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name, which is also that of its fuzzer.
+    pub name: &'static str,
+    /// Panics where the bytes break a promise.
+    pub run: fn(&[u8]),
+    /// Inputs that are read whole.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    formats::EXPOSITION_TEXT,
+    formats::EXPOSITION_OPENMETRICS,
+    formats::EXPOSITION_PROTOBUF,
+    formats::OPENMETRICS_LINT,
+    formats::REMOTE_WRITE,
+    formats::OTLP_METRICS,
+    formats::OTLP_TRACES,
+    formats::DECOMPRESS,
+    model::LABELS,
+    promql::PROMQL,
+    promql::PROMQL_SCRIPT,
+    traces::TRACEQL,
+    alerting::TEMPLATE,
+    alerting::MATCHERS,
+    storage::LOG,
+    storage::BLOCK,
+];
+
+/// Gives `bytes` to the target of that name.
+///
+/// # Panics
+/// Where the target does, and where there is none of that name.
+pub fn run(name: &str, bytes: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    let target = target.unwrap_or_else(|| panic!("there is no target {name}"));
+    (target.run)(bytes);
+}
+
+impl Target {
+    /// Inputs that once broke it, in the order of their names.
+    fn found(&self) -> io::Result<Vec<Vec<u8>>> {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("found").join(self.name);
+        if !dir.is_dir() {
+            return Ok(Vec::new());
+        }
+        let paths = fs::read_dir(&dir)?.map(|entry| Ok(entry?.path()));
+        let mut paths = paths.collect::<io::Result<Vec<PathBuf>>>()?;
+        paths.sort();
+        paths.iter().map(fs::read).collect()
+    }
+}
+
+/// Writes where each target's fuzzer begins to `dir/NAME/`.
+///
+/// # Errors
+/// The file system's.
+pub fn write_seeds(dir: &Path) -> io::Result<()> {
+    for target in TARGETS {
+        let dir = dir.join(target.name);
+        fs::create_dir_all(&dir)?;
+        let inputs = (target.seeds)().into_iter().chain(target.found()?);
+        for (number, bytes) in inputs.enumerate() {
+            fs::write(dir.join(format!("seed-{number}")), bytes)?;
+        }
+    }
+    Ok(())
+}
