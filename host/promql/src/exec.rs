@@ -92,7 +92,7 @@ fn operator(node: &VectorNode, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
         VectorNode::Set(node) => set::run(node, cx, grid, sink),
         VectorNode::LabelReplace(node) => labels::replace(node, cx, grid, sink),
         VectorNode::LabelJoin(node) => labels::join(node, cx, grid, sink),
-        VectorNode::Sort { input, order } => sort::run(input, order, cx, grid, sink),
+        VectorNode::Sort { input, order, span } => sort::run(input, order, *span, cx, grid, sink),
         VectorNode::Buckets(node) => buckets::run(node, cx, grid, sink),
         VectorNode::Info(node) => info::run(node, cx, grid, sink),
     }

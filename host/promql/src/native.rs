@@ -12,7 +12,7 @@ mod trim;
 pub(crate) use arithmetic::{
     Incompatible, Outcome, add, at_schema, compact, divided, negated, scaled, subtract,
 };
-pub(crate) use quantile::{fraction, quantile, variance};
+pub(crate) use quantile::{NanEffect, fraction, quantile, variance};
 pub(crate) use reset::is_reset;
 pub(crate) use sum::HistogramSum;
 pub(crate) use text::text;

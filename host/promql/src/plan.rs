@@ -78,6 +78,7 @@ pub(crate) enum VectorNode {
     Sort {
         input: Box<VectorNode>,
         order: Order,
+        span: Span,
     },
     Buckets(Buckets),
     Info(Info),

@@ -65,6 +65,8 @@ struct Scope<'c, 'q> {
     cx: &'c Context<'q>,
     op: AggregateOp,
     span: Span,
+    /// That of the series which is folded in.
+    metric_name: &'c str,
 }
 
 impl Scope<'_, '_> {
@@ -90,11 +92,15 @@ fn fold<F: Fold>(
     sink: &mut Sink<'_>,
     new: &mut dyn FnMut() -> F,
 ) -> Result<(), QueryError> {
-    let scope = Scope { cx, op: node.op, span: node.span };
+    let scope = Scope { cx, op: node.op, span: node.span, metric_name: "" };
     if node.op == AggregateOp::Quantile
         && let AggregateParam::Number(q) = &node.param
     {
-        for q in super::scalar(q, cx, grid)? {
+        // Of numbers that change from step to step the extremes are told, and that some are none.
+        let all = super::scalar(q, cx, grid)?;
+        let extremes = [f64::max, f64::min].map(|pick| all.iter().copied().reduce(pick));
+        let nan = all.iter().copied().find(|q| q.is_nan());
+        for q in extremes.into_iter().chain([nan]).flatten() {
             quantile::check(q, &cx.notes, node.param_span);
         }
     }
@@ -115,6 +121,7 @@ fn fold<F: Fold>(
             }
         };
         groups[at].drop_name |= series.drop_name;
+        let scope = Scope { metric_name: series.metric_name(), ..scope };
         let size = groups[at].fold.add(&series.column, scope);
         if size != Size::default() {
             cx.hold(size)?;
@@ -198,9 +205,10 @@ impl Fold for Sums {
                 Some(sum) => {
                     if sum.add(histogram).is_err() && !self.mixed[step] {
                         self.mixed[step] = true;
+                        let name = crate::lexer::quote(scope.metric_name.as_bytes());
                         scope.cx.notes.warn(
                             scope.span,
-                            "vector contains a mix of histograms with exponential and custom buckets schemas for metric name \"\"".to_owned(),
+                            format!("vector contains a mix of histograms with exponential and custom buckets schemas for metric name {name}"),
                         );
                     }
                 }
@@ -397,7 +405,7 @@ fn count_values(
         for step in 0..grid.count {
             let text = match series.column.get(step) {
                 None => continue,
-                Some(Value::Float(value)) => crate::number::format_float(value),
+                Some(Value::Float(value)) => crate::number::format_plain(value),
                 Some(Value::Histogram(histogram)) => native::text(&histogram),
             };
             let mut builder: LabelsBuilder = group.to_builder();

@@ -8,10 +8,11 @@ use model::{Histogram, Labels};
 use super::context::Distinct;
 use super::window::Scope;
 use super::{Column, Context, Grid, Series, Sink, Size};
+use crate::annotations::Mended;
 use crate::error::QueryError;
-use crate::functions::quantile::{self, Bucket};
+use crate::functions::quantile::{self, Bucket, Forced};
 use crate::lexer::quote;
-use crate::native;
+use crate::native::{self, NanEffect};
 use crate::parser::Span;
 use crate::plan::{BucketFunction, Buckets};
 
@@ -83,33 +84,36 @@ enum Statistic<'a> {
 }
 
 impl Statistic<'_> {
-    fn of_classic(&self, step: usize, buckets: &mut Vec<Bucket>) -> (f64, quantile::Mended) {
+    fn of_classic(&self, step: usize, buckets: &mut Vec<Bucket>) -> (f64, Option<Forced>) {
         match self {
             Self::Quantile(q) => quantile::of_buckets(q[step], buckets),
-            Self::Fraction(lower, upper) => quantile::fraction_of_buckets(lower[step], upper[step], buckets),
+            Self::Fraction(lower, upper) => {
+                (quantile::fraction_of_buckets(lower[step], upper[step], buckets), None)
+            }
         }
     }
 
     fn of_native(&self, step: usize, h: &Histogram, scope: &Scope<'_, '_>) -> f64 {
-        let nan = h.sum.is_nan();
         match self {
             Self::Quantile(q) => {
-                let value = native::quantile(q[step], h);
-                if nan && h.count > 0.0 {
-                    let result = if value.is_nan() { "result is NaN" } else { "result is skewed higher" };
-                    scope.info_maybe_named(&format!(
-                        "input to histogram_quantile has NaN observations, {result}"
-                    ));
-                }
+                let (value, effect) = native::quantile(q[step], h);
+                let result = match effect {
+                    NanEffect::None => return value,
+                    NanEffect::ResultIsNan => "result is NaN",
+                    NanEffect::SkewedHigher => "result is skewed higher",
+                };
+                scope
+                    .info_maybe_named(&format!("input to histogram_quantile has NaN observations, {result}"));
                 value
             }
             Self::Fraction(lower, upper) => {
-                if nan {
+                let (value, left_out) = native::fraction(lower[step], upper[step], h);
+                if left_out {
                     scope.info_maybe_named(
                         "input to histogram_fraction has NaN observations, which are excluded from all fractions",
                     );
                 }
-                native::fraction(lower[step], upper[step], h)
+                value
             }
         }
     }
@@ -137,7 +141,7 @@ fn gather(node: &Buckets, cx: &Context<'_>, grid: Grid) -> Result<Inputs, QueryE
         }
         let le = series.labels.get("le").unwrap_or("");
         let Some(upper) = parse_bound(le) else {
-            let scope = Scope { cx, span: node.span, metric_name: series.metric_name() };
+            let scope = Scope { cx, span: node.span, arg_span: node.span, metric_name: series.metric_name() };
             let le = quote(le.as_bytes());
             scope.warn_maybe_named(&format!(
                 "bucket label \"le\" is missing or has a malformed value of {le}"
@@ -188,7 +192,8 @@ fn evaluate(
         sink(series)
     };
     for series in &inputs.native {
-        let scope = Scope { cx, span, metric_name: series.metric_name() };
+        let scope = Scope { cx, span, arg_span: span, metric_name: series.metric_name() };
+        let result_scope = Scope { metric_name: kept_name(cx, scope.metric_name), ..scope };
         cx.check()?;
         let twin = inputs.classic_at.get(&series.labels).map(|at| &inputs.classic[*at]);
         let mut column = Column::empty(grid.count);
@@ -198,13 +203,14 @@ fn evaluate(
                 scope.warn_maybe_named("vector contains a mix of classic and native histograms");
                 continue;
             }
-            column.floats[step] = statistic.of_native(step, histogram, &scope);
+            column.floats[step] = statistic.of_native(step, histogram, &result_scope);
         }
         answer(&series.labels, series.drop_name, column)?;
     }
     let mut buckets = Vec::new();
     for classic in &inputs.classic {
-        let scope = Scope { cx, span, metric_name: classic.labels.metric_name().unwrap_or("") };
+        let name = classic.labels.metric_name().unwrap_or("");
+        let scope = Scope { cx, span, arg_span: span, metric_name: kept_name(cx, name) };
         cx.check()?;
         let twin = inputs.native_at.get(&classic.labels).map(|at| &inputs.native[*at]);
         let mut column = Column::empty(grid.count);
@@ -218,9 +224,11 @@ fn evaluate(
             if buckets.is_empty() {
                 continue;
             }
-            let (value, mended) = statistic.of_classic(step, &mut buckets);
-            if mended.forced && matches!(statistic, Statistic::Quantile(_)) {
-                scope.info_about_metric(FORCED);
+            let (value, forced) = statistic.of_classic(step, &mut buckets);
+            if let Some(Forced { bounds, diff }) = forced {
+                let time = grid.time(step);
+                let mended = Mended { times: (time, time), bounds, diff, samples: 1 };
+                cx.notes.info_mended(span, scope.maybe_named(FORCED), mended);
             }
             column.floats[step] = value;
         }
@@ -229,4 +237,9 @@ fn evaluate(
     Ok(())
 }
 
-const FORCED: &str = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) for metric name";
+const FORCED: &str = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
+
+/// What annotations of a result call its metric: nothing, where the name has gone by then.
+fn kept_name<'n>(cx: &Context<'_>, name: &'n str) -> &'n str {
+    if cx.delayed_name_removal { name } else { "" }
+}

@@ -1,10 +1,10 @@
 //! `info(v)`: adds the labels of info series that share `instance` and `job` with a series.
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use model::{Labels, METRIC_NAME, Matcher, Value};
 
 use super::select::{self, What};
-use super::{Column, Context, Grid, Series, Sink};
+use super::{Column, Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::plan::{Info, Select};
 
@@ -13,9 +13,17 @@ const IDENTIFYING: [&str; 2] = ["instance", "job"];
 
 pub(crate) fn run(node: &Info, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>) -> Result<(), QueryError> {
     let base = super::collect(&node.input, cx, grid)?;
-    super::release(cx, &base);
-    let infos = select_infos(node, &base, cx, grid)?;
-    let times = sample_times(&infos, node, cx, grid)?;
+    let mut held = super::held(&base);
+    let known = Identities::of(&base, node);
+    let (infos, times) = if known.is_empty() {
+        (Vec::new(), Vec::new())
+    } else {
+        let infos = select_infos(node, &known, cx, grid)?;
+        let times = sample_times(&infos, node, cx, grid)?;
+        (infos, times)
+    };
+    // Their values do not matter, but the times of their samples do.
+    held = held + super::held(&infos);
     let mut by_identity: AHashMap<Labels, Vec<usize>> = AHashMap::new();
     for (index, info) in infos.iter().enumerate() {
         by_identity.entry(identity(&info.labels)).or_default().push(index);
@@ -23,25 +31,83 @@ pub(crate) fn run(node: &Info, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
     // A series without info is left out where some label is asked for that cannot be empty.
     let required: Vec<&Matcher> = node.data_matchers.iter().filter(|m| !m.matches_empty()).collect();
     let mut out = Merged { known: AHashMap::new(), series: Vec::new() };
+    let mut newest = Vec::new();
     for series in base {
-        let is_info = is_info_metric(&series, node);
-        if is_info {
+        cx.check()?;
+        if is_info_metric(&series, node) {
             out.put_all(&series)?;
             continue;
         }
         let found = by_identity.get(&identity(&series.labels)).map_or(&[][..], Vec::as_slice);
         for (step, value) in series.column.samples() {
-            let newest = |i: &usize| {
-                let rivals = found.iter().filter(|j| infos[**j].metric_name() == infos[*i].metric_name());
-                rivals.into_iter().all(|j| times[*i][step] >= times[*j][step] || !infos[*j].column.has(step))
-            };
-            let present =
-                found.iter().filter(|i| infos[**i].column.has(step) && newest(i)).map(|i| &infos[*i]);
+            newest_of_each(found, &infos, &times, step, &mut newest)?;
+            let present = newest.iter().map(|i| &infos[*i]);
             let Some(labels) = enriched(&series.labels, present, node, &required)? else { continue };
             out.put(labels, series.drop_name, step, grid.count, value)?;
         }
     }
-    out.series.into_iter().try_for_each(sink)
+    drop(infos);
+    super::pass_on(out.series, held, cx, sink)
+}
+
+/// Of the info series that have a sample at the step, for each metric the one that was observed last.
+fn newest_of_each(
+    found: &[usize],
+    infos: &[Series],
+    times: &[Vec<f64>],
+    step: usize,
+    newest: &mut Vec<usize>,
+) -> Result<(), QueryError> {
+    newest.clear();
+    for &index in found.iter().filter(|i| infos[**i].column.has(step)) {
+        let rival = newest.iter_mut().find(|i| infos[**i].metric_name() == infos[index].metric_name());
+        let Some(rival) = rival else {
+            newest.push(index);
+            continue;
+        };
+        let (time, other) = (times[index][step], times[*rival][step]);
+        if time > other {
+            *rival = index;
+        } else if time == other {
+            return Err(QueryError::Execution(format!(
+                "found duplicate series for info metric: existing {} @ {}, new {} @ {}",
+                infos[*rival].labels,
+                (other * 1000.0).round(),
+                infos[index].labels,
+                (time * 1000.0).round()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The values that identifying labels have in the series that are to be enriched.
+struct Identities([AHashSet<String>; IDENTIFYING.len()]);
+
+impl Identities {
+    fn of(base: &[Series], node: &Info) -> Self {
+        let mut all = Self(IDENTIFYING.map(|_| AHashSet::new()));
+        for series in base.iter().filter(|series| !is_info_metric(series, node)) {
+            for (values, name) in all.0.iter_mut().zip(IDENTIFYING) {
+                if let Some(value) = series.labels.get(name)
+                    && !values.contains(value)
+                {
+                    values.insert(value.to_owned());
+                }
+            }
+        }
+        all
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|values| values.is_empty())
+    }
+
+    /// Whether the info series can belong to any of them.
+    fn admit(&self, info: &Labels) -> bool {
+        let mut labels = self.0.iter().zip(IDENTIFYING);
+        labels.all(|(values, name)| values.is_empty() || values.contains(info.get(name).unwrap_or("")))
+    }
 }
 
 /// A series that is an info metric itself gets nothing added.
@@ -56,20 +122,21 @@ fn identity(labels: &Labels) -> Labels {
 
 fn select_infos(
     node: &Info,
-    base: &[Series],
+    known: &Identities,
     cx: &Context<'_>,
     grid: Grid,
 ) -> Result<Vec<Series>, QueryError> {
-    if base.is_empty() {
-        return Ok(Vec::new());
-    }
     let select = info_select(node);
     let mut infos = Vec::new();
     select::run(&select, cx, grid, What::Values, &mut |series| {
+        if !known.admit(&series.labels) {
+            return Ok(());
+        }
         if series.column.histograms.iter().any(Option::is_some) {
             let text = format!("this should be an info metric, with float samples: {}", series.labels);
             return Err(QueryError::Execution(text));
         }
+        cx.hold(Size::of_series(&series))?;
         infos.push(series);
         Ok(())
     })?;

@@ -184,7 +184,6 @@ pub(crate) fn run(
     for arg in &node.args {
         args.push(super::scalar(arg, cx, grid)?);
     }
-    over_time::check_args(node, &args, cx)?;
     let keeps_name = matches!(node.function, WindowFunction::Last | WindowFunction::First);
     let extension = match &node.input {
         RangeNode::Select { extension, .. } => *extension,
@@ -195,12 +194,12 @@ pub(crate) fn run(
     }
     let all_steps = AllSteps { node, args: &args, extension, cx, grid };
     let answer = |labels: &Labels, drop_name: bool, columns: &Columns| {
-        let column = all_steps.evaluate(labels, columns)?;
+        let Some(column) = all_steps.evaluate(labels, columns)? else { return Ok(None) };
         let mut series = Series { labels: labels.clone(), drop_name, column };
         if !keeps_name {
             cx.drop_name(&mut series);
         }
-        Some(series)
+        Ok(Some(series))
     };
     let mut distinct = Distinct::new(cx);
     let mut pass = |series: Series| {
@@ -211,13 +210,13 @@ pub(crate) fn run(
         RangeNode::Select { select, range_ms, .. } => {
             let wanted = Wanted::new(select, *range_ms, extension, cx, grid);
             let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
-                wanted.read(reader, cx, columns, |columns| Ok(answer(reader.labels(), false, columns)))
+                wanted.read(reader, cx, columns, |columns| answer(reader.labels(), false, columns))
             };
             parallel::each(&wanted.request(cx), cx, &evaluate, &mut pass)
         }
         RangeNode::Subquery(subquery) => {
             of_subquery(subquery, cx, grid, &mut |labels, drop_name, columns| {
-                answer(labels, drop_name, columns).map_or(Ok(()), &mut pass)
+                answer(labels, drop_name, columns)?.map_or(Ok(()), &mut pass)
             })
         }
     }
@@ -234,18 +233,18 @@ struct AllSteps<'a, 'q> {
 
 impl AllSteps<'_, '_> {
     /// What comes of one series; `None` where that is nothing at any step.
-    fn evaluate(&self, labels: &Labels, columns: &Columns) -> Option<Column> {
+    fn evaluate(&self, labels: &Labels, columns: &Columns) -> Result<Option<Column>, QueryError> {
         let Self { node, args, extension, cx, grid } = *self;
         let (function, range_ms) = (node.function, node.input.range_ms());
         let mut column = Column::empty(grid.count);
         let name = labels.metric_name().unwrap_or("");
-        let scope = Scope { cx, span: node.span, metric_name: name };
+        let scope = Scope { cx, span: node.span, arg_span: node.arg_span, metric_name: name };
         if extension != Extension::None {
             self.extended(columns, &scope, &mut column);
             if column.float_count() > 0 {
                 rate::check_counter(function, labels, &scope);
             }
-            return (!column.is_empty()).then_some(column);
+            return Ok((!column.is_empty()).then_some(column));
         }
         let mut sliding = Sliding::new(columns, range_ms, node.input.shift());
         let mut running =
@@ -265,6 +264,7 @@ impl AllSteps<'_, '_> {
                     for (value, arg) in step_args.iter_mut().zip(args) {
                         *value = arg[step];
                     }
+                    over_time::check_args(function, &step_args)?;
                     over_time::evaluate(function, &window, range_ms, &step_args, &scope)
                 }
             };
@@ -279,7 +279,7 @@ impl AllSteps<'_, '_> {
         if found && !columns.timestamps.is_empty() && column.float_count() > 0 {
             rate::check_counter(function, labels, &scope);
         }
-        found.then_some(column)
+        Ok(found.then_some(column))
     }
 
     fn extended(&self, columns: &Columns, scope: &Scope<'_, '_>, column: &mut Column) {

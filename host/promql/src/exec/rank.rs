@@ -77,7 +77,7 @@ fn check(node: &Aggregate, params: &[f64], cx: &Context<'_>) -> Result<(), Query
                 return fail("Ratio value is NaN".to_owned());
             }
             if !(-1.0..=1.0).contains(&param) {
-                let (got, cap) = (crate::number::format_float(param), if param > 0.0 { "1" } else { "-1" });
+                let (got, cap) = (crate::number::format_general(param), if param > 0.0 { "1" } else { "-1" });
                 cx.notes.warn(
                     node.param_span,
                     format!("ratio value should be between -1 and 1, got {got}, capping to {cap}"),
@@ -86,9 +86,9 @@ fn check(node: &Aggregate, params: &[f64], cx: &Context<'_>) -> Result<(), Query
         } else if param.is_nan() {
             return fail("Parameter value is NaN".to_owned());
         } else if param >= i64::MAX as f64 {
-            return fail(format!("Scalar value {} overflows int64", crate::number::format_float(param)));
+            return fail(format!("Scalar value {} overflows int64", crate::number::format_general(param)));
         } else if param <= i64::MIN as f64 {
-            return fail(format!("Scalar value {} underflows int64", crate::number::format_float(param)));
+            return fail(format!("Scalar value {} underflows int64", crate::number::format_general(param)));
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::staleness::is_stale;
-use model::{Histogram, Timestamp, Value};
+use model::{Histogram, ResetHint, Timestamp, Value};
 
 use super::window::Scope;
 use super::{Column, Context, Grid, Series, Sink, Size, parallel};
@@ -29,7 +29,7 @@ pub(crate) fn run(
         cx.hold(size)?;
         let samples = samples(columns);
         let name = reader.labels().metric_name().unwrap_or("");
-        let scope = Scope { cx, span: select.span, metric_name: name };
+        let scope = Scope { cx, span: select.span, arg_span: select.span, metric_name: name };
         let mut column = Column::empty(grid.count);
         for step in 0..grid.count {
             let at = select.shift.apply(grid.time(step));
@@ -48,38 +48,64 @@ pub(crate) fn run(
     parallel::each(&request, cx, &evaluate, sink)
 }
 
-/// Floats and histograms in order of time, without stale markers.
-fn samples(columns: &Columns) -> Vec<(i64, Value)> {
-    let floats = columns.timestamps.iter().zip(&columns.values).filter(|(_, v)| !is_stale(**v));
-    let mut all: Vec<(i64, Value)> = floats.map(|(t, v)| (t.millis(), Value::Float(*v))).collect();
-    let histograms = columns.histograms.iter().filter(|(_, h)| !h.is_stale());
-    all.extend(histograms.map(|(t, h)| (t.millis(), Value::Histogram(Arc::clone(h)))));
-    all.sort_by_key(|(time, _)| *time);
-    all
+/// The samples of one series without stale markers, floats and histograms apart.
+struct Samples {
+    floats: Vec<(i64, f64)>,
+    histograms: Vec<(i64, Arc<Histogram>)>,
 }
 
-fn value_at(samples: &[(i64, Value)], at: i64, lookback_ms: i64, scope: &Scope<'_, '_>) -> Option<Value> {
-    let next = samples.partition_point(|(time, _)| *time <= at);
-    let (before_time, before) =
-        samples[..next].last().filter(|(time, _)| *time > at.saturating_sub(lookback_ms))?;
-    let after = samples.get(next).filter(|(time, _)| *time <= at.saturating_add(lookback_ms));
-    let Some((after_time, after)) = after.filter(|_| *before_time < at) else { return Some(before.clone()) };
-    match (before, after) {
-        (Value::Float(a), Value::Float(b)) => {
-            interpolated(&(*before_time, *a), &(*after_time, *b), at, false, false).map(Value::Float)
+fn samples(columns: &Columns) -> Samples {
+    let floats = columns.timestamps.iter().zip(&columns.values).filter(|(_, v)| !is_stale(**v));
+    let histograms = columns.histograms.iter().filter(|(_, h)| !h.is_stale());
+    Samples {
+        floats: floats.map(|(t, v)| (t.millis(), *v)).collect(),
+        histograms: histograms.map(|(t, h)| (t.millis(), Arc::clone(h))).collect(),
+    }
+}
+
+/// The samples within the lookback on either side of a time.
+fn around<T>(samples: &[(i64, T)], at: i64, lookback_ms: i64) -> &[(i64, T)] {
+    let from = samples.partition_point(|(time, _)| *time <= at.saturating_sub(lookback_ms));
+    let to = samples.partition_point(|(time, _)| *time <= at.saturating_add(lookback_ms));
+    &samples[from..to]
+}
+
+/// Past the last sample its value goes on; before the first one there is none.
+fn value_at(samples: &Samples, at: i64, lookback_ms: i64, scope: &Scope<'_, '_>) -> Option<Value> {
+    let floats = around(&samples.floats, at, lookback_ms);
+    let histograms = around(&samples.histograms, at, lookback_ms);
+    if !floats.is_empty() && !histograms.is_empty() {
+        scope.warn_mixed();
+        return None;
+    }
+    let next = floats.partition_point(|(time, _)| *time < at);
+    match (next.checked_sub(1).map(|i| &floats[i]), floats.get(next)) {
+        (_, Some((time, value))) if *time == at => return Some(Value::Float(*value)),
+        (Some(before), Some(after)) => {
+            return interpolated(before, after, at, false, false).map(Value::Float);
         }
-        (Value::Histogram(a), Value::Histogram(b)) => {
-            if a.has_custom_bounds() != b.has_custom_bounds() {
+        (Some((_, value)), None) => return Some(Value::Float(*value)),
+        (None, _) => {}
+    }
+    let next = histograms.partition_point(|(time, _)| *time < at);
+    match (next.checked_sub(1).map(|i| &histograms[i]), histograms.get(next)) {
+        (_, Some((time, h))) if *time == at => Some(Value::Histogram(Arc::clone(h))),
+        (Some((before_time, before)), Some((after_time, after))) => {
+            if before.has_custom_bounds() != after.has_custom_bounds() {
                 scope.warn_mixed_schemas();
                 return None;
             }
-            let (a, b): (Histogram, Histogram) = ((**a).clone(), (**b).clone());
-            let value = interpolated(&(*before_time, a), &(*after_time, b), at, false, false)?;
+            // One gauge beside something else is still more of a counter.
+            let gauges = [before, after].iter().all(|h| h.reset_hint == ResetHint::Gauge);
+            let (before, after) = ((*before_time, (**before).clone()), (*after_time, (**after).clone()));
+            let value = interpolated(&before, &after, at, !gauges, false)?;
             Some(Value::Histogram(Arc::new(value)))
         }
-        _ => {
-            scope.warn_mixed();
-            None
+        (Some((_, h)), None) => {
+            // What it says of resets relates to the sample before it.
+            let unknown = Histogram { reset_hint: ResetHint::Unknown, ..(**h).clone() };
+            Some(Value::Histogram(Arc::new(unknown)))
         }
+        (None, _) => None,
     }
 }

@@ -5,16 +5,22 @@ use std::cmp::Ordering;
 use super::ordered::sorted_by;
 use super::{Context, Grid, Series, Sink};
 use crate::error::QueryError;
+use crate::parser::Span;
 use crate::plan::{Order, VectorNode};
 
 pub(crate) fn run(
     input: &VectorNode,
     order: &Order,
+    span: Span,
     cx: &Context<'_>,
     grid: Grid,
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
     if !cx.instant {
+        if grid.count > 1 {
+            let text = "sort is ineffective for range queries since results are always ordered by labels";
+            cx.notes.warn(span, text.to_owned());
+        }
         return super::vector(input, cx, grid, sink);
     }
     let mut all = super::collect(input, cx, grid)?;

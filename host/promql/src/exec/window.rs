@@ -47,7 +47,10 @@ impl Window<'_> {
 /// What a function over windows may say and knows of its series.
 pub(crate) struct Scope<'c, 'q> {
     pub(crate) cx: &'c Context<'q>,
+    /// Where the range or the vector stands.
     pub(crate) span: Span,
+    /// Where the first argument stands.
+    pub(crate) arg_span: Span,
     pub(crate) metric_name: &'c str,
 }
 
@@ -65,7 +68,7 @@ impl Scope<'_, '_> {
     }
 
     /// `text for metric name "x"`, or the text alone where there is no name.
-    fn maybe_named(&self, text: &str) -> String {
+    pub(crate) fn maybe_named(&self, text: &str) -> String {
         if self.metric_name.is_empty() {
             text.to_owned()
         } else {

@@ -139,7 +139,7 @@ impl Describer<'_> {
 
     fn scalar(&self, node: &ScalarNode) -> Operator {
         let (name, detail) = match node {
-            ScalarNode::Constant(value) => ("constant", crate::number::format_float(*value)),
+            ScalarNode::Constant(value) => ("constant", crate::number::format_general(*value)),
             ScalarNode::Time => ("time", String::new()),
             ScalarNode::Negate(_) => ("negate", String::new()),
             ScalarNode::Binary { op, .. } => ("arithmetic", op.as_str().to_owned()),
@@ -204,7 +204,7 @@ impl Describer<'_> {
                 let param = match &node.param {
                     AggregateParam::None => String::new(),
                     AggregateParam::Number(ScalarNode::Constant(value)) => {
-                        format!(" {}", crate::number::format_float(*value))
+                        format!(" {}", crate::number::format_general(*value))
                     }
                     AggregateParam::Number(_) => " by a number of each step".to_owned(),
                     AggregateParam::Label(label) => format!(" {}", crate::lexer::quote(label)),
@@ -214,7 +214,7 @@ impl Describer<'_> {
             }
             VectorNode::WithScalar(node) => {
                 let constant = match &node.scalar {
-                    ScalarNode::Constant(value) => crate::number::format_float(*value),
+                    ScalarNode::Constant(value) => crate::number::format_general(*value),
                     _ => "number".to_owned(),
                 };
                 let bool_word = if node.return_bool { " bool" } else { "" };
@@ -268,7 +268,7 @@ fn call(name: &str, args: &[ScalarNode]) -> String {
     for arg in args {
         if let ScalarNode::Constant(value) = arg {
             out.push(' ');
-            out.push_str(&crate::number::format_float(*value));
+            out.push_str(&crate::number::format_general(*value));
         }
     }
     out
@@ -283,7 +283,7 @@ fn duration(millis: i64) -> String {
 fn shift(shift: Shift) -> String {
     let mut out = String::new();
     if let Some(at) = shift.at {
-        out.push_str(&format!(" @ {}", crate::number::format_float(at as f64 / 1000.0)));
+        out.push_str(&format!(" @ {}", crate::number::format_general(at as f64 / 1000.0)));
     }
     if shift.offset_ms != 0 {
         out.push_str(&format!(" offset {}", duration(shift.offset_ms)));

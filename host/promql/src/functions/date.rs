@@ -25,6 +25,14 @@ pub(crate) fn find(name: &str) -> Option<fn(i64) -> f64> {
     })
 }
 
+/// The time as `2006-01-02T15:04:05Z`.
+pub(crate) fn rfc3339(secs: i64) -> String {
+    let (year, month, day) = civil(secs);
+    let of_day = secs.rem_euclid(DAY_SECONDS);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 fn civil(secs: i64) -> (i64, i64, i64) {
     let days = secs.div_euclid(DAY_SECONDS) + 719_468;
     let era = days.div_euclid(146_097);
@@ -58,5 +66,6 @@ mod tests {
             assert_eq!(days_from_civil(year, month, day), days);
         }
         assert_eq!(civil(951_782_400), (2000, 2, 29));
+        assert_eq!(rfc3339(951_782_400 + 3_723), "2000-02-29T01:02:03Z");
     }
 }

@@ -75,6 +75,15 @@ pub(crate) fn evaluate(
                 scope.warn_mixed_schemas();
                 return None;
             }
+            if counter && points.iter().any(|(_, h)| h.reset_hint == ResetHint::Gauge) {
+                scope.warn_about_metric("this native histogram metric is not a counter:");
+            }
+            let gauge = |point: Option<&(i64, Histogram)>| {
+                point.is_some_and(|(_, h)| h.reset_hint == ResetHint::Gauge)
+            };
+            if !counter && !(gauge(points.first()) && gauge(points.last())) {
+                scope.warn_about_metric("this native histogram metric is not a gauge:");
+            }
             let mut change = change(&points, edges, counter)?.times(factor);
             change.reset_hint = ResetHint::Gauge;
             Some(Value::Histogram(Arc::new(native::compact(&change))))

@@ -7,34 +7,23 @@ use model::{Histogram, Timestamp, Value};
 use super::rate::{self, Kind};
 use super::{quantile, regression, start};
 use crate::error::QueryError;
-use crate::exec::Context;
 use crate::exec::finish_sum;
 use crate::exec::running::Running;
 use crate::exec::window::{Scope, Window};
 use crate::kahan::{Kahan, Mean};
 use crate::native;
-use crate::plan::{self, WindowFunction};
+use crate::plan::WindowFunction;
 
-/// Refuses scalar arguments that make no sense at any step, and warns of doubtful ones.
-pub(crate) fn check_args(node: &plan::Window, args: &[Vec<f64>], cx: &Context<'_>) -> Result<(), QueryError> {
-    match node.function {
-        WindowFunction::Quantile => {
-            for q in args.first().into_iter().flatten() {
-                quantile::check(*q, &cx.notes, node.arg_span);
-            }
+/// Refuses scalar arguments of a step that make no sense, where there is something to use them on.
+pub(crate) fn check_args(function: WindowFunction, args: &[f64]) -> Result<(), QueryError> {
+    if function != WindowFunction::DoubleExponentialSmoothing {
+        return Ok(());
+    }
+    for (value, (what, short)) in args.iter().zip([("smoothing", "sf"), ("trend", "tf")]) {
+        if *value <= 0.0 || *value >= 1.0 {
+            let text = format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {value:.6}");
+            return Err(QueryError::Execution(text));
         }
-        WindowFunction::DoubleExponentialSmoothing => {
-            for (values, what) in args.iter().zip(["smoothing", "trend"]) {
-                if let Some(bad) = values.iter().find(|v| !(**v > 0.0 && **v < 1.0)) {
-                    let text = format!(
-                        "invalid {what} factor. Expected: 0 < {} < 1, got: {bad:.6}",
-                        if what == "trend" { "tf" } else { "sf" }
-                    );
-                    return Err(QueryError::Execution(text));
-                }
-            }
-        }
-        _ => {}
     }
     Ok(())
 }
@@ -138,7 +127,10 @@ fn of_floats(
         WindowFunction::TimeOfMax => window.times[extreme(values, true).1].secs_f64(),
         WindowFunction::Stdvar => variance(values),
         WindowFunction::Stddev => variance(values).sqrt(),
-        WindowFunction::Quantile => quantile::of_values(arg(0), &mut values.to_vec()),
+        WindowFunction::Quantile => {
+            quantile::check(arg(0), &scope.cx.notes, scope.arg_span);
+            quantile::of_values(arg(0), &mut values.to_vec())
+        }
         WindowFunction::Mad if values.iter().any(|v| v.is_nan()) => f64::NAN,
         WindowFunction::Mad => {
             let median = quantile::of_values(0.5, &mut values.to_vec());

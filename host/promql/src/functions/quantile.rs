@@ -47,31 +47,37 @@ pub(crate) struct Bucket {
     pub(crate) count: f64,
 }
 
-/// What had to be mended in the buckets.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mended {
-    /// Counts went down by more than rounding explains.
-    pub(crate) forced: bool,
+/// Where counts went down by more than rounding explains, and were mended: between which upper bounds, and by how
+/// much at most.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Forced {
+    pub(crate) bounds: (f64, f64),
+    pub(crate) diff: f64,
 }
 
 /// Relative differences below this come from summing floats in different orders and are smoothed silently.
 const SMALL_DELTA: f64 = 1e-12;
 
 /// The `q`-quantile of cumulative buckets; sorts and mends them.
-pub(crate) fn of_buckets(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Mended) {
-    let none = Mended::default();
+pub(crate) fn of_buckets(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Forced>) {
     if q.is_nan() {
-        return (f64::NAN, none);
+        return (f64::NAN, None);
     }
     if q < 0.0 {
-        return (f64::NEG_INFINITY, none);
+        return (f64::NEG_INFINITY, None);
     }
     if q > 1.0 {
-        return (f64::INFINITY, none);
+        return (f64::INFINITY, None);
     }
-    let Some(mended) = prepare(buckets) else { return (f64::NAN, none) };
+    if !prepare(buckets) {
+        return (f64::NAN, None);
+    }
+    let mended = make_monotonic(buckets);
+    if buckets.len() < 2 {
+        return (f64::NAN, mended);
+    }
     let observations = buckets[buckets.len() - 1].count;
-    if observations == 0.0 || observations.is_nan() {
+    if observations == 0.0 {
         return (f64::NAN, mended);
     }
     let mut rank = q * observations;
@@ -93,57 +99,46 @@ pub(crate) fn of_buckets(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Mended) {
     (start + (end - start) * (rank / count), mended)
 }
 
-/// The share of observations between `lower` and `upper` in cumulative buckets; sorts and mends them.
-pub(crate) fn fraction_of_buckets(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> (f64, Mended) {
-    let Some(mended) = prepare(buckets) else { return (f64::NAN, Mended::default()) };
+/// The share of observations between `lower` and `upper` in cumulative buckets; sorts them.
+pub(crate) fn fraction_of_buckets(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
+    if !prepare(buckets) {
+        return f64::NAN;
+    }
     let count = buckets[buckets.len() - 1].count;
-    if count == 0.0 || count.is_nan() || lower.is_nan() || upper.is_nan() {
-        return (f64::NAN, mended);
+    if count == 0.0 || lower.is_nan() || upper.is_nan() {
+        return f64::NAN;
     }
     if lower >= upper {
-        return (0.0, mended);
+        return 0.0;
     }
-    let mut rank = 0.0;
-    let (mut lower_rank, mut upper_rank) = (None, None);
-    for (index, bucket) in buckets.iter().enumerate() {
-        let start = if index > 0 {
-            buckets[index - 1].upper
-        } else if bucket.upper <= 0.0 {
-            f64::NEG_INFINITY
-        } else {
-            0.0
-        };
-        let within = |v: f64| rank + (bucket.count - rank) * (v - start) / (bucket.upper - start);
-        if lower_rank.is_none() && start >= lower {
-            lower_rank = Some(rank);
-        }
-        if upper_rank.is_none() && start >= upper {
-            upper_rank = Some(rank);
-        }
-        if lower_rank.is_some() && upper_rank.is_some() {
-            break;
-        }
-        if lower_rank.is_none() && start < lower && bucket.upper > lower {
-            lower_rank = Some(within(lower));
-        }
-        if upper_rank.is_none() && start < upper && bucket.upper > upper {
-            upper_rank = Some(within(upper));
-        }
-        if lower_rank.is_some() && upper_rank.is_some() {
-            break;
-        }
-        rank = bucket.count;
-    }
-    let lower_rank = lower_rank.filter(|r| *r <= count).unwrap_or(count);
-    let upper_rank = upper_rank.filter(|r| *r <= count).unwrap_or(count);
-    ((upper_rank - lower_rank) / count, mended)
+    let below = |bound: f64| rank_of(bound, buckets).filter(|rank| *rank <= count).unwrap_or(count);
+    (below(upper) - below(lower)) / count
 }
 
-/// Sorts, merges equal bounds and makes counts monotonic. `None` without a `+Inf` bucket or with too few.
-fn prepare(buckets: &mut Vec<Bucket>) -> Option<Mended> {
+/// How many observations lie below the bound; `None` where it is beyond all buckets.
+fn rank_of(bound: f64, buckets: &[Bucket]) -> Option<f64> {
+    let mut rank = 0.0;
+    let mut start = if buckets[0].upper <= 0.0 { f64::NEG_INFINITY } else { 0.0 };
+    for bucket in buckets {
+        if start >= bound {
+            return Some(rank);
+        }
+        if bucket.upper > bound {
+            // Nothing is known of where in an unbounded bucket its observations are.
+            let share = (bound - start) / (bucket.upper - start);
+            let unbounded = start == f64::NEG_INFINITY;
+            return Some(if unbounded { bucket.count } else { rank + (bucket.count - rank) * share });
+        }
+        (rank, start) = (bucket.count, bucket.upper);
+    }
+    None
+}
+
+/// Sorts and merges equal bounds. `false` without a `+Inf` bucket.
+fn prepare(buckets: &mut Vec<Bucket>) -> bool {
     buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
-    if buckets.last()?.upper != f64::INFINITY {
-        return None;
+    if buckets.last().is_none_or(|last| last.upper != f64::INFINITY) {
+        return false;
     }
     buckets.dedup_by(|later, earlier| {
         let same = later.upper == earlier.upper;
@@ -152,8 +147,13 @@ fn prepare(buckets: &mut Vec<Bucket>) -> Option<Mended> {
         }
         same
     });
-    let mut mended = Mended::default();
-    let mut previous = buckets[0].count;
+    true
+}
+
+/// Makes counts rise from bucket to bucket.
+fn make_monotonic(buckets: &mut [Bucket]) -> Option<Forced> {
+    let mut forced: Option<Forced> = None;
+    let mut previous = buckets.first()?.count;
     for bucket in buckets.iter_mut().skip(1) {
         let current = bucket.count;
         if current == previous {
@@ -165,12 +165,16 @@ fn prepare(buckets: &mut Vec<Bucket>) -> Option<Mended> {
         }
         if current < previous {
             bucket.count = previous;
-            mended.forced = true;
+            let step = Forced { bounds: (bucket.upper, bucket.upper), diff: previous - current };
+            forced = Some(forced.map_or(step, |forced| Forced {
+                bounds: (forced.bounds.0, bucket.upper),
+                diff: forced.diff.max(step.diff),
+            }));
             continue;
         }
         previous = current;
     }
-    (buckets.len() >= 2).then_some(mended)
+    forced
 }
 
 fn nearly_equal(a: f64, b: f64) -> bool {
@@ -188,7 +192,7 @@ fn nearly_equal(a: f64, b: f64) -> bool {
 /// Warns where `q` is no quantile.
 pub(crate) fn check(q: f64, notes: &Annotations, span: crate::parser::Span) {
     if q.is_nan() || !(0.0..=1.0).contains(&q) {
-        let got = crate::number::format_float(q);
+        let got = crate::number::format_general(q);
         notes.warn(span, format!("quantile value should be between 0 and 1, got {got}"));
     }
 }

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use model::Histogram;
 
 use super::{Bucket, negative, positive, zero};
-use crate::number::format_float;
+use crate::number::format_general;
 
 pub(crate) fn text(h: &Histogram) -> String {
-    let mut out = format!("{{count:{}, sum:{}", format_float(h.count), format_float(h.sum));
+    let mut out = format!("{{count:{}, sum:{}", format_general(h.count), format_general(h.sum));
     let mut put = |open: char, bucket: Bucket, close: char| {
-        let (lower, upper) = (format_float(bucket.lower), format_float(bucket.upper));
-        let _ = write!(out, ", {open}{lower},{upper}{close}:{}", format_float(bucket.count));
+        let (lower, upper) = (format_general(bucket.lower), format_general(bucket.upper));
+        let _ = write!(out, ", {open}{lower},{upper}{close}:{}", format_general(bucket.count));
     };
     let mut below: Vec<Bucket> = negative(h).filter(|b| b.count != 0.0).collect();
     below.reverse();

@@ -15,7 +15,7 @@ impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number { value, duration: true } => f.write_str(&duration_text(*value)),
-            ExprKind::Number { value, .. } => f.write_str(&crate::number::format_float(*value)),
+            ExprKind::Number { value, .. } => f.write_str(&crate::number::format_general(*value)),
             ExprKind::String(content) => f.write_str(&quote(content)),
             ExprKind::Vector(selector) => {
                 selector_head(f, selector)?;
@@ -53,7 +53,7 @@ fn duration_text(seconds: f64) -> String {
             let sign = if seconds < 0.0 { "-" } else { "" };
             format!("{sign}{}", model::format_duration(duration))
         }
-        Err(_) => crate::number::format_float(seconds),
+        Err(_) => crate::number::format_general(seconds),
     }
 }
 
@@ -147,7 +147,7 @@ fn matching_text(matching: &Matching) -> String {
     if !group.is_empty() {
         let _ = write!(text, " {group} ({})", list(&matching.include));
     }
-    let number = crate::number::format_float;
+    let number = crate::number::format_general;
     match (matching.fill_left, matching.fill_right) {
         (Some(l), Some(r)) if l.to_bits() == r.to_bits() => {
             let _ = write!(text, " fill ({})", number(l));

@@ -285,13 +285,18 @@ impl Builder<'_> {
             "sort" | "sort_desc" => VectorNode::Sort {
                 input: self.child(expr, &args[0])?,
                 order: Order::Value { descending: call.function.name == "sort_desc" },
+                span: expr.span,
             },
             "sort_by_label" | "sort_by_label_desc" => VectorNode::Sort {
                 input: self.child(expr, &args[0])?,
                 order: Order::Labels {
                     descending: call.function.name == "sort_by_label_desc",
-                    labels: args[1..].iter().map(|a| label_name(string(a))).collect::<Built<_>>()?,
+                    labels: args[1..]
+                        .iter()
+                        .map(|a| String::from_utf8_lossy(string(a)).into_owned())
+                        .collect(),
                 },
+                span: expr.span,
             },
             "histogram_quantile" => VectorNode::Buckets(Buckets {
                 function: BucketFunction::Quantile { q: self.scalar(&args[0])?, span: args[0].span },
@@ -339,10 +344,7 @@ impl Builder<'_> {
         let text = |i: usize| String::from_utf8(string(&args[i]).to_vec());
         let pattern = text(4).unwrap_or_default();
         let regex = regex::Regex::new(&format!("^(?s:{pattern})$")).map_err(|_| {
-            QueryError::Execution(format!(
-                "invalid regular expression in label_replace(): {}",
-                quote(pattern.as_bytes())
-            ))
+            QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
         })?;
         let Ok(target) = text(1).map_err(drop).and_then(|t| if t.is_empty() { Err(()) } else { Ok(t) })
         else {
@@ -531,16 +533,16 @@ fn absent_labels(expr: &Expr) -> Vec<(String, String)> {
         _ => return Vec::new(),
     };
     let mut labels: Vec<(String, String)> = Vec::new();
-    let mut ambiguous = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    // The first equality counts, unless something else is said of the label after it.
     for m in matchers.iter().filter(|m| m.name() != METRIC_NAME) {
-        let known = labels.iter().any(|(n, _)| n == m.name());
-        if m.op() == MatchOp::Equal && !known {
+        if m.op() == MatchOp::Equal && !seen.contains(&m.name()) {
+            seen.push(m.name());
             labels.push((m.name().to_owned(), m.value().to_owned()));
         } else {
-            ambiguous.push(m.name());
+            labels.retain(|(name, _)| name != m.name());
         }
     }
-    labels.retain(|(n, _)| !ambiguous.contains(&n.as_str()));
     Labels::from_pairs(labels).iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
 }
 

@@ -53,9 +53,10 @@ pub(super) fn value(eval: &Eval, result: &QueryResult, ordered: bool) -> Compare
     }
 }
 
-/// The text without its `(line:column)`.
+/// The text without its `(line:column)`, and without what is only told where the query is known.
 fn without_place(text: &str) -> &str {
-    text.rsplit_once(" (").map_or(text, |(text, _)| text)
+    let text = text.rsplit_once(" (").map_or(text, |(text, _)| text);
+    text.split_once(crate::annotations::MENDED_DETAIL).map_or(text, |(text, _)| text)
 }
 
 fn notes(what: &str, wanted: &Notes, found: &[String]) -> Compared {

@@ -53,7 +53,7 @@ proptest! {
         let (storage, control) = (MemoryStorage::default(), QueryControl::default());
         let lease = crate::memory::MemoryPool::unlimited().lease();
         let cx = Context::new(&storage, &control, &EngineOptions::prometheus_defaults(), lease, false, None);
-        let scope = Scope { cx: &cx, span: Span { start: 0, end: 0 }, metric_name: "x" };
+        let scope = Scope { cx: &cx, span: Span::default(), arg_span: Span::default(), metric_name: "x" };
         let grid = Grid::at(start, step, 100);
         // A sum is as exact as its largest term allows.
         let largest = columns.values.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
