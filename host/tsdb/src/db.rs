@@ -2,6 +2,7 @@
 
 mod append;
 mod compact;
+mod growth;
 mod maintain;
 mod open;
 mod read;
@@ -22,6 +23,7 @@ use crate::head::Head;
 use crate::options::Options;
 use crate::wal::Wal;
 
+pub use growth::Growth;
 pub use maintain::MaintenanceReport;
 pub use open::Recovery;
 pub use read::{SelectedSeries, Sink, UNKNOWN_START};
@@ -52,6 +54,7 @@ struct Shared {
     /// head, so that a reader sees all of either or nothing.
     view: RwLock<View>,
     maintenance: Mutex<()>,
+    growth: growth::GrowthLog,
     recovery: Recovery,
     /// Held until the database is dropped.
     _lock: Box<dyn Send + Sync>,

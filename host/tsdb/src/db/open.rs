@@ -95,6 +95,7 @@ impl Shared {
             wal: Mutex::new(Some(wal)),
             view: RwLock::new(View { blocks: Arc::new(blocks), head_from: i64::MIN }),
             maintenance: Mutex::new(()),
+            growth: super::growth::GrowthLog::default(),
             recovery,
             _lock: lock,
         };

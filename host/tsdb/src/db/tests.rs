@@ -23,6 +23,7 @@ use crate::fs::{FileSystem, RealFileSystem};
 use crate::options::{Options, WalSync};
 
 mod behaviour;
+mod cardinality;
 mod compaction;
 mod faults;
 mod fixtures;
@@ -58,6 +59,8 @@ fn options(wal_sync: WalSync) -> Options {
         block_range: Duration::from_millis(1000),
         retention: None,
         head_series_max: None,
+        metric_series_max: None,
+        job_series_max: None,
     }
 }
 
