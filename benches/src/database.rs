@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::{Append, Histogram, Labels, Matcher, Sample, SeriesRef, Timestamp};
 use storage::Storage;
 use tempfile::TempDir;
-use tsdb::{Options, RealFileSystem, Sink, SystemClock, Tsdb};
+use tsdb::{Options, RealFileSystem, Retention, Sink, SystemClock, Tsdb};
 
 use crate::{FIRST_TIME_MS, Fleet, STEP_MS};
 
@@ -120,7 +120,7 @@ impl Database {
 
 fn open(dir: &Path) -> io::Result<Storage> {
     let (files, clock) = (Arc::new(RealFileSystem), Arc::new(SystemClock));
-    Tsdb::open(dir, Options { retention: None, ..Options::prometheus() }, files, clock)
+    Tsdb::open(dir, Options { retention: Retention::ALL, ..Options::prometheus() }, files, clock)
         .map(|tsdb| Storage::new(Arc::new(tsdb)))
         .map_err(io::Error::other)
 }

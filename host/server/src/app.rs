@@ -21,7 +21,7 @@ use scrape::{CollectorTarget, Discoverer};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use traces::{SpanMetrics, SpanMetricsOptions, TraceOptions, TraceStore};
-use tsdb::{Options, RealFileSystem, SystemClock, Tsdb};
+use tsdb::{Options, RealFileSystem, Retention, SystemClock, Tsdb};
 
 use crate::api::admission::Admission;
 use crate::api::{HttpMetrics, PUSHES_MAX};
@@ -361,7 +361,7 @@ async fn open_storage(args: &ServerArgs) -> anyhow::Result<(Storage, TraceStore)
     tokio::task::spawn_blocking(move || {
         let wal_sync = if always { tsdb::WalSync::Always } else { tsdb::WalSync::Interval(SYNC_INTERVAL) };
         let options =
-            Options { wal_sync, retention: Some(retention), head_series_max, ..Options::prometheus() };
+            Options { wal_sync, retention: Retention::of_time(retention), head_series_max, ..Options::prometheus() };
         let tsdb = Tsdb::open(path.join("metrics"), options, Arc::new(RealFileSystem), Arc::new(SystemClock))
             .with_context(|| format!("open the metrics in {}", path.display()))?;
         report_recovery(&tsdb, &path);

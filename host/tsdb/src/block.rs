@@ -59,12 +59,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::{Exemplar, Histogram, Labels, Metadata};
+use parking_lot::RwLock;
 
 use crate::chunk::{ChunkKind, ChunkMeta, decode_histogram_values};
 use crate::codec::{Malformed, Reader};
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{FileBytes, FileSystem};
 use crate::index::PassingCache;
+use crate::tombstones::{self, Tombstones};
 use crate::wal::record::{self, Section};
 
 pub(crate) use index::BlockIndex;
@@ -142,6 +144,8 @@ pub(crate) struct Block {
     unreadable: AtomicBool,
     /// Which values of its index regular expressions have passed.
     passing: PassingCache,
+    /// What of it has been deleted.
+    tombstones: RwLock<Arc<Tombstones>>,
 }
 
 impl BlockMeta {
@@ -204,6 +208,7 @@ impl Block {
             places,
             unreadable: AtomicBool::new(false),
             passing: PassingCache::default(),
+            tombstones: RwLock::default(),
         };
         let meta = BlockMeta::decode(block.section(SectionKind::Meta));
         block.meta = meta.map_err(|malformed| block.corrupt(SectionKind::Meta, malformed))?;
@@ -226,6 +231,20 @@ impl Block {
     /// Notes that not all of it can be read, so that it is left as it is from now on.
     pub(crate) fn set_unreadable(&self) {
         self.unreadable.store(true, Ordering::Relaxed);
+    }
+
+    /// What has been deleted of it, by number of the series; readers pass over that.
+    pub(crate) fn tombstones(&self) -> Arc<Tombstones> {
+        self.tombstones.read().clone()
+    }
+
+    pub(crate) fn set_tombstones(&self, tombstones: Arc<Tombstones>) {
+        *self.tombstones.write() = tombstones;
+    }
+
+    /// The file that they are in where there are any.
+    pub(crate) fn tombstones_path(&self) -> PathBuf {
+        self.path.with_extension(tombstones::EXTENSION)
     }
 
     pub(crate) const fn meta(&self) -> &BlockMeta {
@@ -272,8 +291,8 @@ impl Block {
         read().map_err(|malformed| self.corrupt(SectionKind::Series, malformed))
     }
 
-    /// Whether the series of that number may have samples in `[start, end]`.
-    pub(crate) fn series_overlaps(&self, number: u32, start: i64, end: i64) -> Result<bool> {
+    /// The chunks of the series of that number that overlap `[start, end]`.
+    pub(crate) fn series_chunks(&self, number: u32, start: i64, end: i64) -> Result<Vec<BlockChunk>> {
         let read = || {
             let mut reader = self.series_reader(number)?;
             if self.version == 1 {
@@ -283,9 +302,14 @@ impl Block {
                     reader.varint()?;
                 }
             }
-            Ok(!self.overlapping(&mut reader, start, end)?.is_empty())
+            self.overlapping(&mut reader, start, end)
         };
         read().map_err(|malformed| self.corrupt(SectionKind::Series, malformed))
+    }
+
+    /// Whether the series of that number may have samples in `[start, end]`, deleted ones among them.
+    pub(crate) fn series_overlaps(&self, number: u32, start: i64, end: i64) -> Result<bool> {
+        Ok(!self.series_chunks(number, start, end)?.is_empty())
     }
 
     fn label_numbers(&self, reader: &mut Reader<'_>) -> std::result::Result<Vec<(&str, &str)>, Malformed> {

@@ -15,6 +15,7 @@ use model::Histogram;
 
 use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::{Malformed, Reader, histogram, timestamps, values};
+use crate::tombstones::Intervals;
 
 /// The head seals a chunk at this many samples: 30 minutes at 15 s, two kilobytes while it is open.
 pub(crate) const SAMPLES_MAX: usize = 120;
@@ -243,6 +244,25 @@ impl Run {
         runs.push_mut(last)
     }
 
+    /// Takes those samples out that come from position `at` on and are gone.
+    pub(crate) fn leave_out(&mut self, at: usize, gone: &Intervals) {
+        let Some(times) = self.times.get(at..) else { return };
+        let mut kept = gone.kept(times).into_iter().peekable();
+        let mut position = 0;
+        let keep: Vec<bool> = std::iter::repeat_n(true, at)
+            .chain(times.iter().map(|_| {
+                kept.next_if(|range| range.end <= position);
+                position += 1;
+                kept.peek().is_some_and(|range| range.start < position)
+            }))
+            .collect();
+        retain(&mut self.times, &keep);
+        match &mut self.values {
+            RunValues::Floats(floats) => retain(floats, &keep),
+            RunValues::Histograms(histograms) => retain(histograms, &keep),
+        }
+    }
+
     fn kind(&self) -> ChunkKind {
         match self.values {
             RunValues::Floats(_) => ChunkKind::Floats,
@@ -262,6 +282,12 @@ impl Run {
             RunValues::Histograms(histograms) => encode_histograms(histograms, out),
         }
     }
+}
+
+/// Keeps the values that a mask of the same length says yes to.
+fn retain<T>(values: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    values.retain(|_| keep.next().copied().unwrap_or(true));
 }
 
 fn describe(kind: ChunkKind, times: &[i64]) -> Option<ChunkMeta> {

@@ -2,12 +2,15 @@
 
 mod append;
 mod compact;
-mod growth;
+mod delete;
 mod maintain;
 mod open;
 mod read;
+mod retention;
+mod rewrite;
 mod select;
 mod stats;
+mod visible;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,10 +23,10 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::head::Head;
-use crate::options::Options;
+use crate::options::{Options, Retention};
+use crate::tombstones::Tombstones;
 use crate::wal::Wal;
 
-pub use growth::Growth;
 pub use maintain::MaintenanceReport;
 pub use open::Recovery;
 pub use read::{SelectedSeries, Sink, UNKNOWN_START};
@@ -54,7 +57,7 @@ struct Shared {
     /// head, so that a reader sees all of either or nothing.
     view: RwLock<View>,
     maintenance: Mutex<()>,
-    growth: growth::GrowthLog,
+    retention: RwLock<Arc<Retention>>,
     recovery: Recovery,
     /// Held until the database is dropped.
     _lock: Box<dyn Send + Sync>,
@@ -66,6 +69,10 @@ struct View {
     blocks: Arc<Vec<Arc<Block>>>,
     /// Everything before this time is in the blocks: what the head still has of it is on its way out.
     head_from: i64,
+    /// What has been deleted of the head, by id.
+    head_deleted: Arc<Tombstones>,
+    /// What is past retention, as of the latest maintenance.
+    expiry: Arc<retention::Expiry>,
 }
 
 impl Tsdb {

@@ -48,6 +48,19 @@ pub trait FileSystem: Send + Sync {
     /// The system's.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file a second name in a directory of the same file system: both stand for the same bytes, whichever is
+    /// removed.
+    ///
+    /// # Errors
+    /// The system's.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// The size of the file system that a directory is on.
+    ///
+    /// # Errors
+    /// The system's.
+    fn disk_bytes(&self, dir: &Path) -> io::Result<u64>;
+
     /// Removes a file.
     ///
     /// # Errors
@@ -86,6 +99,21 @@ pub trait File: Send + Sync {
     /// # Errors
     /// The system's. What was written since the last success may then be lost even if a later call succeeds.
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// Makes `bytes` the content of a file, durably and in one step.
+///
+/// # Errors
+/// The system's; the file is then as before, or as after.
+pub(crate) fn replace(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut file = fs.append(&temporary)?;
+    // An earlier attempt may have left something under this name.
+    fs.truncate(&temporary, 0)?;
+    file.write_all(bytes)?;
+    file.sync()?;
+    fs.rename(&temporary, path)?;
+    fs.sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
 /// The bytes of a file, cheap to clone.

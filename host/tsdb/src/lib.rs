@@ -36,14 +36,14 @@ mod fs;
 mod head;
 mod index;
 mod options;
+pub mod tombstones;
 pub mod wal;
 
 pub use clock::{Clock, SystemClock};
 pub use db::{
-    Cardinality, Growth, MaintenanceReport, Recovery, SelectedSeries, SeriesExemplars, Sink, Stats, Tsdb,
+    Cardinality, MaintenanceReport, Recovery, SelectedSeries, SeriesExemplars, Sink, Stats, Tsdb,
     UNKNOWN_START,
 };
 pub use error::{Error, Result};
 pub use fs::{File, FileBytes, FileSystem, RealFileSystem};
-pub use head::RefusedSeries;
-pub use options::{Options, WalSync};
+pub use options::{Options, Retention, RetentionRule, WalSync};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use model::Matcher;
+
 /// When the log reaches the disk. Every commit reaches the operating system in either case, so that a killed
 /// process loses nothing that was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +13,38 @@ pub enum WalSync {
     /// With the first commit after this time, or by [`crate::Tsdb::sync`]. A power cut loses at most what was
     /// committed since.
     Interval(Duration),
+}
+
+/// How long and how much is kept. What is first reached counts.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    /// How long samples are kept that no rule matches; `None` keeps them for ever.
+    pub time: Option<Duration>,
+    /// How large blocks and log may be together: the oldest blocks go beyond it. `None` for any size.
+    pub bytes_max: Option<u64>,
+    /// The same as a part of the file system that they are on, between 0 and 1; the smaller of both counts.
+    pub disk_part_max: Option<f64>,
+    /// Series that are kept for longer, or for less long. The first rule that matches counts.
+    pub rules: Vec<RetentionRule>,
+}
+
+/// How long some series are kept.
+#[derive(Debug, Clone)]
+pub struct RetentionRule {
+    /// All must pass.
+    pub matchers: Vec<Matcher>,
+    /// How long their samples are kept.
+    pub time: Duration,
+}
+
+impl Retention {
+    /// Keeps everything for ever.
+    pub const ALL: Self = Self { time: None, bytes_max: None, disk_part_max: None, rules: Vec::new() };
+
+    /// Keeps everything for that long.
+    pub fn of_time(time: Duration) -> Self {
+        Self { time: Some(time), ..Self::ALL }
+    }
 }
 
 /// How storage behaves. There is no default on purpose: [`Options::prometheus`] names whose numbers it takes.
@@ -24,26 +58,16 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// How much time one block covers. Blocks begin at multiples of it.
     pub block_range: Duration,
-    /// How long samples are kept; `None` keeps them for ever.
-    pub retention: Option<Duration>,
+    /// How long and how much is kept. [`crate::Tsdb::set_retention`] changes it.
+    pub retention: Retention,
     /// How many series the head holds at most; `None` for any number. A new series beyond it is refused with
     /// [`model::AppendError::SeriesLimit`], those that are there go on. It bounds the memory of the head: a few
     /// hundred bytes for each series, and more as samples come.
     pub head_series_max: Option<u64>,
-    /// The same for the series of one metric name.
-    pub metric_series_max: Option<u64>,
-    /// The same for the series of one value of the label `job`.
-    pub job_series_max: Option<u64>,
 }
 
 /// The name under which [`Options::head_series_max`] refuses.
 pub(crate) const HEAD_SERIES_MAX: &str = "head_series_max";
-/// The name under which [`Options::metric_series_max`] refuses.
-pub(crate) const METRIC_SERIES_MAX: &str = "metric_series_max";
-/// The name under which [`Options::job_series_max`] refuses.
-pub(crate) const JOB_SERIES_MAX: &str = "job_series_max";
-/// The name under which [`crate::Tsdb::shed_new_series`] refuses.
-pub(crate) const MEMORY_BUDGET: &str = "memory_budget";
 
 impl Options {
     /// Blocks of two hours kept for 15 days, as Prometheus has it; the log is synced once per second.
@@ -53,10 +77,13 @@ impl Options {
             wal_segment_bytes: 128 << 20,
             checkpoint_bytes: 256 << 20,
             block_range: Duration::from_secs(2 * 3600),
-            retention: Some(Duration::from_secs(15 * 24 * 3600)),
+            retention: Retention {
+                time: Some(Duration::from_secs(15 * 24 * 3600)),
+                bytes_max: None,
+                disk_part_max: None,
+                rules: Vec::new(),
+            },
             head_series_max: None,
-            metric_series_max: None,
-            job_series_max: None,
         }
     }
 

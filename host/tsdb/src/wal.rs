@@ -1,6 +1,6 @@
 //! The write-ahead log: every batch, before anybody can see it.
 //!
-//! # Format (version 2)
+//! # Format (version 3)
 //!
 //! A directory of segments `00000001.wal`, `00000002.wal`, ... and at most one live checkpoint
 //! `00000002.checkpoint`, which stands for all segments *below* its number. Both have the same layout; integers
@@ -33,6 +33,7 @@
 //! |---|---|
 //! | 1 | first |
 //! | 2 | chunks of a checkpoint may hold values as decimals |
+//! | 3 | deletions |
 
 pub(crate) mod record;
 pub(crate) mod replay;
@@ -48,7 +49,7 @@ use crate::fs::{File, FileSystem};
 use crate::options::{Options, WalSync};
 
 /// The version that is written.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// The oldest version that is read.
 pub const OLDEST_READABLE: u32 = 1;
 

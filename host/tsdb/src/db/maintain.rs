@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use model::Exemplar;
 
-use super::{Shared, View};
+use super::Shared;
 use crate::Tsdb;
 use crate::block::{Block, BlockSeries, BlockWriter};
 use crate::chunk::{Chunk, ChunkMeta, Run};
 use crate::error::{Error, IoContext, Result};
 use crate::head::SeriesView;
+use crate::tombstones::{Intervals, Tombstones};
 use crate::wal::CheckpointWriter;
 use crate::wal::record;
 
@@ -26,8 +27,10 @@ pub struct MaintenanceReport {
     pub blocks_cut: usize,
     /// Blocks that others were merged to.
     pub blocks_compacted: usize,
-    /// Blocks removed for their age.
+    /// Blocks removed for their age or for their size.
     pub blocks_removed: usize,
+    /// Blocks written anew without series that are past.
+    pub blocks_rewritten: usize,
     /// Series that left the head.
     pub series_removed: usize,
     /// Whether the log was shortened.
@@ -54,7 +57,7 @@ impl Shared {
                 report.blocks_cut += 1;
             }
         }
-        report.blocks_removed = self.remove_old_blocks()?;
+        (report.blocks_removed, report.blocks_rewritten) = self.apply_retention()?;
         report.series_removed = self.head.remove_empty();
         let grown = {
             let wal = self.wal.lock();
@@ -104,11 +107,14 @@ impl Shared {
         views.sort_by(|a, b| a.series.labels.cmp(&b.series.labels));
 
         let mut writer = BlockWriter::create(&*self.fs, &self.next_block_path()?, start, end)?;
+        let deleted = self.view.read().head_deleted.clone();
         for view in &views {
-            add_to_block(&mut writer, view, end)?;
+            add_to_block(&mut writer, view, end, deleted.of(view.series.id))?;
         }
         drop(views);
         if writer.is_empty() {
+            // All that there was may have been deleted.
+            self.drop_head_before(end);
             return Ok(false);
         }
         let path = writer.finish(&self.head.metadata())?;
@@ -119,11 +125,23 @@ impl Shared {
             let mut blocks = view.blocks.to_vec();
             blocks.push(block);
             blocks.sort_by_key(|block| block.meta().range_start);
-            *view = View { blocks: Arc::new(blocks), head_from: end.max(view.head_from) };
+            view.blocks = Arc::new(blocks);
+            view.head_from = end.max(view.head_from);
         }
         // Nobody looks at these samples any more: the head lets go of them while appending and reading go on.
-        self.head.drop_before(end);
+        self.drop_head_before(end);
         Ok(true)
+    }
+
+    /// Lets go of what the head has before `end`.
+    pub(super) fn drop_head_before(&self, end: i64) {
+        self.head.drop_before(end);
+        let mut view = self.view.write();
+        if !view.head_deleted.is_empty() {
+            let mut deleted = Tombstones::clone(&view.head_deleted);
+            deleted.drop_before(end);
+            view.head_deleted = Arc::new(deleted);
+        }
     }
 
     /// Puts a block in place of others; readers see either.
@@ -142,28 +160,6 @@ impl Shared {
         let numbers = names.iter().filter_map(|name| name.split_once('.')?.0.parse::<u64>().ok());
         let next = numbers.max().unwrap_or(0) + 1;
         Ok(self.blocks_dir.join(format!("{next:08}.block")))
-    }
-
-    fn remove_old_blocks(&self) -> Result<usize> {
-        let Some(retention) = self.options.retention else { return Ok(0) };
-        let Some(newest) = self.max_time() else { return Ok(0) };
-        // By the data or by the clock, whichever is earlier: neither a clock that jumps nor one sample from the
-        // future may empty the storage.
-        let newest = newest.min(self.clock.now().millis());
-        let horizon = newest.saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
-        let old: Vec<Arc<Block>> = {
-            let mut view = self.view.write();
-            let (old, kept) = view.blocks.iter().cloned().partition(|block| block.meta().max_time < horizon);
-            view.blocks = Arc::new(kept);
-            old
-        };
-        for block in &old {
-            self.fs.remove(block.path()).at("remove block", block.path())?;
-        }
-        if !old.is_empty() {
-            self.fs.sync_dir(&self.blocks_dir).at("sync directory", &self.blocks_dir)?;
-        }
-        Ok(old.len())
     }
 
     /// Writes the head to a checkpoint and removes the log that it stands for; `corrupt` names files of it that
@@ -190,6 +186,10 @@ impl Shared {
             }
             Ok(())
         })?;
+        let deleted = self.view.read().head_deleted.clone();
+        if !deleted.is_empty() {
+            writer.sections(|out| record::put_deletions(out, &deleted))?;
+        }
         let bytes = writer.finish(corrupt)?;
         if let Some(wal) = self.wal.lock().as_mut() {
             wal.checkpointed(bytes, before);
@@ -198,13 +198,26 @@ impl Shared {
     }
 }
 
-fn add_to_block(writer: &mut BlockWriter<'_>, view: &SeriesView, end: i64) -> Result<()> {
+fn add_to_block(
+    writer: &mut BlockWriter<'_>,
+    view: &SeriesView,
+    end: i64,
+    deleted: Option<&Intervals>,
+) -> Result<()> {
     let sealed: Option<Chunk> = view.open.as_ref().and_then(|open| open.seal());
     let chunks = view.chunks.iter().map(|chunk| &**chunk).chain(&sealed);
     let runs = Run::join(chunks.map(|chunk| (chunk.meta, &*chunk.data)), RUN_SAMPLES_MAX);
-    let runs = runs.map_err(|malformed| view.series.corrupt(malformed))?;
-    let exemplars: Vec<&Exemplar> =
+    let mut runs = runs.map_err(|malformed| view.series.corrupt(malformed))?;
+    let mut exemplars: Vec<&Exemplar> =
         view.exemplars().iter().filter(|exemplar| exemplar.timestamp.millis() < end).collect();
+    if let Some(deleted) = deleted {
+        runs.iter_mut().for_each(|run| run.leave_out(0, deleted));
+        runs.retain(|run| !run.times.is_empty());
+        exemplars.retain(|exemplar| !deleted.contains(exemplar.timestamp.millis()));
+        if runs.is_empty() && exemplars.is_empty() {
+            return Ok(());
+        }
+    }
     writer.add(&BlockSeries { labels: &view.series.labels, runs: &runs, exemplars: &exemplars })
 }
 

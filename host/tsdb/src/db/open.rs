@@ -10,6 +10,7 @@ use ahash::RandomState;
 use parking_lot::{Mutex, RwLock};
 
 use super::append::{apply_exemplar, apply_sample};
+use super::retention::Expiry;
 use super::{Shared, View};
 use crate::block::Block;
 use crate::chunk::{Chunk, ChunkKind};
@@ -18,6 +19,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::fs::FileSystem;
 use crate::head::{Counters, Head, LastSample, SampleValue, Series};
 use crate::options::Options;
+use crate::tombstones::{self, Tombstones};
 use crate::wal::Wal;
 use crate::wal::record::Section;
 use crate::wal::replay::replay;
@@ -67,9 +69,12 @@ impl Shared {
             newest.metadata()?.iter().for_each(|(family, metadata)| head.set_metadata(family, metadata));
         }
 
-        let mut restore = Restore { head: &head, series: HashMap::default(), orphans: 0 };
+        let mut restore =
+            Restore { head: &head, series: HashMap::default(), deleted: Tombstones::default(), orphans: 0 };
         let replayed = replay(&*fs, &wal_dir, |section| restore.section(section))?;
         recovery.orphans = restore.orphans;
+        let mut head_deleted = restore.deleted;
+        head_deleted.drop_before(min_valid);
         recovery.samples = head.counters.samples_appended.swap(0, Ordering::Relaxed);
         // What the log repeats after a checkpoint was not dropped; what was has been counted then.
         head.counters.samples_dropped.store(0, Ordering::Relaxed);
@@ -87,18 +92,25 @@ impl Shared {
         let shared = Self {
             fs,
             clock,
+            retention: RwLock::new(Arc::new(options.retention.clone())),
             options,
             wal_dir,
             blocks_dir,
             head,
             queue: Mutex::default(),
             wal: Mutex::new(Some(wal)),
-            view: RwLock::new(View { blocks: Arc::new(blocks), head_from: i64::MIN }),
+            view: RwLock::new(View {
+                blocks: Arc::new(blocks),
+                head_from: i64::MIN,
+                head_deleted: Arc::new(head_deleted),
+                expiry: Arc::new(Expiry::NEVER),
+            }),
             maintenance: Mutex::new(()),
-            growth: super::growth::GrowthLog::default(),
             recovery,
             _lock: lock,
         };
+        let expiry = Arc::new(shared.expiry());
+        shared.view.write().expiry = expiry;
         if !replayed.corrupt_files.is_empty() {
             // What could be read becomes durable again before the damaged files go out of the way.
             shared.checkpoint(&replayed.corrupt_files)?;
@@ -126,8 +138,44 @@ fn open_blocks(fs: &dyn FileSystem, dir: &Path, recovery: &mut Recovery) -> Resu
         }
     }
     remove_superseded(fs, &mut blocks)?;
+    open_tombstones(fs, dir, &blocks, recovery)?;
     blocks.sort_by_key(|block| block.meta().range_start);
     Ok(blocks)
+}
+
+/// Opens the tombstones of every block; damaged ones are set aside, those without a block removed.
+fn open_tombstones(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    blocks: &[Arc<Block>],
+    recovery: &mut Recovery,
+) -> Result<()> {
+    for name in fs.list(dir).at("list", dir)? {
+        let path = dir.join(&name);
+        if path.extension().is_none_or(|extension| extension != tombstones::EXTENSION) {
+            continue;
+        }
+        let Some(block) = blocks.iter().find(|block| block.tombstones_path() == path) else {
+            // The block may be set aside: whoever mends it will want to know what was deleted.
+            if !fs.list(dir).at("list", dir)?.contains(&format!("{}.block.corrupt", stem(&path))) {
+                fs.remove(&path).at("remove tombstones", &path)?;
+            }
+            continue;
+        };
+        match Tombstones::read(fs, &path) {
+            Ok(tombstones) => block.set_tombstones(Arc::new(tombstones)),
+            Err(error @ Error::Corrupt { .. }) => {
+                set_aside(fs, &path)?;
+                recovery.corruptions.push(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn stem(path: &Path) -> &str {
+    path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
 }
 
 /// Removes each block whose range a later one covers. A cut that failed after its block got its name leaves one
@@ -158,6 +206,7 @@ struct Restore<'a> {
     head: &'a Head,
     /// By the id that the log uses, which may be one of several for the same labels.
     series: HashMap<u32, Arc<Series>, RandomState>,
+    deleted: Tombstones,
     orphans: u64,
 }
 
@@ -191,6 +240,14 @@ impl Restore<'_> {
             Section::Chunks(all) => {
                 for (id, chunk) in all {
                     self.with(id, |head, series| apply_chunk(head, series, chunk));
+                }
+            }
+            Section::Deletions(deletions) => {
+                for (id, intervals) in deletions.iter() {
+                    match self.series.get(&id) {
+                        Some(series) => self.deleted.add_to(series.id, intervals),
+                        None => self.orphans += 1,
+                    }
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! A chunk is decoded into a [`Stretch`], and every stretch passes [`Reading::hand_over`]: what narrows an answer
 //! belongs there, and what joins parts that overlap in time belongs before it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Histogram, Labels, Timestamp};
@@ -12,6 +13,7 @@ use crate::chunk::{Chunk, ChunkKind};
 use crate::codec::Malformed;
 use crate::error::Result;
 use crate::head::{OpenChunk, SeriesView};
+use crate::tombstones::Intervals;
 
 /// Takes the samples of a series, in strictly increasing order of time, as columns.
 ///
@@ -34,10 +36,10 @@ pub struct SelectedSeries {
     parts: Vec<Part>,
 }
 
-/// Where samples of a series are.
+/// Where samples of a series are, and which of them must not be seen. Chunks of which nothing may be seen are left out.
 pub(super) enum Part {
-    Block { block: Arc<Block>, chunks: Vec<BlockChunk> },
-    Head(SeriesView),
+    Block { block: Arc<Block>, chunks: Vec<BlockChunk>, deleted: Intervals },
+    Head { view: SeriesView, deleted: Intervals },
 }
 
 impl SelectedSeries {
@@ -58,17 +60,20 @@ impl SelectedSeries {
     /// then.
     pub fn read(&self, start: Timestamp, end: Timestamp, sink: &mut impl Sink) -> Result<()> {
         let (start, end) = (start.millis(), end.millis());
-        let mut reading = Reading { start, end, stretch: Stretch::default(), sink };
+        let nothing = Intervals::default();
+        let mut reading = Reading { start, end, deleted: &nothing, stretch: Stretch::default(), sink };
         for part in &self.parts {
             match part {
-                Part::Block { block, chunks } => {
+                Part::Block { block, chunks, deleted } => {
+                    reading.deleted = deleted;
                     for chunk in chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
                         reading.stretch.clear();
                         reading.stretch.decode_of_block(block, chunk)?;
                         reading.hand_over();
                     }
                 }
-                Part::Head(view) => {
+                Part::Head { view, deleted } => {
+                    reading.deleted = deleted;
                     for chunk in view.chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
                         reading.stretch.clear();
                         let decoded = reading.stretch.decode_of_head(chunk);
@@ -137,17 +142,29 @@ impl Stretch {
 struct Reading<'a, S> {
     start: i64,
     end: i64,
+    /// What is deleted of the part that is read.
+    deleted: &'a Intervals,
     stretch: Stretch,
     sink: &'a mut S,
 }
 
 impl<S: Sink> Reading<'_, S> {
-    /// Hands over those decoded samples that are in the range.
+    /// Hands over those decoded samples that are in the range and have not been deleted.
     fn hand_over(&mut self) {
-        let Stretch { times, floats, histograms, starts } = &self.stretch;
+        let times = &self.stretch.times;
         let from = times.partition_point(|time| *time < self.start);
-        let to = times.partition_point(|time| *time <= self.end);
-        let range = from..to.max(from);
+        let to = times.partition_point(|time| *time <= self.end).max(from);
+        if self.deleted.is_empty() {
+            self.hand_over_range(from..to);
+            return;
+        }
+        for kept in self.deleted.kept(&times[from..to]) {
+            self.hand_over_range(from + kept.start..from + kept.end);
+        }
+    }
+
+    fn hand_over_range(&mut self, range: Range<usize>) {
+        let Stretch { times, floats, histograms, starts } = &self.stretch;
         if range.is_empty() {
             return;
         }

@@ -11,6 +11,7 @@ use roaring::RoaringBitmap;
 
 use super::Shared;
 use super::read::{Part, SelectedSeries};
+use super::visible::{VisibleBlock, VisibleHead};
 use crate::Tsdb;
 use crate::block::Block;
 use crate::error::Result;
@@ -93,38 +94,52 @@ fn insert(set: &mut BTreeSet<String>, text: &str) {
 }
 
 impl Shared {
-    /// Blocks that overlap the range and the matching series of the head, as of one moment. Whoever looks at a series
-    /// is told from when on the head counts.
+    /// Blocks that overlap the range and the matching series of the head, as of one moment.
     fn snapshot<T>(
         &self,
         query: &Query<'_>,
         (start, end): (i64, i64),
-        mut keep: impl FnMut(&Arc<Series>, i64) -> Option<T>,
-    ) -> Result<(Vec<Arc<Block>>, Vec<T>)> {
+        mut keep: impl FnMut(&Arc<Series>, &VisibleHead<'_>) -> Option<T>,
+    ) -> Result<(Vec<VisibleBlock>, Vec<T>)> {
         let view = self.view.read();
-        let blocks = view.blocks.iter().filter(|block| block.meta().overlaps(start, end)).cloned().collect();
+        let expiry = view.expiry.clone();
+        let blocks = view.blocks.iter().filter(|block| block.meta().overlaps(start, end));
+        let blocks: Vec<_> = blocks.map(|block| (block.clone(), block.tombstones())).collect();
+        let head = VisibleHead { from: view.head_from, deleted: &view.head_deleted };
         let ids = self.head.with_index(|index| query.resolve(index))?;
         let series = ids.iter().filter_map(|id| self.head.by_id(id));
-        let kept = series.filter_map(|series| keep(&series, view.head_from)).collect();
-        Ok((blocks, kept))
+        let kept = series.filter_map(|series| keep(&series, &head)).collect();
+        drop(view);
+        let visible = |(block, deleted): (Arc<Block>, _)| {
+            let past = expiry.hidden(&block)?;
+            Ok(VisibleBlock { block, deleted, past })
+        };
+        Ok((blocks.into_iter().map(visible).collect::<Result<_>>()?, kept))
     }
 
     fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SelectedSeries>> {
         let query = Query::new(matchers);
-        let (blocks, views) = self.snapshot(&query, (start, end), |series, from| {
-            let view = series.view(start.max(from), end);
-            (!view.chunks.is_empty() || view.open.is_some()).then_some(view)
-        })?;
+        let (blocks, views) =
+            self.snapshot(&query, (start, end), |series, head| head.view(series, start, end))?;
         let mut parts: Vec<(Labels, Part)> = Vec::new();
-        for block in blocks {
+        for visible in blocks {
+            let block = &visible.block;
             for number in query.resolve(&block.index())? {
-                let (labels, chunks) = block.series(number, start, end)?;
+                let (labels, mut chunks) = block.series(number, start, end)?;
+                let deleted = visible.hidden(number);
+                chunks.retain(|chunk| {
+                    !deleted.covers(chunk.meta.min_time.max(start), chunk.meta.max_time.min(end))
+                });
                 if !chunks.is_empty() {
-                    parts.push((labels, Part::Block { block: block.clone(), chunks }));
+                    parts.push((labels, Part::Block { block: block.clone(), chunks, deleted }));
                 }
             }
         }
-        parts.extend(views.into_iter().map(|view| (view.series.labels.clone(), Part::Head(view))));
+        parts.extend(
+            views
+                .into_iter()
+                .map(|(view, deleted)| (view.series.labels.clone(), Part::Head { view, deleted })),
+        );
         Ok(group(parts).map(|(labels, parts)| SelectedSeries::new(labels, parts)).collect())
     }
 
@@ -137,18 +152,19 @@ impl Shared {
         mut each: impl FnMut(&dyn LabelIndex, &RoaringBitmap) -> Result<()>,
     ) -> Result<()> {
         let query = Query::new(matchers);
-        let (blocks, ids) = self.snapshot(&query, (start, end), |series, from| {
-            series.overlaps(start.max(from), end).then_some(series.id)
+        let (blocks, ids) = self.snapshot(&query, (start, end), |series, head| {
+            head.shows(series, start, end).then_some(series.id)
         })?;
         let ids: RoaringBitmap = ids.into_iter().collect();
         self.head.with_index(|index| each(index, &ids))?;
-        for block in blocks {
+        for visible in blocks {
+            let block = &visible.block;
             let index = block.index();
             let mut ids = query.resolve(&index)?;
-            if block.meta().min_time < start || block.meta().max_time > end {
+            if block.meta().min_time < start || block.meta().max_time > end || !visible.is_whole() {
                 let mut active = RoaringBitmap::new();
                 for number in &ids {
-                    if block.series_overlaps(number, start, end)? {
+                    if visible.shows(number, start, end)? {
                         active.insert(number);
                     }
                 }
@@ -162,18 +178,18 @@ impl Shared {
     fn exemplars(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SeriesExemplars>> {
         let wanted = |exemplar: &Exemplar| (start..=end).contains(&exemplar.timestamp.millis());
         let query = Query::new(matchers);
-        let (blocks, head) = self.snapshot(&query, (start, end), |series, from| {
-            // No sample is older than the lowest time: the view is of the exemplars only.
-            let view = series.view(i64::MAX, i64::MIN);
-            let exemplars = view.exemplars().iter().filter(|exemplar| exemplar.timestamp.millis() >= from);
-            let exemplars: Vec<Exemplar> = exemplars.filter(|exemplar| wanted(exemplar)).cloned().collect();
-            (!exemplars.is_empty()).then(|| (view.series.labels.clone(), exemplars))
+        let (blocks, head) = self.snapshot(&query, (start, end), |series, head| {
+            let exemplars = head.exemplars(series, wanted);
+            (!exemplars.is_empty()).then(|| (series.labels.clone(), exemplars))
         })?;
         let mut parts: Vec<(Labels, Vec<Exemplar>)> = Vec::new();
-        for block in blocks {
+        for visible in blocks {
+            let block = &visible.block;
             for number in query.resolve(&block.index())? {
                 let mut exemplars = block.exemplars(number)?;
-                exemplars.retain(wanted);
+                let hidden = visible.hidden(number);
+                exemplars
+                    .retain(|exemplar| wanted(exemplar) && !hidden.contains(exemplar.timestamp.millis()));
                 if !exemplars.is_empty() {
                     parts.push((block.series(number, i64::MAX, i64::MIN)?.0, exemplars));
                 }

@@ -20,13 +20,14 @@ use crate::codec::tests::{any_float, any_histogram};
 use crate::error::{Error, Result};
 use crate::fs::sim::{Fault, Loss, SimFileSystem};
 use crate::fs::{FileSystem, RealFileSystem};
-use crate::options::{Options, WalSync};
+use crate::options::{Options, Retention, RetentionRule, WalSync};
 
 mod behaviour;
-mod cardinality;
 mod compaction;
+mod deletion;
 mod faults;
 mod fixtures;
+mod retention;
 
 const DIR: &str = "/db";
 
@@ -57,10 +58,8 @@ fn options(wal_sync: WalSync) -> Options {
         wal_segment_bytes: 300,
         checkpoint_bytes: 2_000,
         block_range: Duration::from_millis(1000),
-        retention: None,
+        retention: Retention::ALL,
         head_series_max: None,
-        metric_series_max: None,
-        job_series_max: None,
     }
 }
 

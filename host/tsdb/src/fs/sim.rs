@@ -12,6 +12,9 @@ use parking_lot::Mutex;
 
 use super::{File, FileBytes, FileSystem};
 
+/// How large the disk is.
+pub(crate) const DISK_BYTES: u64 = 100_000;
+
 /// What happens to the call that a fault meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -45,6 +48,8 @@ struct State {
     nodes: Vec<Node>,
     live: BTreeMap<PathBuf, usize>,
     durable: BTreeMap<PathBuf, usize>,
+    /// Directories that were renamed, from and to, since their parent was synced.
+    renamed_dirs: Vec<(PathBuf, PathBuf)>,
     fault: Option<(u64, Fault)>,
     crashed: bool,
     calls: u64,
@@ -74,6 +79,7 @@ impl SimFileSystem {
     pub(crate) fn restart(&self, loss: Loss) {
         let mut state = self.0.lock();
         (state.fault, state.crashed, state.locked) = (None, false, false);
+        state.renamed_dirs.clear();
         if loss == Loss::Nothing {
             return;
         }
@@ -111,6 +117,14 @@ impl SimFileSystem {
         state.live.insert(path.to_owned(), at);
         state.durable.insert(path.to_owned(), at);
     }
+}
+
+/// Gives everything below a directory the names of another one.
+fn move_dir(names: &mut BTreeMap<PathBuf, usize>, from: &Path, to: &Path) {
+    let moved: Vec<(PathBuf, usize)> = names.extract_if(.., |path, _| path.starts_with(from)).collect();
+    names.extend(
+        moved.into_iter().filter_map(|(path, node)| Some((to.join(path.strip_prefix(from).ok()?), node))),
+    );
 }
 
 impl State {
@@ -183,10 +197,30 @@ impl FileSystem for SimFileSystem {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.change()?;
+        if state.live.keys().any(|path| path != from && path.starts_with(from)) {
+            move_dir(&mut state.live, from, to);
+            state.renamed_dirs.push((from.to_owned(), to.to_owned()));
+            return Ok(());
+        }
         let node = state.node(from)?;
         state.live.remove(from);
         state.live.insert(to.to_owned(), node);
         Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.change()?;
+        let node = state.node(from)?;
+        if state.live.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        state.live.insert(to.to_owned(), node);
+        Ok(())
+    }
+
+    fn disk_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(DISK_BYTES)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -214,6 +248,8 @@ impl FileSystem for SimFileSystem {
             .collect();
         state.durable.retain(|path, _| path.parent() != Some(dir));
         state.durable.extend(live);
+        let here = state.renamed_dirs.extract_if(.., |(_, to)| to.parent() == Some(dir)).collect::<Vec<_>>();
+        here.iter().for_each(|(from, to)| move_dir(&mut state.durable, from, to));
         Ok(())
     }
 

@@ -11,10 +11,11 @@ use model::{AppendError, Exemplar, Histogram, Labels};
 use parking_lot::Mutex;
 
 use super::OpenChunk;
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, ChunkMeta};
 use crate::codec::Malformed;
 use crate::codec::histogram::bits_equal;
 use crate::error::Error;
+use crate::tombstones::Intervals;
 
 /// A series of the head. Ids are never used twice while the head lives.
 #[derive(Debug)]
@@ -75,6 +76,30 @@ pub(crate) struct SeriesView {
 }
 
 impl SeriesView {
+    /// Whether there are no samples.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.open.is_none()
+    }
+
+    /// Leaves out chunks of which all that lies in `[start, end]` is deleted.
+    pub(crate) fn leave_out(&mut self, deleted: &Intervals, start: i64, end: i64) {
+        let gone = |meta: &ChunkMeta| deleted.covers(meta.min_time.max(start), meta.max_time.min(end));
+        self.chunks.retain(|chunk| !gone(&chunk.meta));
+        self.open.take_if(|open| gone(&open.meta()));
+    }
+
+    /// When the oldest and the newest of its samples and exemplars are; `None` where there are none.
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        let chunks =
+            self.chunks.iter().map(|chunk| chunk.meta).chain(self.open.as_ref().map(|open| open.meta()));
+        let exemplars = self.exemplars().iter().map(|exemplar| exemplar.timestamp.millis());
+        let times = chunks.flat_map(|meta| [meta.min_time, meta.max_time]).chain(exemplars);
+        times.fold(None, |all, time| match all {
+            None => Some((time, time)),
+            Some((first, last)) => Some((first.min(time), last.max(time))),
+        })
+    }
+
     /// In time order.
     pub(crate) fn exemplars(&self) -> &[Exemplar] {
         self.exemplars.as_ref().map_or(&[], |kept| kept)

@@ -8,6 +8,7 @@
 //! 4 exemplars   count varint; ids; times; value f64 each; labels as a span each
 //! 5 metadata    count varint; per family: name span, kind u8, help span, unit span
 //! 6 chunks      count varint; per chunk: id varint, description (crate::chunk), data span. Checkpoints only.
+//! 7 deletions   what stands between the checksums of tombstones (crate::tombstones), by id: of what came before
 //!
 //! ids           difference from the one before (zigzag varint), the first from zero
 //! times         u8 = 0: one zigzag varint for all; u8 = 1: differences (zigzag varint), the first from zero
@@ -22,6 +23,7 @@ use model::{Exemplar, Histogram, Labels, Metadata, MetricKind, Timestamp};
 use crate::chunk::{Chunk, ChunkMeta};
 use crate::codec::bytes::{put_f64, put_span, put_varint, put_zigzag};
 use crate::codec::{Malformed, Reader, histogram, values};
+use crate::tombstones::Tombstones;
 
 const SERIES: u8 = 1;
 const FLOATS: u8 = 2;
@@ -29,6 +31,7 @@ const HISTOGRAMS: u8 = 3;
 const EXEMPLARS: u8 = 4;
 const METADATA: u8 = 5;
 const CHUNKS: u8 = 6;
+const DELETIONS: u8 = 7;
 
 const TIMES_SHARED: u8 = 0;
 const TIMES_EACH: u8 = 1;
@@ -42,6 +45,7 @@ pub(crate) enum Section {
     Exemplars(Vec<(u32, Exemplar)>),
     Metadata(Vec<(String, Metadata)>),
     Chunks(Vec<(u32, Chunk)>),
+    Deletions(Tombstones),
 }
 
 pub(crate) fn put_series<'a>(out: &mut Vec<u8>, series: impl ExactSizeIterator<Item = (u32, &'a Labels)>) {
@@ -104,6 +108,12 @@ pub(crate) fn put_chunks<'a>(
         meta.encode(out);
         put_span(out, data);
     }
+}
+
+/// What has been deleted, by id; not empty.
+pub(crate) fn put_deletions(out: &mut Vec<u8>, deletions: &Tombstones) {
+    out.push(DELETIONS);
+    deletions.encode(out);
 }
 
 fn begin(out: &mut Vec<u8>, kind: u8, count: usize) {
@@ -175,6 +185,7 @@ fn section(reader: &mut Reader<'_>) -> Result<Section, Malformed> {
         }
         METADATA => Section::Metadata((0..count).map(|_| family(reader)).collect::<Result<_, _>>()?),
         CHUNKS => Section::Chunks((0..count).map(|_| chunk(reader)).collect::<Result<_, _>>()?),
+        DELETIONS => Section::Deletions(Tombstones::decode_series(reader, count)?),
         _ => return Err(reader.malformed("unknown kind of section")),
     })
 }

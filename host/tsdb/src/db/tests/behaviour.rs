@@ -153,7 +153,8 @@ fn a_batch_that_a_cut_overtakes_is_refused_whole() {
 #[test]
 fn blocks_past_retention_go() {
     let (fs, clock) = (SimFileSystem::default(), TestClock::at(10_000));
-    let options = Options { retention: Some(Duration::from_millis(5000)), ..options(WalSync::Always) };
+    let options =
+        Options { retention: Retention::of_time(Duration::from_millis(5000)), ..options(WalSync::Always) };
     let db = try_open(&fs, &clock, options).unwrap();
     for time in (0..10_000).step_by(500) {
         append(&db, 1, time, 1.0);

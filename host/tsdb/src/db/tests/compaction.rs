@@ -58,7 +58,7 @@ fn merged_blocks_answer_as_before() {
 #[test]
 fn retention_bounds_how_much_is_merged() {
     let (fs, clock) = (SimFileSystem::default(), far_clock());
-    let retention = Some(Duration::from_millis(89_999));
+    let retention = Retention::of_time(Duration::from_millis(89_999));
     let db = try_open(&fs, &clock, Options { retention, ..options(WalSync::Always) }).unwrap();
     fill(&db, 0, 9);
     db.maintain().unwrap();

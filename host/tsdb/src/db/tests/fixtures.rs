@@ -5,7 +5,7 @@ use super::*;
 
 type Files = [(&'static str, &'static [u8]); 3];
 
-const VERSIONS: [Files; 2] = [
+const VERSIONS: [Files; 3] = [
     [
         ("wal/00000005.checkpoint", include_bytes!("../../../fixtures/v1.checkpoint")),
         ("wal/00000005.wal", include_bytes!("../../../fixtures/v1.wal")),
@@ -16,7 +16,15 @@ const VERSIONS: [Files; 2] = [
         ("wal/00000010.wal", include_bytes!("../../../fixtures/v2.wal")),
         ("blocks/00000001.block", include_bytes!("../../../fixtures/v2.block")),
     ],
+    [
+        ("wal/00000011.checkpoint", include_bytes!("../../../fixtures/v3.checkpoint")),
+        ("wal/00000011.wal", include_bytes!("../../../fixtures/v3.wal")),
+        ("blocks/00000001.block", include_bytes!("../../../fixtures/v2.block")),
+    ],
 ];
+
+/// The first version of the log that knows deletions.
+const DELETIONS: usize = 3;
 
 fn exemplar(time: i64) -> Exemplar {
     Exemplar { labels: Labels::from_pairs([("trace_id", "4bf92f35")]), value: 0.25, timestamp: ms(time) }
@@ -34,7 +42,7 @@ fn histogram(count: f64) -> Histogram {
 }
 
 /// The history that the fixtures hold.
-fn write(db: &Tsdb, clock: &TestClock) {
+fn write(db: &Tsdb, clock: &TestClock, version: usize) {
     let metadata =
         Metadata { kind: MetricKind::Histogram, help: "Time.".to_owned(), unit: "seconds".to_owned() };
     for time in (0..2600).step_by(100) {
@@ -46,17 +54,26 @@ fn write(db: &Tsdb, clock: &TestClock) {
         batch.append_metadata("m", &metadata);
         batch.commit().unwrap();
     }
+    let delete = |number: &str, start, end| {
+        db.delete(&[Matcher::equal("n", number)], ms(start), ms(end)).unwrap();
+    };
+    if version >= DELETIONS {
+        delete("2", 1100, 1300);
+    }
     clock.set(1600);
     assert_eq!(db.maintain().unwrap().blocks_cut, 1);
     append(db, 4, 2600, -0.0);
+    if version >= DELETIONS {
+        delete("1", 2100, 2300);
+    }
 }
 
 #[test]
 fn fixtures_of_every_version_are_read() {
-    VERSIONS.iter().for_each(check);
+    (1..).zip(&VERSIONS).for_each(|(version, files)| check(version, files));
 }
 
-fn check(files: &Files) {
+fn check(version: usize, files: &Files) {
     let (fs, clock) = (SimFileSystem::default(), TestClock::at(1600));
     for (name, bytes) in files {
         fs.set_bytes(&Path::new(DIR).join(name), bytes);
@@ -67,12 +84,12 @@ fn check(files: &Files) {
 
     let (fresh, now) = (SimFileSystem::default(), TestClock::at(0));
     let expected = open(&fresh, &now);
-    write(&expected, &now);
+    write(&expected, &now, version);
     assert_eq!(everything(&db), everything(&expected));
     assert_eq!(everything(&db).len(), 4);
     let exemplars = |db: &Tsdb| db.exemplars(&[], Timestamp::MIN, Timestamp::MAX).unwrap();
     assert_eq!(exemplars(&db), exemplars(&expected));
-    assert_eq!(exemplars(&db)[0].exemplars.len(), 26);
+    assert_eq!(exemplars(&db)[0].exemplars.len(), if version >= DELETIONS { 23 } else { 26 });
     assert_eq!(db.metadata(), expected.metadata());
     assert_eq!(db.metadata().len(), 1);
 }

@@ -1,0 +1,133 @@
+//! Writing blocks anew: some of them as one, without what has been deleted and without what is past retention.
+
+use std::sync::Arc;
+
+use model::{Exemplar, Labels};
+
+use super::Shared;
+use super::retention::Expiry;
+use crate::block::{Block, BlockChunk, BlockSeries, BlockWriter};
+use crate::chunk::{Run, RunValues};
+use crate::error::{Error, Result};
+use crate::tombstones::Tombstones;
+
+/// Chunks are joined up to this many samples: who reads blocks this old reads much of them.
+const RUN_SAMPLES_MAX: usize = 4096;
+
+/// The series of one block, in order.
+struct Cursor<'a> {
+    block: &'a Block,
+    deleted: Arc<Tombstones>,
+    number: u32,
+    next: Option<(Labels, Vec<BlockChunk>)>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(block: &'a Block) -> Result<Self> {
+        let mut cursor = Self { block, deleted: block.tombstones(), number: 0, next: None };
+        cursor.read()?;
+        Ok(cursor)
+    }
+
+    fn read(&mut self) -> Result<()> {
+        let more = u64::from(self.number) < self.block.meta().series_count;
+        self.next = more.then(|| self.block.series(self.number, i64::MIN, i64::MAX)).transpose()?;
+        Ok(())
+    }
+
+    /// Appends what stays of the series that is next, if it has these labels, and goes on to the one after it.
+    fn take(
+        &mut self,
+        labels: &Labels,
+        past: i64,
+        runs: &mut Vec<Run>,
+        exemplars: &mut Vec<Exemplar>,
+    ) -> Result<()> {
+        let Some((_, chunks)) = self.next.take_if(|(next, _)| next == labels) else { return Ok(()) };
+        let mut gone = self.deleted.of(self.number).cloned().unwrap_or_default();
+        if past > i64::MIN {
+            gone.add(i64::MIN, past - 1);
+        }
+        for chunk in chunks.iter().filter(|chunk| !gone.covers(chunk.meta.min_time, chunk.meta.max_time)) {
+            let from = Run::next(runs, &chunk.meta, RUN_SAMPLES_MAX);
+            let at = from.times.len();
+            match &mut from.values {
+                RunValues::Floats(floats) => self.block.decode_floats(chunk, &mut from.times, floats)?,
+                RunValues::Histograms(histograms) => {
+                    let times = &mut from.times;
+                    self.block.decode_histograms(chunk, |time, histogram| {
+                        times.push(time);
+                        histograms.push(histogram);
+                    })?;
+                }
+            }
+            if gone.overlaps(chunk.meta.min_time, chunk.meta.max_time) {
+                from.leave_out(at, &gone);
+            }
+        }
+        let kept = self.block.exemplars(self.number)?.into_iter();
+        exemplars.extend(kept.filter(|exemplar| !gone.contains(exemplar.timestamp.millis())));
+        self.number += 1;
+        self.read()
+    }
+}
+
+impl Shared {
+    /// Puts one block that stands for `[start, end)` in place of some, which are in the order of their ranges. Says
+    /// whether anything was left for it; where nothing was, they go without.
+    pub(super) fn merge(&self, start: i64, end: i64, blocks: &[Arc<Block>]) -> Result<bool> {
+        let expiry = self.view.read().expiry.clone();
+        let Some(new) = self.write_merged(start, end, blocks, &expiry)? else {
+            // The newest block says until when the head has been cut: it stays, and all of it stays deleted.
+            let newest = self.view.read().blocks.iter().map(|block| block.meta().range_end).max();
+            let gone: Vec<Arc<Block>> =
+                blocks.iter().filter(|block| Some(block.meta().range_end) != newest).cloned().collect();
+            self.remove_blocks(&gone)?;
+            return Ok(false);
+        };
+        self.replace_blocks(blocks, new);
+        self.remove_files(blocks)?;
+        Ok(true)
+    }
+
+    fn write_merged(
+        &self,
+        start: i64,
+        end: i64,
+        blocks: &[Arc<Block>],
+        expiry: &Expiry,
+    ) -> Result<Option<Arc<Block>>> {
+        let mut writer = BlockWriter::create(&*self.fs, &self.next_block_path()?, start, end)?;
+        let mut cursors = blocks.iter().map(|block| Cursor::new(block)).collect::<Result<Vec<_>>>()?;
+        loop {
+            let labels = cursors.iter().filter_map(|cursor| Some(&cursor.next.as_ref()?.0)).min().cloned();
+            let Some(labels) = labels else { break };
+            let past = expiry.of_series(&labels);
+            let (mut runs, mut exemplars) = (Vec::new(), Vec::<Exemplar>::new());
+            for cursor in &mut cursors {
+                cursor.take(&labels, past, &mut runs, &mut exemplars)?;
+            }
+            runs.retain(|run: &Run| !run.times.is_empty());
+            if runs.is_empty() && exemplars.is_empty() {
+                continue;
+            }
+            let exemplars: Vec<&Exemplar> = exemplars.iter().collect();
+            writer.add(&BlockSeries { labels: &labels, runs: &runs, exemplars: &exemplars })?;
+        }
+        if writer.is_empty() {
+            return Ok(None);
+        }
+        let metadata = blocks.last().map(|newest| newest.metadata()).transpose()?.unwrap_or_default();
+        let path = writer.finish(&metadata)?;
+        Ok(Some(Arc::new(Block::open(&*self.fs, &path)?)))
+    }
+
+    /// Notes which of some blocks an error is about, so that it is said once: the block is left alone from now on, and
+    /// everything readable of it stays so.
+    pub(super) fn leave_alone(&self, blocks: &[Arc<Block>], error: Error) -> Error {
+        if let Error::Corrupt { path, .. } = &error {
+            blocks.iter().filter(|block| block.path() == path).for_each(|block| block.set_unreadable());
+        }
+        error
+    }
+}
