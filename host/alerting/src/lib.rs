@@ -11,6 +11,8 @@
 //! * A group becomes a [`Notification`] when something in it has changed since the **notification log** last
 //!   said so, or when the repeat interval is over. The log survives restarts.
 //!
+//! * [`unit_test`] runs rules over series that a test file writes down, and holds what comes out to what it expects.
+//!
 //! The crate knows no HTTP, no plugins and no storage engine: [`Query`] evaluates expressions, `model::Append`
 //! stores samples, [`Receiver`] delivers notifications and [`Clock`] tells the time. The server passes them in.
 
@@ -24,11 +26,12 @@ mod notification;
 mod query;
 pub mod rules;
 pub mod template;
+pub mod unit_test;
 
 pub use alert::{Alert, AlertSink, Fingerprint};
 pub use clock::{Clock, SystemClock, rfc3339_or_zero};
 pub use dispatch::{Dispatcher, DispatcherOptions};
 pub use error::Error;
 pub use notification::{Notification, NotificationAlert, NotifyError, Receiver, Status};
-pub use query::{Query, QueryFailure, RuleVector, latest_samples};
+pub use query::{Query, QueryFailure, RuleVector, latest_samples, rule_vector};
 pub use rules::{RuleManager, RuleManagerOptions, RuleSettings};

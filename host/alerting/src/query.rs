@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{Labels, Matcher, Sample, Timestamp};
+use model::{Labels, Matcher, Sample, Timestamp, Value};
+use promql::QueryValue;
 use promql::read::{Columns, ReadError, Select, Storage};
 
 /// What an expression yields at one time: series and values. A scalar is one value without labels.
-pub type RuleVector = Vec<(Labels, f64)>;
+pub type RuleVector = Vec<(Labels, Value)>;
 
 /// Evaluates expressions for rules.
 #[async_trait]
@@ -46,6 +47,20 @@ impl QueryFailure {
 impl From<ReadError> for QueryFailure {
     fn from(error: ReadError) -> Self {
         Self::new(error.to_string())
+    }
+}
+
+/// What a rule takes of a query's value.
+///
+/// # Errors
+/// [`QueryFailure`] where the value is neither a vector nor a scalar.
+pub fn rule_vector(value: QueryValue) -> Result<RuleVector, QueryFailure> {
+    match value {
+        QueryValue::Scalar { value, .. } => Ok(vec![(Labels::empty(), Value::Float(value))]),
+        QueryValue::Vector(samples) => {
+            Ok(samples.into_iter().map(|sample| (sample.labels, sample.value)).collect())
+        }
+        _ => Err(QueryFailure::new("rule result is not a vector or scalar")),
     }
 }
 

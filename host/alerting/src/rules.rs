@@ -4,13 +4,16 @@
 //! that a rule sees what the ones before it have recorded. Groups run side by side.
 
 mod alerting;
+mod expand;
 mod file;
 mod group;
 mod manager;
+mod manual;
 mod snapshot;
 
 pub use file::{Rule, RuleError, RuleFile, RuleGroup, RuleKind, RuleText};
 pub use manager::{RuleManager, RuleManagerOptions, RuleSettings};
+pub use manual::ManualRules;
 pub use snapshot::{
     AlertDiscovery, AlertSnapshot, AlertState, AlertingRuleSnapshot, GroupSnapshot, Health,
     RecordingRuleSnapshot, RuleDiscovery, RuleSnapshot,

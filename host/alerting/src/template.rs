@@ -5,28 +5,34 @@
 //! does with `missingkey=zero`. Rendering writes at most a given number of bytes, so that no template can fill
 //! the memory.
 //!
-//! Known: text, comments, trim markers, pipelines, fields, variables, `if`, `with`, `range`, the comparisons
-//! and logic of Go, and the functions in [`functions`]. `define`, `template`, `block`, `break` and `continue`
-//! are refused as [`TemplateError::Unsupported`], apart from templates that are wrong.
+//! The language is there as Go documents it, with the functions that Prometheus adds ([`functions`]): named
+//! templates, `break` and `continue`, variables, pipelines, methods of times and durations. What `query` asks is
+//! evaluated by whoever renders: [`Template::render`] stops at an expression whose value it has not been given,
+//! and is called again once it is known, so that rendering itself neither waits nor blocks.
 
 mod exec;
 mod format;
 mod functions;
 mod parse;
+mod time;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::Labels;
+use model::{Labels, Timestamp};
+
+use crate::query::RuleVector;
 
 pub use format::go_float;
 pub(crate) use format::{exponent, quote};
+pub(crate) use functions::escape_query;
 pub(crate) use parse::unquote;
 
 /// A parsed template.
 #[derive(Debug, Clone)]
 pub struct Template {
     nodes: Vec<parse::Node>,
+    named: parse::Named,
 }
 
 /// Why a template cannot be parsed or rendered. The texts appear in annotations.
@@ -39,14 +45,6 @@ pub enum TemplateError {
         /// The line, from 1.
         line: usize,
         /// What is wrong with it.
-        what: String,
-    },
-    /// It is in the language, but this server cannot do it yet.
-    #[error("parse template: line {line}: {what} is not supported yet")]
-    Unsupported {
-        /// The line, from 1.
-        line: usize,
-        /// What it uses.
         what: String,
     },
     /// It went wrong while it was rendered.
@@ -72,6 +70,12 @@ pub enum Value {
     Text(Arc<str>),
     /// Labels: a map of texts in which a missing name is the empty text.
     Labels(Labels),
+    /// Named values; a missing one is nothing.
+    Map(Arc<BTreeMap<String, Value>>),
+    /// A time, in nanoseconds since the epoch.
+    Time(i64),
+    /// A length of time, in nanoseconds.
+    Duration(i64),
     /// Named values; a missing name is an error, as with a Go struct's field.
     Fields(Arc<BTreeMap<&'static str, Value>>),
     /// A list.
@@ -96,14 +100,27 @@ impl From<String> for Value {
 pub struct RuleData {
     dot: Value,
     variables: [(&'static str, Value); 4],
+    external_url: Value,
+    /// When the rule is evaluated, and what `query` evaluates at.
+    at: Timestamp,
 }
 
 impl RuleData {
-    /// Data for one series of a rule's result.
-    pub fn new(labels: &Labels, value: f64, external_labels: &Labels, external_url: &str) -> Self {
+    /// Data for one series of a rule's result at `at`.
+    pub fn new(
+        labels: &Labels,
+        value: &model::Value,
+        external_labels: &Labels,
+        external_url: &str,
+        at: Timestamp,
+    ) -> Self {
         let labels = Value::Labels(labels.clone());
         let external_labels = Value::Labels(external_labels.clone());
-        let (value, external_url) = (Value::Float(value), Value::from(external_url));
+        let value = match value {
+            model::Value::Float(value) => Value::Float(*value),
+            model::Value::Histogram(histogram) => promql::format_histogram(histogram).into(),
+        };
+        let external_url = Value::from(external_url);
         let dot = Value::Fields(Arc::new(BTreeMap::from([
             ("Labels", labels.clone()),
             ("Value", value.clone()),
@@ -114,27 +131,77 @@ impl RuleData {
             ("labels", labels),
             ("value", value),
             ("externalLabels", external_labels),
-            ("externalURL", external_url),
+            ("externalURL", external_url.clone()),
         ];
-        Self { dot, variables }
+        Self { dot, variables, external_url, at }
     }
+}
+
+/// The variables of [`RuleData`].
+const VARIABLES: [&str; 4] = ["labels", "value", "externalLabels", "externalURL"];
+
+/// What the expressions yield that templates ask for with `query`, all at the same time.
+#[derive(Debug, Clone, Default)]
+pub struct Answers(BTreeMap<Arc<str>, Result<Value, String>>);
+
+impl Answers {
+    /// Remembers what an expression yields.
+    pub fn insert(&mut self, expr: Arc<str>, answer: Result<RuleVector, String>) {
+        let sample = |(labels, value): (Labels, model::Value)| {
+            let value = match value {
+                model::Value::Float(value) => Value::Float(value),
+                // A sample of a template has a float, which a histogram leaves at zero.
+                model::Value::Histogram(_) => Value::Float(0.0),
+            };
+            Value::Fields(Arc::new(BTreeMap::from([("Labels", Value::Labels(labels)), ("Value", value)])))
+        };
+        let list = |vector: RuleVector| Value::List(Arc::new(vector.into_iter().map(sample).collect()));
+        self.0.insert(expr, answer.map(list));
+    }
+
+    /// How many expressions are known.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn get(&self, expr: &str) -> Option<&Result<Value, String>> {
+        self.0.get(expr)
+    }
+}
+
+/// What has become of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rendered {
+    /// The text.
+    Text(String),
+    /// Nothing yet: it asks for the value of this expression.
+    Needs(Arc<str>),
 }
 
 impl Template {
     /// Parses a template.
     ///
     /// # Errors
-    /// [`TemplateError::Syntax`] or [`TemplateError::Unsupported`], with the line.
+    /// [`TemplateError::Syntax`], with the line.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        parse::parse(text).map(|nodes| Self { nodes })
+        parse::parse(text, &VARIABLES).map(|(nodes, named)| Self { nodes, named })
     }
 
     /// Renders it over a rule's data into at most `bytes_max` bytes.
     ///
     /// # Errors
     /// [`TemplateError::Execution`] or [`TemplateError::TooLarge`].
-    pub fn render(&self, data: &RuleData, bytes_max: usize) -> Result<String, TemplateError> {
-        exec::render(&self.nodes, &data.dot, &data.variables, bytes_max)
+    pub fn render(
+        &self,
+        data: &RuleData,
+        answers: &Answers,
+        bytes_max: usize,
+    ) -> Result<Rendered, TemplateError> {
+        match exec::render(&self.nodes, &self.named, data, answers, bytes_max) {
+            Ok(text) => Ok(Rendered::Text(text)),
+            Err(exec::Stop::Needs(expr)) => Ok(Rendered::Needs(expr)),
+            Err(exec::Stop::Failed(error)) => Err(error),
+        }
     }
 }
 

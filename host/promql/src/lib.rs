@@ -39,6 +39,7 @@ pub use explain::{Operator, OperatorStats};
 pub use features::Features;
 pub use functions::Signature;
 pub use memory::{MemoryPool, PoolUsage};
+pub use native::text as format_histogram;
 pub use number::format_float;
 pub use parser::{
     Aggregate, AggregateOp, At, Binary, BinaryOp, Call, DurationExpr, Expr, ExprKind, Extension, Group,

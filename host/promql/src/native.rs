@@ -15,7 +15,7 @@ pub(crate) use arithmetic::{
 pub(crate) use quantile::{NanEffect, fraction, quantile, variance};
 pub(crate) use reset::is_reset;
 pub(crate) use sum::HistogramSum;
-pub(crate) use text::text;
+pub use text::text;
 pub(crate) use trim::trim;
 
 use model::{Buckets, Histogram};

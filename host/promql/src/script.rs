@@ -8,14 +8,16 @@ mod again;
 mod command;
 mod compare;
 mod nhcb;
+mod notation;
 mod series;
 mod storage;
 
+pub use notation::write_histogram;
 pub use storage::MemoryStorage;
 
 use std::time::Duration;
 
-use model::{Labels, Timestamp};
+use model::{Labels, Timestamp, Value};
 
 use crate::answer::QueryResult;
 use crate::engine::{Engine, EngineOptions, QueryControl};
@@ -44,6 +46,24 @@ pub struct Failure {
     pub query: String,
     /// What is wrong.
     pub reason: String,
+}
+
+/// Reads a series in the notation of scripts: the metric, and a value, or none, for every step.
+///
+/// # Errors
+/// What cannot be read, for people.
+pub fn parse_series(metric: &str, values: &str) -> Result<(Labels, Vec<Option<Value>>), String> {
+    let labels = series::labels(metric)?;
+    let items = series::items(values)?;
+    Ok((labels, items.into_iter().map(|item| item.value).collect()))
+}
+
+/// Reads a metric in the notation of scripts: its name and labels.
+///
+/// # Errors
+/// What cannot be read, for people.
+pub fn parse_metric(metric: &str) -> Result<Labels, String> {
+    series::labels(metric)
 }
 
 /// Runs a script.

@@ -84,6 +84,11 @@ pub(crate) struct ServerArgs {
     #[arg(long = "query.max-samples", value_name = "COUNT", default_value_t = 50_000_000)]
     pub(crate) query_samples: u64,
 
+    /// Features of Prometheus that are off by default, by Prometheus' names; several are set apart by commas. Names that
+    /// change nothing are told in the log.
+    #[arg(long = "enable-feature", value_name = "NAME")]
+    pub(crate) enable_feature: Vec<String>,
+
     /// Least severe lines to log.
     #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
     pub(crate) log_level: LogLevel,
@@ -209,6 +214,33 @@ pub(crate) enum Test {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
+    /// Run unit tests of rules, in the files of `promtool test rules`; fails where any test does.
+    Rules(TestRules),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestRules {
+    /// Test files.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Run only tests whose name matches this regular expression. May be repeated.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) run: Vec<String>,
+    /// Say what is read, and how long each test takes.
+    #[arg(long)]
+    pub(crate) debug: bool,
+    /// Show what is wrong with alerts as lines that are missing (-) and lines that are too many (+).
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Leave keys out that rule files should not have, rather than refuse the file.
+    #[arg(long)]
+    pub(crate) ignore_unknown_fields: bool,
+    /// Write the outcome to this file too, in the XML that continuous integration reads.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Features of the query language that are off by default, by Prometheus' names.
+    #[arg(long = "enable-feature", value_name = "NAME")]
+    pub(crate) enable_feature: Vec<String>,
 }
 
 fn duration(text: &str) -> Result<ConfigDuration, model::DurationError> {

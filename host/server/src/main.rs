@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod config;
 mod detectors;
+mod features;
 mod ingest;
 mod otlp;
 mod plugin_command;
@@ -51,6 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         // The format is the only one there is; its flag says so on the command line.
         Some(Command::Check(Check::Metrics { openmetrics: _ })) => check::openmetrics(),
         Some(Command::Test(Test::Promql { paths })) => test_command::promql(&paths),
+        Some(Command::Test(Test::Rules(args))) => runtime.block_on(test_command::rules::run(args)),
         Some(Command::Plugin(Plugin::Inspect { file })) => runtime.block_on(plugin_command::inspect(&file)),
         Some(Command::Plugin(Plugin::Run { file, config, grant_files, grant_http })) => {
             runtime.block_on(plugin_command::run(&file, &config, &grant_files, &grant_http))

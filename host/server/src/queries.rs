@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use alerting::{QueryFailure, RuleVector};
 use async_trait::async_trait;
-use model::{Labels, Matcher, Sample, Timestamp, Value};
+use model::{Labels, Matcher, Sample, Timestamp};
 use prometheus::{HistogramOpts, HistogramVec, Registry};
-use promql::{Engine, EngineOptions, QueryControl, QueryError, QueryResult, QueryValue};
+use promql::{Engine, EngineOptions, QueryControl, QueryError, QueryResult};
 use storage::Storage;
 use tokio::sync::Semaphore;
 
@@ -125,18 +125,7 @@ impl alerting::Query for Queries {
     async fn instant(&self, expr: &str, at: Timestamp) -> Result<RuleVector, QueryFailure> {
         let failed = |error: QueryError| QueryFailure::new(error.to_string());
         let result = Self::instant(self, expr, at, QueryOptions::default()).await.map_err(failed)?;
-        match result.value {
-            QueryValue::Scalar { value, .. } => Ok(vec![(Labels::empty(), value)]),
-            QueryValue::Vector(samples) => Ok(samples
-                .into_iter()
-                .filter_map(|sample| match sample.value {
-                    Value::Float(value) => Some((sample.labels, value)),
-                    // A native histogram has no one value that a rule could store or compare.
-                    Value::Histogram(_) => None,
-                })
-                .collect()),
-            _ => Err(QueryFailure::new("rule result is not a vector or scalar")),
-        }
+        alerting::rule_vector(result.value)
     }
 
     async fn latest(

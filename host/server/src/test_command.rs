@@ -1,4 +1,6 @@
-//! `stormglass test`: runs test scripts, as Prometheus' own engine is tested with.
+//! `stormglass test`: runs test scripts, as Prometheus' own engine is tested with, and unit tests of rules.
+
+pub(crate) mod rules;
 
 use std::path::{Path, PathBuf};
 

@@ -10,15 +10,13 @@ use std::time::Duration;
 
 use model::{Labels, METRIC_NAME, Sample, Timestamp, staleness};
 
-use super::file::{Rule, RuleKind, RuleText};
+use super::expand::Expanded;
+use super::file::{Rule, RuleKind};
 use super::snapshot::{AlertSnapshot, AlertState};
 use crate::alert::Alert;
-use crate::template::RuleData;
 
 /// How long a resolved alert is kept and told again.
 const RESOLVED_RETENTION: Duration = Duration::from_secs(15 * 60);
-/// A label value or annotation larger than this is a template gone wrong.
-const TEXT_BYTES_MAX: usize = 1 << 20;
 /// An alert is valid for this many resend intervals, so that losing a few of them does not resolve it.
 const VALID_INTERVALS: u32 = 4;
 
@@ -62,32 +60,22 @@ impl Alerts {
         Self { active: BTreeMap::new(), restored }
     }
 
-    /// Takes what the expression yields at `at`, and answers with the samples to store.
+    /// Takes what the expression yields at `at`, its texts expanded, and answers with the samples to store.
     pub(super) fn update(
         &mut self,
         rule: &Rule,
-        vector: &[(Labels, f64)],
+        vector: Vec<Expanded>,
         at: Timestamp,
         limit: u64,
-        context: &AlertContext,
     ) -> Result<Vec<(Labels, f64)>, String> {
-        let RuleKind::Alert { hold, keep_firing_for, annotations } = &rule.kind else {
+        let RuleKind::Alert { hold, keep_firing_for, .. } = &rule.kind else {
             return Ok(Vec::new());
         };
         let mut fresh: BTreeMap<Labels, Active> = BTreeMap::new();
-        for (series, value) in vector {
-            let data = RuleData::new(series, *value, &context.external_labels, &context.external_url);
-            let mut labels = series.to_builder();
-            labels.remove(METRIC_NAME);
-            for (name, text) in &rule.labels {
-                labels.set(name, &expand(text, &data, rule));
-            }
-            labels.set("alertname", &rule.name);
-            let annotations =
-                Labels::from_pairs(annotations.iter().map(|(name, text)| (name, expand(text, &data, rule))));
+        for Expanded { labels, annotations, value } in vector {
             let alert = Active {
                 annotations,
-                value: *value,
+                value,
                 state: AlertState::Pending,
                 active_at: at,
                 fired_at: None,
@@ -95,7 +83,7 @@ impl Alerts {
                 keep_firing_since: None,
                 last_sent_at: None,
             };
-            if fresh.insert(labels.build(), alert).is_some() {
+            if fresh.insert(labels, alert).is_some() {
                 return Err(
                     "vector contains metrics with the same labelset after applying alert labels".into()
                 );
@@ -263,18 +251,6 @@ impl Active {
         self.state != AlertState::Pending
             && (self.resolved_at.is_some_and(|resolved| resolved > sent)
                 || at.since(sent) > millis(resend_delay))
-    }
-}
-
-/// A label's or annotation's text. An error becomes the text, since an alert with a broken annotation is worth
-/// more than none.
-fn expand(text: &RuleText, data: &RuleData, rule: &Rule) -> String {
-    match text.template().and_then(|template| template.render(data, TEXT_BYTES_MAX)) {
-        Ok(text) => text,
-        Err(error) => {
-            tracing::warn!(alert = rule.name, %error, "expand alert template");
-            format!("<error expanding template: {error}>")
-        }
     }
 }
 

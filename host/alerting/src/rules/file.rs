@@ -67,8 +67,8 @@ pub enum RuleKind {
 #[derive(Debug, Clone)]
 pub struct RuleText {
     source: String,
-    /// An error here is one that the server, not the user, is to blame for; it shows when the text is rendered.
-    template: Result<Template, TemplateError>,
+    /// Recording rules take their labels as they stand.
+    template: Option<Template>,
 }
 
 impl RuleText {
@@ -77,16 +77,14 @@ impl RuleText {
         &self.source
     }
 
-    /// What it renders from.
-    pub(crate) fn template(&self) -> Result<&Template, TemplateError> {
-        self.template.as_ref().map_err(Clone::clone)
+    /// What it renders from, unless it stands for itself.
+    pub(crate) fn template(&self) -> Option<&Template> {
+        self.template.as_ref()
     }
 
     fn parse(source: String) -> Result<Self, TemplateError> {
-        match Template::parse(&source) {
-            Err(error @ TemplateError::Syntax { .. }) => Err(error),
-            template => Ok(Self { source, template }),
-        }
+        let template = Template::parse(&source)?;
+        Ok(Self { source, template: Some(template) })
     }
 }
 
@@ -297,7 +295,7 @@ fn text(
         return Err(RuleError::Name { name, what, label: label_name });
     }
     if matches!(kind, RuleKind::Record) {
-        return Ok(RuleText { template: Template::parse(""), source: value });
+        return Ok(RuleText { source: value, template: None });
     }
     RuleText::parse(value).map_err(|source| RuleError::Template { name, what, label: label_name, source })
 }

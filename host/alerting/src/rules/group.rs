@@ -7,17 +7,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppendError, Labels, Matcher, Sample, SeriesRef, Timestamp, staleness};
+use model::{AppendError, Labels, Matcher, Sample, SeriesRef, Timestamp, Value, staleness};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::alerting::{ALERTS_FOR_STATE, AlertContext, Alerts};
+use super::alerting::{ALERTS_FOR_STATE, Alerts};
+use super::expand::{Expanded, expand};
 use super::file::{Rule, RuleGroup, RuleKind};
 use super::manager::Shared;
 use super::snapshot::{
     AlertState, AlertingRuleSnapshot, GroupSnapshot, Health, RecordingRuleSnapshot, RuleSnapshot,
 };
 use crate::alert::Fnv;
+use crate::query::RuleVector;
+use crate::template::escape_query;
 
 /// Names a group among all files.
 pub(super) type GroupKey = (String, String);
@@ -56,9 +59,15 @@ struct RuleState {
     last_evaluation: Option<Timestamp>,
 }
 
+/// What a rule's expression yields, ready to be taken.
+enum Yield {
+    Record(RuleVector),
+    Alerts(Vec<Expanded>),
+}
+
 /// What one rule has storage do: samples, and the series that have ended.
 struct Batch {
-    samples: Vec<(Labels, f64, Option<SeriesRef>)>,
+    samples: Vec<(Labels, Value, Option<SeriesRef>)>,
     ended: Vec<Labels>,
 }
 
@@ -144,7 +153,15 @@ impl Group {
         let query_at = at - self.spec.query_offset;
         shared.metrics.evaluations.with_label_values(&[metric]).inc();
         let outcome = match shared.query.instant(&rule.expr, query_at).await {
-            Ok(vector) => self.take_result(&context, index, &vector, at),
+            Ok(vector) => {
+                let result = match rule.kind {
+                    RuleKind::Record => Yield::Record(vector),
+                    RuleKind::Alert { .. } => {
+                        Yield::Alerts(expand(&*shared.query, rule, vector, at, &context).await)
+                    }
+                };
+                self.take_result(index, result, at)
+            }
             Err(failure) => Err(failure.to_string()),
         };
         let mut count = 0;
@@ -191,19 +208,16 @@ impl Group {
     }
 
     /// Turns a result into what is to be stored, and remembers its series.
-    fn take_result(
-        &self,
-        context: &AlertContext,
-        index: usize,
-        vector: &[(Labels, f64)],
-        at: Timestamp,
-    ) -> Result<Batch, String> {
+    fn take_result(&self, index: usize, result: Yield, at: Timestamp) -> Result<Batch, String> {
         let (rule, limit) = (&self.spec.group.rules[index], self.spec.group.limit);
         let mut state = self.state.lock();
         let state = &mut state.rules[index];
-        let samples = match &rule.kind {
-            RuleKind::Record => record(rule, vector, limit)?,
-            RuleKind::Alert { .. } => state.alerts.update(rule, vector, at, limit, context)?,
+        let samples = match result {
+            Yield::Record(vector) => record(rule, vector, limit)?,
+            Yield::Alerts(vector) => {
+                let samples = state.alerts.update(rule, vector, at, limit)?;
+                samples.into_iter().map(|(labels, value)| (labels, Value::Float(value))).collect()
+            }
         };
         let mut previous = std::mem::take(&mut state.series);
         let mut batch = Batch { samples: Vec::with_capacity(samples.len()), ended: Vec::new() };
@@ -343,7 +357,7 @@ impl RuleState {
 }
 
 /// The samples of a recording rule.
-fn record(rule: &Rule, vector: &[(Labels, f64)], limit: u64) -> Result<Vec<(Labels, f64)>, String> {
+fn record(rule: &Rule, vector: RuleVector, limit: u64) -> Result<RuleVector, String> {
     if limit > 0 && vector.len() as u64 > limit {
         return Err(format!("exceeded limit of {limit} with {} series", vector.len()));
     }
@@ -354,7 +368,7 @@ fn record(rule: &Rule, vector: &[(Labels, f64)], limit: u64) -> Result<Vec<(Labe
         for (name, text) in &rule.labels {
             labels.set(name, text.source());
         }
-        samples.push((labels.build(), *value));
+        samples.push((labels.build(), value));
     }
     samples.sort_by(|(a, _), (b, _)| a.cmp(b));
     if samples.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
@@ -373,7 +387,11 @@ async fn write(shared: &Shared, batch: Batch, at: Timestamp) -> Written {
         let mut written = Written { references: Vec::new(), refused: None };
         let mut appender = storage.appender();
         for (labels, value, reference) in batch.samples {
-            match appender.append(reference, &labels, Sample { timestamp: at, value }) {
+            let appended = match value {
+                Value::Float(value) => appender.append(reference, &labels, Sample { timestamp: at, value }),
+                Value::Histogram(histogram) => appender.append_histogram(reference, &labels, at, &histogram),
+            };
+            match appended {
                 Ok(reference) => written.references.push((labels, reference)),
                 Err(error) => written.refused = Some(error.to_string()),
             }
@@ -411,15 +429,5 @@ fn millis(duration: Duration) -> i64 {
 
 /// The page that shows the expression.
 fn generator_url(external_url: &str, expr: &str) -> String {
-    let mut query = String::with_capacity(expr.len() + 16);
-    for byte in expr.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                query.push(char::from(byte));
-            }
-            b' ' => query.push('+'),
-            other => query.push_str(&format!("%{other:02X}")),
-        }
-    }
-    format!("{}/graph?g0.expr={query}&g0.tab=1", external_url.trim_end_matches('/'))
+    format!("{}/graph?g0.expr={}&g0.tab=1", external_url.trim_end_matches('/'), escape_query(expr))
 }

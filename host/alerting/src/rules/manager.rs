@@ -72,6 +72,36 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn new(
+        options: RuleManagerOptions,
+        query: Arc<dyn Query>,
+        storage: Arc<dyn Append>,
+        sink: Arc<dyn AlertSink>,
+        clock: Arc<dyn Clock>,
+        registry: &prometheus::Registry,
+    ) -> Result<Self, Error> {
+        let metrics = RuleMetrics::register(registry)?;
+        let external_url = options.external_url.clone();
+        let context = AlertContext { external_labels: Labels::empty(), external_url };
+        let context = Mutex::new(Arc::new(context));
+        Ok(Self {
+            options,
+            context,
+            query,
+            storage,
+            sink,
+            clock,
+            metrics,
+            stopping: CancellationToken::new(),
+        })
+    }
+
+    /// Sets the labels of all alerts.
+    pub(super) fn set_labels(&self, external_labels: Labels) {
+        let external_url = self.options.external_url.clone();
+        *self.context.lock() = Arc::new(AlertContext { external_labels, external_url });
+    }
+
     pub(super) fn context(&self) -> Arc<AlertContext> {
         Arc::clone(&self.context.lock())
     }
@@ -106,12 +136,7 @@ impl RuleManager {
         clock: Arc<dyn Clock>,
         registry: &prometheus::Registry,
     ) -> Result<Self, Error> {
-        let metrics = RuleMetrics::register(registry)?;
-        let context =
-            AlertContext { external_labels: Labels::empty(), external_url: options.external_url.clone() };
-        let context = Mutex::new(Arc::new(context));
-        let stopping = CancellationToken::new();
-        let shared = Arc::new(Shared { options, context, query, storage, sink, clock, metrics, stopping });
+        let shared = Arc::new(Shared::new(options, query, storage, sink, clock, registry)?);
         Ok(Self {
             shared,
             groups: Mutex::new(BTreeMap::new()),
@@ -158,10 +183,7 @@ impl RuleManager {
         if self.shared.stopping.is_cancelled() {
             return Ok(());
         }
-        *self.shared.context.lock() = Arc::new(AlertContext {
-            external_labels: settings.external_labels,
-            external_url: self.shared.options.external_url.clone(),
-        });
+        self.shared.set_labels(settings.external_labels);
         let restore = !self.started.swap(true, Ordering::Relaxed);
         let replaced: Vec<_> = {
             let groups = self.groups.lock();

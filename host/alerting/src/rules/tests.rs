@@ -30,7 +30,10 @@ struct World {
 
 impl World {
     fn set(&self, expr: &str, vector: &[(&[(&str, &str)], f64)]) {
-        let vector = vector.iter().map(|(l, v)| (Labels::from_pairs(l.iter().copied()), *v)).collect();
+        let vector = vector
+            .iter()
+            .map(|(l, v)| (Labels::from_pairs(l.iter().copied()), model::Value::Float(*v)))
+            .collect();
         self.vectors.lock().insert(expr.to_owned(), vector);
     }
 

@@ -1,7 +1,7 @@
 //! Values as Go prints them.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use super::Value;
+use super::{Value, time};
 
 /// Field widths and precisions beyond this are refused rather than padded for.
 const WIDTH_MAX: usize = 1024;
@@ -96,6 +96,12 @@ pub(super) fn print(value: &Value) -> String {
             let pairs: Vec<_> = labels.iter().map(|(n, v)| format!("{n}:{v}")).collect();
             format!("map[{}]", pairs.join(" "))
         }
+        Value::Map(map) => {
+            let pairs: Vec<_> = map.iter().map(|(n, v)| format!("{n}:{}", print(v))).collect();
+            format!("map[{}]", pairs.join(" "))
+        }
+        Value::Time(nanos) => time::text(*nanos),
+        Value::Duration(nanos) => time::duration(*nanos),
         Value::Fields(fields) => {
             let values: Vec<_> = fields.values().map(print).collect();
             format!("{{{}}}", values.join(" "))
@@ -116,6 +122,9 @@ pub(super) const fn type_name(value: &Value) -> &'static str {
         Value::Float(_) => "float64",
         Value::Text(_) => "string",
         Value::Labels(_) => "map[string]string",
+        Value::Map(_) => "map[string]interface {}",
+        Value::Time(_) => "*time.Time",
+        Value::Duration(_) => "*time.Duration",
         Value::Fields(_) => "struct",
         Value::List(_) => "slice",
     }
@@ -212,13 +221,28 @@ impl Spec {
             ('v', Value::Float(number)) => general(*number, self.precision),
             ('v', _) => print(value),
             ('g', Value::Float(number)) => general(*number, self.precision),
-            ('f' | 'F' | 'e', Value::Float(number)) if special(*number).is_some() => print(value),
+            ('G', Value::Float(number)) => general(*number, self.precision).replace('e', "E"),
+            ('f' | 'F' | 'e' | 'E', Value::Float(number)) if special(*number).is_some() => print(value),
             ('f' | 'F', Value::Float(number)) => format!("{number:.*}", self.precision.unwrap_or(6)),
             ('e', Value::Float(number)) => {
                 with_exponent(&format!("{number:.*e}", self.precision.unwrap_or(6)))
             }
+            ('E', Value::Float(number)) => {
+                with_exponent(&format!("{number:.*e}", self.precision.unwrap_or(6))).replace('e', "E")
+            }
             ('d', Value::Int(number)) => number.to_string(),
             ('x', Value::Int(number)) => format!("{number:x}"),
+            ('X', Value::Int(number)) => format!("{number:X}"),
+            ('o', Value::Int(number)) => format!("{number:o}"),
+            ('b', Value::Int(number)) => format!("{number:b}"),
+            ('c', Value::Int(number)) => {
+                u32::try_from(*number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}').to_string()
+            }
+            ('d', Value::Duration(nanos)) => nanos.to_string(),
+            ('x', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
+            ('X', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02X}")).collect(),
+            ('s', Value::Time(_) | Value::Duration(_) | Value::Map(_)) => print(value),
+            ('T', _) => type_name(value).to_owned(),
             ('t', Value::Bool(truth)) => truth.to_string(),
             ('s', Value::Text(text)) => match self.precision {
                 Some(count) => text.chars().take(count).collect(),

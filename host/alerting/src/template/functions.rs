@@ -2,33 +2,49 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::cmp::Ordering;
-
-use chrono::{DateTime, Utc};
+use std::sync::Arc;
 
 use super::Value;
 use super::format::{general, go_float, print, printf, type_name};
+use super::time;
 
-/// What can be called.
-const KNOWN: [&str; 31] = [
+/// What can be called. `query`, `now`, `externalURL` and `pathPrefix` depend on the evaluation and are known where the
+/// template is executed; the others are here.
+const KNOWN: [&str; 47] = [
     "and",
     "or",
     "not",
     "len",
     "index",
+    "slice",
     "print",
     "println",
     "printf",
+    "html",
+    "js",
+    "urlquery",
+    "call",
     "eq",
     "ne",
     "lt",
     "le",
     "gt",
     "ge",
+    "query",
+    "first",
+    "label",
+    "value",
+    "strvalue",
+    "args",
+    "sortByLabel",
     "humanize",
     "humanize1024",
     "humanizeDuration",
     "humanizePercentage",
     "humanizeTimestamp",
+    "toTime",
+    "toDuration",
+    "now",
     "toUpper",
     "toLower",
     "title",
@@ -37,42 +53,19 @@ const KNOWN: [&str; 31] = [
     "stripPort",
     "stripDomain",
     "parseDuration",
-    "value",
-    "strvalue",
-    "label",
-    "first",
-];
-
-/// What Prometheus has beyond that.
-const PLANNED: [&str; 18] = [
-    "query",
-    "args",
     "safeHtml",
     "graphLink",
     "tableLink",
-    "sortByLabel",
-    "toTime",
-    "toDuration",
-    "now",
     "pathPrefix",
     "externalURL",
-    "urlQueryEscape",
-    "html",
-    "js",
-    "urlquery",
-    "slice",
-    "call",
-    "tmpl",
 ];
+
+/// Known by another name in the language's own documents: it escapes for a URL, as `urlquery` does.
+const URL_QUERY_ESCAPE: &str = "urlQueryEscape";
 
 /// Whether there is such a function.
 pub(super) fn is_known(name: &str) -> bool {
-    KNOWN.contains(&name)
-}
-
-/// Whether Prometheus has such a function and this server does not yet.
-pub(super) fn is_planned(name: &str) -> bool {
-    PLANNED.contains(&name)
+    KNOWN.contains(&name) || name == URL_QUERY_ESCAPE
 }
 
 /// Whether a value counts as true: not zero, not empty.
@@ -84,7 +77,9 @@ pub(super) fn truth(value: &Value) -> bool {
         Value::Float(number) => *number != 0.0,
         Value::Text(text) => !text.is_empty(),
         Value::Labels(labels) => !labels.is_empty(),
-        Value::Fields(_) => true,
+        Value::Map(map) => !map.is_empty(),
+        Value::Fields(_) | Value::Time(_) => true,
+        Value::Duration(nanos) => *nanos != 0,
         Value::List(list) => !list.is_empty(),
     }
 }
@@ -92,11 +87,37 @@ pub(super) fn truth(value: &Value) -> bool {
 /// Calls a function. What it makes is at most about `bytes_max` bytes long.
 pub(super) fn call(name: &str, arguments: &[Value], bytes_max: usize) -> Result<Value, String> {
     let value = match (name, arguments) {
-        ("and", [first, rest @ ..]) => choose(first, rest, false),
-        ("or", [first, rest @ ..]) => choose(first, rest, true),
         ("not", [value]) => Value::Bool(!truth(value)),
         ("len", [value]) => Value::Int(length(value)? as i64),
         ("index", [value, keys @ ..]) => index(value, keys)?,
+        ("slice", [value, bounds @ ..]) if bounds.len() <= 3 => slice(value, bounds)?,
+        ("call", _) => return Err("there is no value that is a function".to_owned()),
+        ("html", values) => html(&joined(values, false)).into(),
+        ("js", values) => js(&joined(values, false)).into(),
+        ("urlquery", values) => escape_query(&joined(values, false)).into(),
+        ("safeHtml", [Value::Text(text)]) => text.to_string().into(),
+        (URL_QUERY_ESCAPE, [Value::Text(text)]) => escape_query(text).into(),
+        ("graphLink", [Value::Text(expr)]) => {
+            format!("/graph?g0.expr={}&g0.tab=0", escape_query(expr)).into()
+        }
+        ("tableLink", [Value::Text(expr)]) => {
+            format!("/graph?g0.expr={}&g0.tab=1", escape_query(expr)).into()
+        }
+        ("args", values) => {
+            let named = values.iter().enumerate().map(|(at, value)| (format!("arg{at}"), value.clone()));
+            Value::Map(Arc::new(named.collect()))
+        }
+        ("sortByLabel", [Value::Text(name), Value::List(samples)]) => {
+            let mut samples = samples.to_vec();
+            let key = |sample: &Value| match sample_field(sample, "Labels") {
+                Ok(Value::Labels(labels)) => labels.get(name).unwrap_or_default().to_owned(),
+                _ => String::new(),
+            };
+            samples.sort_by_cached_key(key);
+            Value::List(Arc::new(samples))
+        }
+        ("toTime", [value]) => Value::Time(nanos(number(value)?)?),
+        ("toDuration", [value]) => Value::Duration(nanos(number(value)?)?),
         ("print", values) => joined(values, false).into(),
         ("println", values) => (joined(values, true) + "\n").into(),
         ("printf", [Value::Text(pattern), values @ ..]) => printf(pattern, values)?.into(),
@@ -162,21 +183,11 @@ pub(super) fn call(name: &str, arguments: &[Value], bytes_max: usize) -> Result<
     Ok(value)
 }
 
-fn choose(first: &Value, rest: &[Value], wanted: bool) -> Value {
-    let mut chosen = first;
-    for value in rest {
-        if truth(chosen) == wanted {
-            break;
-        }
-        chosen = value;
-    }
-    chosen.clone()
-}
-
 fn length(value: &Value) -> Result<usize, String> {
     match value {
         Value::Text(text) => Ok(text.len()),
         Value::Labels(labels) => Ok(labels.count()),
+        Value::Map(map) => Ok(map.len()),
         Value::List(list) => Ok(list.len()),
         other => Err(format!("len of type {}", type_name(other))),
     }
@@ -187,6 +198,12 @@ fn index(value: &Value, keys: &[Value]) -> Result<Value, String> {
     for key in keys {
         value = match (&value, key) {
             (Value::Labels(labels), Value::Text(name)) => labels.get(name).unwrap_or_default().into(),
+            (Value::Map(map), Value::Text(name)) => map.get(&**name).cloned().unwrap_or(Value::Nil),
+            (Value::Text(text), Value::Int(at)) => usize::try_from(*at)
+                .ok()
+                .and_then(|at| text.as_bytes().get(at))
+                .map(|byte| Value::Int(i64::from(*byte)))
+                .ok_or_else(|| format!("index out of range: {at}"))?,
             (Value::List(list), Value::Int(at)) => usize::try_from(*at)
                 .ok()
                 .and_then(|at| list.get(at))
@@ -222,6 +239,7 @@ fn compare(a: &Value, b: &Value) -> Result<Option<Ordering>, String> {
         (Value::Float(a), Value::Float(b)) => Ok(a.partial_cmp(b)),
         (Value::Text(a), Value::Text(b)) => Ok(Some(a.cmp(b))),
         (Value::Bool(a), Value::Bool(b)) => Ok(Some(a.cmp(b))),
+        (Value::Time(a), Value::Time(b)) | (Value::Duration(a), Value::Duration(b)) => Ok(Some(a.cmp(b))),
         (Value::Nil, Value::Nil) => Ok(Some(Ordering::Equal)),
         (a, b) => Err(format!("incompatible types for comparison ({} and {})", type_name(a), type_name(b))),
     }
@@ -232,6 +250,7 @@ fn number(value: &Value) -> Result<f64, String> {
     match value {
         Value::Float(number) => Ok(*number),
         Value::Int(number) => Ok(*number as f64),
+        Value::Duration(nanos) => Ok(*nanos as f64 / 1e9),
         Value::Text(text) => text.parse().map_err(|_| format!("can't convert {text:?} to float64")),
         other => Err(format!("can't convert {} to float", type_name(other))),
     }
@@ -344,11 +363,111 @@ fn humanize_timestamp(seconds: f64) -> Result<String, String> {
     if !seconds.is_finite() {
         return Ok(four(seconds));
     }
-    // Nanoseconds in 64 bits end in the year 2262.
-    if seconds.abs() > 9.2e9 {
+    Ok(print(&Value::Time(nanos(seconds)?)))
+}
+
+/// Seconds as the nanoseconds of Go's times and durations, which end in the year 2262.
+fn nanos(seconds: f64) -> Result<i64, String> {
+    if !seconds.is_finite() || seconds.abs() > 9.2e9 {
         return Err(format!("{} cannot be represented as a time", go_float(seconds)));
     }
-    let at = DateTime::<Utc>::from_timestamp_nanos((seconds * 1e9) as i64);
-    let text = at.format("%Y-%m-%d %H:%M:%S%.9f").to_string();
-    Ok(format!("{} +0000 UTC", text.trim_end_matches('0').trim_end_matches('.')))
+    // Milliseconds are what a sample's time has; beyond them a float has only noise.
+    Ok((seconds * 1e3).round() as i64 * 1_000_000)
+}
+
+/// What a method of a time or duration yields.
+pub(super) fn method(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, String> {
+    let value = match (value, name, arguments) {
+        (Value::Duration(nanos), "Seconds", []) => Value::Float(*nanos as f64 / 1e9),
+        (Value::Duration(nanos), "Minutes", []) => Value::Float(*nanos as f64 / 60e9),
+        (Value::Duration(nanos), "Hours", []) => Value::Float(*nanos as f64 / 3600e9),
+        (Value::Duration(nanos), "Milliseconds", []) => Value::Int(nanos / 1_000_000),
+        (Value::Duration(_) | Value::Time(_), "String", []) => print(value).into(),
+        (Value::Time(nanos), "Unix", []) => Value::Int(nanos.div_euclid(1_000_000_000)),
+        (Value::Time(nanos), "UnixMilli", []) => Value::Int(nanos.div_euclid(1_000_000)),
+        (Value::Time(_), "UTC", []) => value.clone(),
+        (Value::Time(nanos), "Format", [Value::Text(layout)]) => time::format(*nanos, layout).into(),
+        (Value::Time(nanos), part, []) => time::part(*nanos, part)?,
+        (Value::Time(time), "Add", [Value::Duration(by)]) => {
+            Value::Time(time.checked_add(*by).ok_or("the time cannot be represented")?)
+        }
+        (Value::Time(time), "Sub", [Value::Time(other)]) => {
+            Value::Duration(time.checked_sub(*other).ok_or("the duration cannot be represented")?)
+        }
+        (other, _, _) => return Err(format!("can't evaluate field {name} in type {}", type_name(other))),
+    };
+    Ok(value)
+}
+
+/// Part of a text or list, in bytes or elements.
+fn slice(value: &Value, bounds: &[Value]) -> Result<Value, String> {
+    let mut at = Vec::with_capacity(bounds.len());
+    for bound in bounds {
+        match bound {
+            Value::Int(bound) => at.push(usize::try_from(*bound).map_err(|_| out_of_range(*bound))?),
+            other => return Err(format!("cannot index slice/array with type {}", type_name(other))),
+        }
+    }
+    let length = length(value)?;
+    let (start, end) = (at.first().copied().unwrap_or(0), at.get(1).copied().unwrap_or(length));
+    if end > length || start > end {
+        return Err(out_of_range(end as i64));
+    }
+    match value {
+        // Go counts bytes; half a character is told as one that cannot be read.
+        Value::Text(text) => {
+            let bytes = text.as_bytes().get(start..end).unwrap_or_default();
+            Ok(String::from_utf8_lossy(bytes).into_owned().into())
+        }
+        Value::List(list) => Ok(Value::List(Arc::new(list.get(start..end).unwrap_or_default().to_vec()))),
+        other => Err(format!("can't slice item of type {}", type_name(other))),
+    }
+}
+
+fn out_of_range(at: i64) -> String {
+    format!("index out of range: {at}")
+}
+
+fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\0' => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn js(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str(r"\\"),
+            '\'' => out.push_str(r"\'"),
+            '"' => out.push_str("\\\""),
+            '<' | '>' | '&' | '=' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Escapes for the query part of a URL, as Go's `url.QueryEscape`.
+pub(crate) fn escape_query(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
 }

@@ -1,7 +1,15 @@
-//! Text to nodes. Blocks and parentheses nest at most [`DEPTH_MAX`] deep, so that the stack holds.
+//! Text to nodes. Blocks and parentheses nest at most [`DEPTH_MAX`] deep, so that the stack holds; a variable is
+//! known where it is used, or the template is refused.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod lex;
+
+use std::collections::BTreeMap;
+
+use self::lex::{Piece, Token, split};
 use super::{TemplateError, Value};
+
+pub(crate) use self::lex::unquote;
 
 /// Deeper nesting than any template a person writes; parsing and rendering recurse.
 const DEPTH_MAX: usize = 64;
@@ -16,25 +24,40 @@ pub(super) enum Node {
     /// Evaluated and kept under a name; `declare` makes a new variable, otherwise an existing one changes.
     Assign { name: String, declare: bool, value: Pipeline },
     /// `if`, or `with` where `with` is set: then the dot becomes the value. The variable lives in both branches.
-    Condition { with: bool, variable: Option<String>, value: Pipeline, then: Vec<Self>, otherwise: Vec<Self> },
+    Condition { with: bool, variable: Option<Target>, value: Pipeline, then: Vec<Self>, otherwise: Vec<Self> },
     /// `range`.
     Range {
-        key: Option<String>,
-        element: Option<String>,
+        key: Option<Target>,
+        element: Option<Target>,
         value: Pipeline,
         body: Vec<Self>,
         otherwise: Vec<Self>,
     },
+    /// A named template, rendered over a value of its own.
+    Template { name: String, value: Option<Pipeline> },
+    /// Ends the innermost `range`.
+    Break,
+    /// Goes on with its next element.
+    Continue,
+}
+
+/// The variable that a block's head sets, and whether it is a new one.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) declare: bool,
 }
 
 /// Commands, each of which gets the value of the one before as its last argument.
 #[derive(Debug, Clone)]
 pub(super) struct Pipeline(pub(super) Vec<Command>);
 
-/// A function's name and arguments, or a single operand.
+/// A function's name and arguments, a method with arguments, or a single operand.
 #[derive(Debug, Clone)]
 pub(super) enum Command {
     Call(String, Vec<Operand>),
+    /// The last field of the operand is the method.
+    Method(Operand, Vec<Operand>),
     Operand(Operand),
 }
 
@@ -56,14 +79,32 @@ pub(super) enum Base {
     Call(String),
 }
 
-/// Parses a whole template.
-pub(super) fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
+/// Named templates.
+pub(super) type Named = BTreeMap<String, Vec<Node>>;
+
+/// Parses a whole template that may use these variables; what it defines by name comes along.
+pub(super) fn parse(text: &str, variables: &[&str]) -> Result<(Vec<Node>, Named), TemplateError> {
     let pieces = split(text)?;
-    let mut parser = Parser { pieces: pieces.into_iter(), depth: 0 };
+    let mut known: Vec<String> = variables.iter().map(|name| (*name).to_owned()).collect();
+    known.push(String::new());
+    let mut parser = Parser {
+        pieces: pieces.into_iter(),
+        depth: 0,
+        ranges: 0,
+        known,
+        named: BTreeMap::new(),
+        uses: Vec::new(),
+    };
     let (nodes, end) = parser.block(false)?;
     match end {
-        Closing::Text => Ok(nodes),
-        Closing::Else(line, _) | Closing::End(line) => Err(syntax(line, "unexpected {{end}} or {{else}}")),
+        Closing::Text => {}
+        Closing::Else(line, _) | Closing::End(line) => {
+            return Err(syntax(line, "unexpected {{end}} or {{else}}"));
+        }
+    }
+    match parser.uses.iter().find(|(_, name)| !parser.named.contains_key(name)) {
+        Some((line, name)) => Err(syntax(*line, format!("template {name:?} not defined"))),
+        None => Ok((nodes, parser.named)),
     }
 }
 
@@ -71,216 +112,16 @@ fn syntax(line: usize, what: impl Into<String>) -> TemplateError {
     TemplateError::Syntax { line, what: what.into() }
 }
 
-/// Text between actions, or the tokens of one action.
-enum Piece {
-    Text(String),
-    Action(usize, Vec<Token>),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Token {
-    Word(String),
-    /// `.name`; an empty name is the dot itself. `joined` where no space stands before it.
-    Field {
-        name: String,
-        joined: bool,
-    },
-    Variable(String),
-    Literal(Value),
-    Pipe,
-    Open,
-    Close,
-    Comma,
-    Declare,
-    Assign,
-}
-
-fn split(text: &str) -> Result<Vec<Piece>, TemplateError> {
-    let mut pieces = Vec::new();
-    let (mut rest, mut line, mut trim) = (text, 1, false);
-    while let Some((before, after)) = rest.split_once("{{") {
-        line += newlines(before);
-        let trims_left = after.starts_with('-') && after.chars().nth(1).is_some_and(char::is_whitespace);
-        let mut plain = if trim { before.trim_start() } else { before };
-        let mut body = after;
-        if trims_left {
-            plain = plain.trim_end();
-            body = after.get(1..).unwrap_or_default();
-        }
-        if !plain.is_empty() {
-            pieces.push(Piece::Text(plain.to_owned()));
-        }
-        let comment = body.trim_start();
-        let mut tokens = Vec::new();
-        let tail = if let Some(comment) = comment.strip_prefix("/*") {
-            comment.split_once("*/").ok_or_else(|| syntax(line, "unclosed comment"))?.1
-        } else {
-            lex(body, line, &mut tokens)?
-        };
-        let trimmed = tail.trim_start();
-        let closing = if let Some(after) = trimmed.strip_prefix("-}}") {
-            trim = true;
-            after
-        } else {
-            trim = false;
-            trimmed.strip_prefix("}}").ok_or_else(|| syntax(line, "unclosed action"))?
-        };
-        // A comment leaves nothing behind; an empty action is an error that the parser reports.
-        if !comment.starts_with("/*") {
-            pieces.push(Piece::Action(line, tokens));
-        }
-        line += newlines(after.get(..after.len() - closing.len()).unwrap_or_default());
-        rest = closing;
-    }
-    let plain = if trim { rest.trim_start() } else { rest };
-    if !plain.is_empty() {
-        pieces.push(Piece::Text(plain.to_owned()));
-    }
-    Ok(pieces)
-}
-
-fn newlines(text: &str) -> usize {
-    text.bytes().filter(|b| *b == b'\n').count()
-}
-
-/// Reads tokens up to the closing braces (and a trim marker before them), which are left in place.
-fn lex<'a>(body: &'a str, line: usize, tokens: &mut Vec<Token>) -> Result<&'a str, TemplateError> {
-    let mut rest = body;
-    loop {
-        let trimmed = rest.trim_start();
-        let joined = trimmed.len() == rest.len();
-        rest = trimmed;
-        if rest.starts_with("}}") || (!joined && rest.starts_with("-}}")) {
-            return Ok(rest);
-        }
-        let Some(first) = rest.chars().next() else { return Err(syntax(line, "unclosed action")) };
-        let tail = rest.get(first.len_utf8()..).unwrap_or_default();
-        let (token, tail) = match first {
-            '|' => (Token::Pipe, tail),
-            '(' => (Token::Open, tail),
-            ')' => (Token::Close, tail),
-            ',' => (Token::Comma, tail),
-            '=' => (Token::Assign, tail),
-            ':' => (Token::Declare, tail.strip_prefix('=').ok_or_else(|| syntax(line, "expected \":=\""))?),
-            '"' => {
-                let end = quoted_end(tail).ok_or_else(|| syntax(line, "unterminated quoted string"))?;
-                let inner = tail.get(..end).unwrap_or_default();
-                let text = unquote(inner).ok_or_else(|| syntax(line, format!("bad string \"{inner}\"")))?;
-                (Token::Literal(text.into()), tail.get(end + 1..).unwrap_or_default())
-            }
-            '`' => {
-                let (inner, tail) =
-                    tail.split_once('`').ok_or_else(|| syntax(line, "unterminated raw quoted string"))?;
-                (Token::Literal(inner.into()), tail)
-            }
-            '.' if !tail.starts_with(|c: char| c.is_ascii_digit()) => {
-                let (name, tail) = word(tail);
-                (Token::Field { name: name.to_owned(), joined }, tail)
-            }
-            '$' => {
-                let (name, tail) = word(tail);
-                (Token::Variable(name.to_owned()), tail)
-            }
-            c if c.is_ascii_digit() || matches!(c, '-' | '+' | '.') => number(rest, line)?,
-            c if c.is_alphabetic() || c == '_' => {
-                let (name, tail) = word(rest);
-                let token = match name {
-                    "true" => Token::Literal(Value::Bool(true)),
-                    "false" => Token::Literal(Value::Bool(false)),
-                    "nil" => Token::Literal(Value::Nil),
-                    _ => Token::Word(name.to_owned()),
-                };
-                (token, tail)
-            }
-            c => return Err(syntax(line, format!("unexpected {c:?} in action"))),
-        };
-        tokens.push(token);
-        rest = tail;
-    }
-}
-
-fn word(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-    text.split_at(end)
-}
-
-fn number(text: &str, line: usize) -> Result<(Token, &str), TemplateError> {
-    let mut end = 0;
-    let mut previous = ' ';
-    for c in text.chars() {
-        let sign = matches!(c, '-' | '+') && (end == 0 || matches!(previous, 'e' | 'E'));
-        if !(sign || c.is_ascii_alphanumeric() || matches!(c, '.' | '_')) {
-            break;
-        }
-        end += c.len_utf8();
-        previous = c;
-    }
-    let (digits, tail) = text.split_at(end);
-    let bare = digits.replace('_', "");
-    let hex = bare.strip_prefix("0x").and_then(|h| i64::from_str_radix(h, 16).ok());
-    let value = if let Some(whole) = hex.or_else(|| bare.parse().ok()) {
-        Value::Int(whole)
-    } else {
-        let float = bare.parse().ok().filter(|_| bare.contains(|c: char| c.is_ascii_digit()));
-        Value::Float(float.ok_or_else(|| syntax(line, format!("bad number syntax: {digits:?}")))?)
-    };
-    Ok((Token::Literal(value), tail))
-}
-
-fn quoted_end(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return Some(at),
-            '\n' => return None,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Resolves the escapes of a Go string literal, given without its quotes.
-pub(crate) fn unquote(inner: &str) -> Option<String> {
-    let mut text = String::with_capacity(inner.len());
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            text.push(c);
-            continue;
-        }
-        let digits = match chars.next()? {
-            'x' => 2,
-            'u' => 4,
-            'U' => 8,
-            plain => {
-                text.push(match plain {
-                    'n' => '\n',
-                    't' => '\t',
-                    'r' => '\r',
-                    'a' => '\u{7}',
-                    'b' => '\u{8}',
-                    'f' => '\u{c}',
-                    'v' => '\u{b}',
-                    '\\' | '"' | '\'' => plain,
-                    _ => return None,
-                });
-                continue;
-            }
-        };
-        let code: String = chars.by_ref().take(digits).collect();
-        if code.len() != digits {
-            return None;
-        }
-        text.push(char::from_u32(u32::from_str_radix(&code, 16).ok()?)?);
-    }
-    Some(text)
-}
-
 struct Parser {
     pieces: std::vec::IntoIter<Piece>,
     depth: usize,
+    /// How many `range` blocks are open.
+    ranges: usize,
+    /// The variables in scope; `$` is the one without a name.
+    known: Vec<String>,
+    named: Named,
+    /// Templates that are called, with the line: they may be defined further down.
+    uses: Vec<(usize, String)>,
 }
 
 /// What ended a block.
@@ -306,19 +147,38 @@ impl Parser {
                 Some(Token::Word(word)) => word.as_str(),
                 _ => "",
             };
+            let rest = || tokens.get(1..).unwrap_or_default().to_vec();
             match keyword {
                 "end" if tokens.len() == 1 => return Ok((nodes, Closing::End(line))),
-                "else" => {
-                    return Ok((nodes, Closing::Else(line, tokens.get(1..).unwrap_or_default().to_vec())));
+                "else" => return Ok((nodes, Closing::Else(line, rest()))),
+                "if" | "with" | "range" => nodes.push(self.control(keyword, line, rest())?),
+                "define" if inner => return Err(syntax(line, "unexpected {{define}} inside a block")),
+                "define" => {
+                    let (name, rest) = template_name(line, rest())?;
+                    if !rest.is_empty() {
+                        return Err(syntax(line, "unexpected words after the name in {{define}}"));
+                    }
+                    self.define(line, name)?;
                 }
-                "if" | "with" | "range" => {
-                    let rest = tokens.get(1..).unwrap_or_default().to_vec();
-                    nodes.push(self.control(keyword, line, rest)?);
+                "block" => {
+                    let (name, rest) = template_name(line, rest())?;
+                    let value = Some(self.pipeline(line, rest)?);
+                    self.define(line, name.clone())?;
+                    nodes.push(Node::Template { name, value });
                 }
-                "define" | "template" | "block" | "break" | "continue" => {
-                    return Err(TemplateError::Unsupported { line, what: format!("{{{{{keyword}}}}}") });
+                "template" => {
+                    let (name, rest) = template_name(line, rest())?;
+                    let value = if rest.is_empty() { None } else { Some(self.pipeline(line, rest)?) };
+                    self.uses.push((line, name.clone()));
+                    nodes.push(Node::Template { name, value });
                 }
-                _ => nodes.push(plain(line, tokens)?),
+                "break" | "continue" if tokens.len() == 1 => {
+                    if self.ranges == 0 {
+                        return Err(syntax(line, format!("{{{{{keyword}}}}} outside {{{{range}}}}")));
+                    }
+                    nodes.push(if keyword == "break" { Node::Break } else { Node::Continue });
+                }
+                _ => nodes.push(self.plain(line, tokens)?),
             }
         }
         if inner {
@@ -328,21 +188,56 @@ impl Parser {
         }
     }
 
-    fn control(&mut self, keyword: &str, line: usize, tokens: Vec<Token>) -> Result<Node, TemplateError> {
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err(syntax(line, "blocks are nested too deeply"));
+    /// Reads the body of a named template, which sees none of the variables around it. An empty body does not
+    /// replace an earlier one, as in Go.
+    fn define(&mut self, line: usize, name: String) -> Result<(), TemplateError> {
+        self.deeper(line)?;
+        let around = std::mem::replace(&mut self.known, vec![String::new()]);
+        let ranges = std::mem::take(&mut self.ranges);
+        let body = match self.block(true)? {
+            (body, Closing::End(_)) => body,
+            (_, _) => return Err(syntax(line, "expected {{end}}")),
+        };
+        self.known = around;
+        self.ranges = ranges;
+        self.depth -= 1;
+        let blank = |node: &Node| matches!(node, Node::Text(text) if text.trim().is_empty());
+        if !body.iter().all(blank) || !self.named.contains_key(&name) {
+            self.named.insert(name, body);
         }
-        let (names, tokens) = declared(line, tokens, keyword == "range")?;
-        let value = pipeline(line, tokens)?;
+        Ok(())
+    }
+
+    fn deeper(&mut self, line: usize) -> Result<(), TemplateError> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX { Err(syntax(line, "blocks are nested too deeply")) } else { Ok(()) }
+    }
+
+    fn control(&mut self, keyword: &str, line: usize, tokens: Vec<Token>) -> Result<Node, TemplateError> {
+        self.deeper(line)?;
+        let scope = self.known.len();
+        let (targets, tokens) = targets(line, tokens, keyword == "range")?;
+        let value = self.pipeline(line, tokens)?;
+        for target in &targets {
+            if target.declare {
+                self.known.push(target.name.clone());
+            } else {
+                self.check_variable(line, &target.name)?;
+            }
+        }
+        let inside = self.known.len();
+        self.ranges += usize::from(keyword == "range");
         let (then, end) = self.block(true)?;
+        self.ranges -= usize::from(keyword == "range");
+        self.known.truncate(inside);
         let otherwise = match end {
             Closing::Else(line, rest) => self.otherwise(keyword, line, &rest)?,
             Closing::End(_) | Closing::Text => Vec::new(),
         };
+        self.known.truncate(scope);
         self.depth -= 1;
-        let mut names = names.into_iter();
-        let (first, second) = (names.next(), names.next());
+        let mut targets = targets.into_iter();
+        let (first, second) = (targets.next(), targets.next());
         Ok(match keyword {
             "range" => {
                 // A single variable is the element, the first of two is the key.
@@ -366,104 +261,138 @@ impl Parser {
             Some(_) => Err(syntax(line, "unexpected words after {{else}}")),
         }
     }
+
+    fn plain(&mut self, line: usize, tokens: Vec<Token>) -> Result<Node, TemplateError> {
+        if let [Token::Variable(name), op @ (Token::Declare | Token::Assign), rest @ ..] = tokens.as_slice() {
+            let (name, declare) = (name.clone(), *op == Token::Declare);
+            let value = self.pipeline(line, rest.to_vec())?;
+            if declare {
+                self.known.push(name.clone());
+            } else {
+                self.check_variable(line, &name)?;
+            }
+            return Ok(Node::Assign { name, declare, value });
+        }
+        self.pipeline(line, tokens).map(Node::Print)
+    }
+
+    fn check_variable(&self, line: usize, name: &str) -> Result<(), TemplateError> {
+        if self.known.iter().any(|known| known == name) {
+            Ok(())
+        } else {
+            Err(syntax(line, format!("undefined variable \"${name}\"")))
+        }
+    }
+
+    fn pipeline(&self, line: usize, tokens: Vec<Token>) -> Result<Pipeline, TemplateError> {
+        let mut tokens = tokens.into_iter().peekable();
+        let pipeline = self.commands(line, &mut tokens, 0)?;
+        match tokens.next() {
+            None => Ok(pipeline),
+            Some(_) => Err(syntax(line, "unexpected \")\"")),
+        }
+    }
+
+    /// Commands up to a closing parenthesis, which is left, or the end.
+    fn commands(&self, line: usize, tokens: &mut Tokens, depth: usize) -> Result<Pipeline, TemplateError> {
+        if depth > DEPTH_MAX {
+            return Err(syntax(line, "parentheses are nested too deeply"));
+        }
+        let mut commands = Vec::new();
+        loop {
+            let mut operands = Vec::new();
+            while let Some(token) = tokens.next_if(|t| !matches!(t, Token::Pipe | Token::Close)) {
+                operands.push(self.operand(line, token, tokens, depth)?);
+            }
+            let mut operands = operands.into_iter();
+            commands.push(match (operands.next(), operands.len()) {
+                (None, _) => return Err(syntax(line, "missing value for command")),
+                (Some(Operand { base: Base::Call(name), fields }), _) if fields.is_empty() => {
+                    Command::Call(name, operands.collect())
+                }
+                (Some(single), 0) if commands.is_empty() => Command::Operand(single),
+                (Some(method), _) if !method.fields.is_empty() => Command::Method(method, operands.collect()),
+                (Some(_), _) => {
+                    return Err(syntax(line, "can't give an argument to a value that is no function"));
+                }
+            });
+            if tokens.next_if_eq(&Token::Pipe).is_none() {
+                return Ok(Pipeline(commands));
+            }
+        }
+    }
+
+    fn operand(
+        &self,
+        line: usize,
+        token: Token,
+        tokens: &mut Tokens,
+        depth: usize,
+    ) -> Result<Operand, TemplateError> {
+        let mut fields = Vec::new();
+        let base = match token {
+            Token::Field { name, .. } => {
+                if !name.is_empty() {
+                    fields.push(name);
+                }
+                Base::Dot
+            }
+            Token::Variable(name) => {
+                self.check_variable(line, &name)?;
+                Base::Variable(name)
+            }
+            Token::Literal(value) => Base::Literal(value),
+            Token::Word(name) if super::functions::is_known(&name) => Base::Call(name),
+            Token::Word(name) => return Err(syntax(line, format!("function {name:?} not defined"))),
+            Token::Open => {
+                let inner = self.commands(line, tokens, depth + 1)?;
+                tokens.next_if_eq(&Token::Close).ok_or_else(|| syntax(line, "unclosed left paren"))?;
+                Base::Pipeline(inner)
+            }
+            Token::Pipe | Token::Close | Token::Comma | Token::Declare | Token::Assign => {
+                return Err(syntax(line, "unexpected punctuation in operand"));
+            }
+        };
+        while let Some(Token::Field { name, .. }) =
+            tokens.next_if(|t| matches!(t, Token::Field { name, joined: true } if !name.is_empty()))
+        {
+            fields.push(name);
+        }
+        Ok(Operand { base, fields })
+    }
 }
 
-/// Variables declared before a pipeline, and the tokens after them.
-fn declared(
+/// The name behind `define`, `block` or `template`, which has to be written out.
+fn template_name(line: usize, mut tokens: Vec<Token>) -> Result<(String, Vec<Token>), TemplateError> {
+    let name = match tokens.first() {
+        Some(Token::Literal(Value::Text(name))) => name.to_string(),
+        _ => return Err(syntax(line, "expected the name of a template in quotes")),
+    };
+    tokens.remove(0);
+    Ok((name, tokens))
+}
+
+/// Variables that a block's head sets, and the tokens after them.
+fn targets(
     line: usize,
     mut tokens: Vec<Token>,
     two: bool,
-) -> Result<(Vec<String>, Vec<Token>), TemplateError> {
-    let (names, used) = match tokens.as_slice() {
-        [Token::Variable(name), Token::Declare, ..] => (vec![name.clone()], 2),
-        [Token::Variable(key), Token::Comma, Token::Variable(element), Token::Declare, ..] if two => {
-            (vec![key.clone(), element.clone()], 4)
+) -> Result<(Vec<Target>, Vec<Token>), TemplateError> {
+    let (names, op, used) = match tokens.as_slice() {
+        [Token::Variable(name), op @ (Token::Declare | Token::Assign), ..] => (vec![name], op, 2),
+        [Token::Variable(key), Token::Comma, Token::Variable(element), op, ..] if two => {
+            (vec![key, element], op, 4)
         }
-        [Token::Variable(_), Token::Assign, ..] => {
-            return Err(TemplateError::Unsupported { line, what: "assignment in a block's head".to_owned() });
-        }
-        _ => (Vec::new(), 0),
+        _ => return Ok((Vec::new(), tokens)),
     };
+    let declare = match op {
+        Token::Declare => true,
+        Token::Assign => false,
+        _ => return Err(syntax(line, "expected \":=\" behind two variables")),
+    };
+    let targets = names.into_iter().map(|name| Target { name: name.clone(), declare }).collect();
     tokens.drain(..used);
-    Ok((names, tokens))
-}
-
-fn plain(line: usize, tokens: Vec<Token>) -> Result<Node, TemplateError> {
-    if let [Token::Variable(name), op @ (Token::Declare | Token::Assign), rest @ ..] = tokens.as_slice() {
-        let (name, declare) = (name.clone(), *op == Token::Declare);
-        return Ok(Node::Assign { name, declare, value: pipeline(line, rest.to_vec())? });
-    }
-    pipeline(line, tokens).map(Node::Print)
-}
-
-fn pipeline(line: usize, tokens: Vec<Token>) -> Result<Pipeline, TemplateError> {
-    let mut tokens = tokens.into_iter().peekable();
-    let pipeline = commands(line, &mut tokens, 0)?;
-    match tokens.next() {
-        None => Ok(pipeline),
-        Some(_) => Err(syntax(line, "unexpected \")\"")),
-    }
+    Ok((targets, tokens))
 }
 
 type Tokens = std::iter::Peekable<std::vec::IntoIter<Token>>;
-
-/// Commands up to a closing parenthesis, which is left, or the end.
-fn commands(line: usize, tokens: &mut Tokens, depth: usize) -> Result<Pipeline, TemplateError> {
-    if depth > DEPTH_MAX {
-        return Err(syntax(line, "parentheses are nested too deeply"));
-    }
-    let mut commands = Vec::new();
-    loop {
-        let mut operands = Vec::new();
-        while let Some(token) = tokens.next_if(|t| !matches!(t, Token::Pipe | Token::Close)) {
-            operands.push(operand(line, token, tokens, depth)?);
-        }
-        let mut operands = operands.into_iter();
-        commands.push(match (operands.next(), operands.len()) {
-            (None, _) => return Err(syntax(line, "missing value for command")),
-            (Some(Operand { base: Base::Call(name), fields }), _) if fields.is_empty() => {
-                Command::Call(name, operands.collect())
-            }
-            (Some(single), 0) if commands.is_empty() => Command::Operand(single),
-            (Some(_), _) => {
-                return Err(syntax(line, "can't give an argument to a value that is no function"));
-            }
-        });
-        if tokens.next_if_eq(&Token::Pipe).is_none() {
-            return Ok(Pipeline(commands));
-        }
-    }
-}
-
-fn operand(line: usize, token: Token, tokens: &mut Tokens, depth: usize) -> Result<Operand, TemplateError> {
-    let mut fields = Vec::new();
-    let base = match token {
-        Token::Field { name, .. } => {
-            if !name.is_empty() {
-                fields.push(name);
-            }
-            Base::Dot
-        }
-        Token::Variable(name) => Base::Variable(name),
-        Token::Literal(value) => Base::Literal(value),
-        Token::Word(name) if super::functions::is_known(&name) => Base::Call(name),
-        Token::Word(name) if super::functions::is_planned(&name) => {
-            return Err(TemplateError::Unsupported { line, what: format!("function {name:?}") });
-        }
-        Token::Word(name) => return Err(syntax(line, format!("function {name:?} not defined"))),
-        Token::Open => {
-            let inner = commands(line, tokens, depth + 1)?;
-            tokens.next_if_eq(&Token::Close).ok_or_else(|| syntax(line, "unclosed left paren"))?;
-            Base::Pipeline(inner)
-        }
-        Token::Pipe | Token::Close | Token::Comma | Token::Declare | Token::Assign => {
-            return Err(syntax(line, "unexpected punctuation in operand"));
-        }
-    };
-    while let Some(Token::Field { name, .. }) =
-        tokens.next_if(|t| matches!(t, Token::Field { name, joined: true } if !name.is_empty()))
-    {
-        fields.push(name);
-    }
-    Ok(Operand { base, fields })
-}

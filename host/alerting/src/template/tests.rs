@@ -4,15 +4,121 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// What `query` yields in these tests: two series of one expression, nothing of any other.
+fn answers() -> Answers {
+    let sample = |instance: &str, value| {
+        (Labels::from_pairs([("__name__", "up"), ("instance", instance)]), model::Value::Float(value))
+    };
+    let mut answers = Answers::default();
+    answers.insert("up".into(), Ok(vec![sample("b", 1.0), sample("a", 0.0)]));
+    answers.insert("nothing".into(), Ok(Vec::new()));
+    answers.insert("wrong(".into(), Err("parse error".to_owned()));
+    answers
+}
+
 fn render(text: &str, value: f64) -> Result<String, TemplateError> {
     let labels = Labels::from_pairs([("instance", "db-1.example.org:9100"), ("severity", "page")]);
     let external = Labels::from_pairs([("region", "eu")]);
-    let data = RuleData::new(&labels, value, &external, "http://localhost:9090");
-    Template::parse(text)?.render(&data, 1000)
+    let at = Timestamp::from_millis(1_435_065_584_128);
+    let value = model::Value::Float(value);
+    let data = RuleData::new(&labels, &value, &external, "http://localhost:9090/prom", at);
+    match Template::parse(text)?.render(&data, &answers(), 1000)? {
+        Rendered::Text(text) => Ok(text),
+        Rendered::Needs(expr) => Ok(format!("needs {expr}")),
+    }
 }
 
 fn check(text: &str, value: f64, expected: &str) {
     assert_eq!(render(text, value).as_deref(), Ok(expected), "{text}");
+}
+
+#[test]
+fn queries_are_asked_of_whoever_renders() {
+    check(r#"{{ query "up" | first | value }}"#, 0.0, "1");
+    check(
+        r#"{{ range query "up" | sortByLabel "instance" }}{{ .Labels.instance }}={{ .Value }} {{ end }}"#,
+        0.0,
+        "a=0 b=1 ",
+    );
+    check(r#"{{ range query "up" }}{{ label "instance" . }}{{ end }}"#, 0.0, "ba");
+    check(r#"{{ with query "nothing" }}some{{ else }}none{{ end }}"#, 0.0, "none");
+    check(r#"{{ if false }}{{ query "down" }}{{ end }}{{ or "x" (query "down") }}"#, 0.0, "x");
+    check(r#"a{{ printf "sum(%s)" "down" | query }}"#, 0.0, "needs sum(down)");
+    let error = |text: &str| render(text, 1.0).unwrap_err().to_string();
+    assert_eq!(error(r#"{{ query "wrong(" }}"#), "execute template: error calling query: parse error");
+    assert_eq!(
+        error(r#"{{ query "nothing" | first }}"#),
+        "execute template: error calling first: first() called on vector with no elements"
+    );
+}
+
+#[test]
+fn templates_have_names() {
+    check(
+        r#"{{ define "x" }}<{{ . }}>{{ end }}{{ template "x" 1 }}{{ template "x" $value }}"#,
+        2.5,
+        "<1><2.5>",
+    );
+    check(r#"{{ template "late" }}{{ define "late" }}{{ . }}{{ end }}"#, 0.0, "<no value>");
+    check(
+        r#"{{ block "b" $labels }}{{ .severity }}{{ $.instance }}{{ end }}"#,
+        0.0,
+        "pagedb-1.example.org:9100",
+    );
+    check(r#"{{ define "n" }}{{ .arg0 }}-{{ .arg1 }}{{ end }}{{ template "n" (args 1 "b") }}"#, 0.0, "1-b");
+    check(r#"{{ define "t" }}{{ if gt . 0 }}{{ . }}{{ end }}{{ end }}{{ template "t" 3 }}"#, 0.0, "3");
+    let error = |text: &str| render(text, 1.0).unwrap_err().to_string();
+    assert_eq!(error(r#"{{ template "y" }}"#), "parse template: line 1: template \"y\" not defined");
+    assert_eq!(
+        error(r#"{{ define "x" }}{{ $labels }}{{ end }}"#),
+        "parse template: line 1: undefined variable \"$labels\""
+    );
+    assert_eq!(
+        error(r#"{{ define "x" }}{{ template "x" . }}{{ end }}{{ template "x" 1 }}"#),
+        "execute template: templates nest deeper than 128"
+    );
+    assert!(error(r#"{{ if true }}{{ define "x" }}{{ end }}{{ end }}"#).contains("inside a block"));
+}
+
+#[test]
+fn ranges_break_and_continue() {
+    let text = r#"{{ range $i, $s := query "up" }}{{ if eq $i 1 }}{{ break }}{{ end }}{{ $i }}{{ end }}"#;
+    check(text, 0.0, "0");
+    check(r#"{{ range 4 }}{{ if eq . 1 }}{{ continue }}{{ end }}{{ . }}{{ else }}none{{ end }}"#, 0.0, "023");
+    check(r#"{{ $last := 0 }}{{ range $last = 3 }}{{ end }}{{ $last }}"#, 0.0, "2");
+    assert!(render("{{ break }}", 0.0).unwrap_err().to_string().contains("outside {{range}}"));
+}
+
+#[test]
+fn times_and_links() {
+    check("{{ now }} {{ now | toTime }}", 0.0, "1.435065584128e+09 2015-06-23 13:19:44.128 +0000 UTC");
+    check(r#"{{ (toTime 1435065584.128).Format "02 Jan 06 15:04 MST" }}"#, 0.0, "23 Jun 15 13:19 UTC");
+    check(r#"{{ (now | toTime).Year }} {{ (toTime now).Weekday }}"#, 0.0, "2015 Tuesday");
+    for (seconds, expected) in [
+        (0.0, "0s"),
+        (0.25, "250ms"),
+        (61.5, "1m1.5s"),
+        (3600.0, "1h0m0s"),
+        (-90.0, "-1m30s"),
+        (100_000.0, "27h46m40s"),
+    ] {
+        check("{{ toDuration $value }}", seconds, expected);
+    }
+    check("{{ (toDuration $value).Minutes }} {{ toDuration $value | humanizeDuration }}", 90.0, "1.5 1m 30s");
+    check(r#"{{ graphLink "up == 1" }}"#, 0.0, "/graph?g0.expr=up+%3D%3D+1&g0.tab=0");
+    check(r#"{{ tableLink "a/b" }}"#, 0.0, "/graph?g0.expr=a%2Fb&g0.tab=1");
+    check("{{ externalURL }} {{ pathPrefix }}", 0.0, "http://localhost:9090/prom /prom");
+    check(r#"{{ urlQueryEscape "a b&c" }} {{ urlquery "é" }}"#, 0.0, "a+b%26c %C3%A9");
+    check(
+        r#"{{ html "<a href='x'>&" }} {{ js "it's <b>" }}"#,
+        0.0,
+        r"&lt;a href=&#39;x&#39;&gt;&amp; it\'s \u003Cb\u003E",
+    );
+    check(
+        r#"{{ "<b>" | safeHtml }} {{ slice "abcdef" 1 3 }} {{ 'a' }} {{ index "abc" 1 }}"#,
+        0.0,
+        "<b> bc 97 98",
+    );
 }
 
 #[test]
@@ -22,7 +128,7 @@ fn values_and_labels() {
     check("{{ .Value }}", 1_000_000.0, "1e+06");
     check("{{ $labels.instance }} {{ .Labels.severity }}", 0.0, "db-1.example.org:9100 page");
     check("[{{ $labels.missing }}]", 0.0, "[]");
-    check("{{ $externalLabels.region }} {{ $externalURL }}", 0.0, "eu http://localhost:9090");
+    check("{{ $externalLabels.region }} {{ $externalURL }}", 0.0, "eu http://localhost:9090/prom");
     check("{{ $labels }}", 0.0, "map[instance:db-1.example.org:9100 severity:page]");
     check("{{ $x := $value }}{{ $x = 2 }}{{ $x }}", 1.0, "2");
     check("{{ index $labels \"severity\" }}{{ ($labels).severity }}", 0.0, "pagepage");
@@ -118,15 +224,17 @@ fn errors_say_what_is_wrong() {
     let error = |text: &str| render(text, 1.0).unwrap_err().to_string();
     assert_eq!(error("a\n{{ $value "), "parse template: line 2: unclosed action");
     assert_eq!(error("{{ nothing }}"), "parse template: line 1: function \"nothing\" not defined");
-    assert_eq!(error("{{ $x }}"), "execute template: undefined variable \"$x\"");
+    assert_eq!(error("{{ $x }}"), "parse template: line 1: undefined variable \"$x\"");
     assert_eq!(
         error("{{ gt $value 1 }}"),
         "execute template: error calling gt: incompatible types for comparison (float64 and int)"
     );
     assert_eq!(error("{{ .Nope }}"), "execute template: can't evaluate field Nope");
     assert!(error("{{ if true }}").contains("{{end}} is missing"));
-    assert!(matches!(Template::parse("{{ query \"up\" }}"), Err(TemplateError::Unsupported { .. })));
-    assert!(matches!(Template::parse("{{ define \"x\" }}{{ end }}"), Err(TemplateError::Unsupported { .. })));
+    assert_eq!(
+        error("{{ call $value }}"),
+        "execute template: error calling call: there is no value that is a function"
+    );
 }
 
 #[test]
@@ -138,9 +246,10 @@ fn output_is_bounded() {
 }
 
 /// Pieces of templates, so that random texts get past the lexer.
-const PIECES: [&str; 24] = [
-    "{{", "}}", "{{-", "-}}", "if", "else", "end", "range", "with", " ", "$x", ":=", "=", "|", "(", ")", ".",
-    "$labels", ".Value", "\"a", "\"", "printf", "/*", "1e9",
+const PIECES: [&str; 32] = [
+    "define", "template", "block", "break", "continue", "query", "range 3", "\"x\"", "{{", "}}", "{{-",
+    "-}}", "if", "else", "end", "range", "with", " ", "$x", ":=", "=", "|", "(", ")", ".", "$labels",
+    ".Value", "\"a", "\"", "printf", "/*", "1e9",
 ];
 
 proptest! {

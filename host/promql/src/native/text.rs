@@ -7,7 +7,8 @@ use model::Histogram;
 use super::{Bucket, negative, positive, zero};
 use crate::number::format_general;
 
-pub(crate) fn text(h: &Histogram) -> String {
+/// The histogram as text: count, sum, and every bucket that holds anything, from the lowest up.
+pub fn text(h: &Histogram) -> String {
     let mut out = format!("{{count:{}, sum:{}", format_general(h.count), format_general(h.sum));
     let mut put = |open: char, bucket: Bucket, close: char| {
         let (lower, upper) = (format_general(bucket.lower), format_general(bucket.upper));

@@ -21,11 +21,17 @@ const MISSING: Item = Item { value: None, hinted: false };
 /// Reads `metric{...} values`.
 pub(super) fn parse(line: &str) -> Result<(Labels, Vec<Item>), String> {
     let (metric, values) = split(line)?;
+    let items = items(values)?;
+    Ok((labels(metric)?, items))
+}
+
+/// Reads the values of a series.
+pub(super) fn items(values: &str) -> Result<Vec<Item>, String> {
     let mut items = Vec::new();
     for text in tokens(values)? {
         expand(&text, &mut items)?;
     }
-    Ok((labels(metric)?, items))
+    Ok(items)
 }
 
 /// For each step, when the sample's counter started, in milliseconds from the sample.

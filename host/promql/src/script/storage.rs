@@ -28,8 +28,13 @@ impl MemoryStorage {
         Arc::make_mut(samples).insert(timestamp, (value, start));
     }
 
+    /// The time of the latest sample of a series.
+    pub fn latest(&self, labels: &Labels) -> Option<Timestamp> {
+        self.series.get(labels)?.keys().next_back().copied()
+    }
+
     /// Says of every counter histogram whether it was reset, as storage finds out when samples come in.
-    pub(super) fn find_resets(&mut self) {
+    pub fn find_resets(&mut self) {
         for samples in self.series.values_mut() {
             let mut previous: Option<Arc<Histogram>> = None;
             for (value, _) in Arc::make_mut(samples).values_mut() {

@@ -115,6 +115,7 @@ pub(super) async fn flags(State(app): State<Arc<App>>) -> ApiResult<BTreeMap<&'s
 fn flag_values(args: &ServerArgs) -> BTreeMap<&'static str, String> {
     [
         ("config.file", args.config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+        ("enable-feature", args.enable_feature.join(",")),
         ("log.format", format!("{:?}", args.log_format).to_lowercase()),
         ("log.level", format!("{:?}", args.log_level).to_lowercase()),
         ("otlp.grpc.listen-address", args.otlp_grpc_listen.to_string()),

@@ -1,0 +1,98 @@
+//! `--enable-feature`: what Prometheus keeps behind flags, under the same names.
+//!
+//! A name that Prometheus does not know is told and does nothing, as there. One that Prometheus knows and that makes no
+//! difference here, because it is always on or belongs to a part that we built otherwise, is told too.
+
+use std::collections::BTreeSet;
+
+use promql::EngineOptions;
+
+/// Features of Prometheus 3.14 whose work is done here whether they are named or not.
+const ALWAYS_ON: [&str; 8] = [
+    "exemplar-storage",
+    "metadata-wal-records",
+    "native-histograms",
+    "ooo-native-histograms",
+    "promql-duration-expr",
+    "auto-reload-config",
+    "concurrent-rule-eval",
+    "st-storage",
+];
+
+/// Features of Prometheus 3.14 that have no counterpart here.
+const WITHOUT_EFFECT: [&str; 14] = [
+    "memory-snapshot-on-shutdown",
+    "extra-scrape-metrics",
+    "created-timestamp-zero-ingestion",
+    "xor2-encoding",
+    "histograms-st-encoding",
+    "st-synthesis",
+    "delayed-compaction",
+    "old-ui",
+    "otlp-deltatocumulative",
+    "otlp-native-delta-ingestion",
+    "use-uncached-io",
+    "fast-startup",
+    "search-api",
+    "promql-at-modifier",
+];
+
+/// What the command line enables.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Features {
+    enabled: BTreeSet<String>,
+}
+
+impl Features {
+    /// Reads the values of the flag, each of which may hold several names.
+    pub(crate) fn parse(values: &[String]) -> Self {
+        let names = values.iter().flat_map(|value| value.split(',')).map(str::trim);
+        Self { enabled: names.filter(|name| !name.is_empty()).map(str::to_owned).collect() }
+    }
+
+    /// What to say about names that change nothing.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for name in &self.enabled {
+            let name = name.as_str();
+            if promql::Features::NAMES.contains(&name) || ALWAYS_ON.contains(&name) {
+                continue;
+            }
+            if WITHOUT_EFFECT.contains(&name) {
+                warnings.push(format!("--enable-feature={name} has no effect in this server"));
+            } else {
+                warnings.push(format!("unknown option for --enable-feature: {name}; it is ignored"));
+            }
+        }
+        warnings
+    }
+
+    /// The engine's options with what is enabled.
+    pub(crate) fn engine(&self, mut options: EngineOptions) -> EngineOptions {
+        for name in &self.enabled {
+            // Names that are not the engine's are told by `warnings`.
+            let _ = options.features.enable(name);
+        }
+        options
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_in_one_flag_or_in_several() {
+        let flags = ["promql-delayed-name-removal,old-ui".to_owned(), " nonsense ".to_owned()];
+        let features = Features::parse(&flags);
+        let options = features.engine(EngineOptions::prometheus_defaults());
+        assert!(options.features.delayed_name_removal && !options.features.use_start_timestamps);
+        assert_eq!(
+            features.warnings(),
+            [
+                "unknown option for --enable-feature: nonsense; it is ignored",
+                "--enable-feature=old-ui has no effect in this server",
+            ]
+        );
+    }
+}
