@@ -3,6 +3,7 @@
 mod append;
 mod compact;
 mod delete;
+mod growth;
 mod maintain;
 mod open;
 mod read;
@@ -27,6 +28,7 @@ use crate::options::{Options, Retention};
 use crate::tombstones::Tombstones;
 use crate::wal::Wal;
 
+pub use growth::Growth;
 pub use maintain::MaintenanceReport;
 pub use open::Recovery;
 pub use read::{SelectedSeries, Sink, UNKNOWN_START};
@@ -58,6 +60,7 @@ struct Shared {
     view: RwLock<View>,
     maintenance: Mutex<()>,
     retention: RwLock<Arc<Retention>>,
+    growth: growth::GrowthLog,
     recovery: Recovery,
     /// Held until the database is dropped.
     _lock: Box<dyn Send + Sync>,

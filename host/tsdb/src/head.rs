@@ -11,6 +11,7 @@
 //!   writes to a series that is gone.
 
 mod by_id;
+mod limits;
 mod open;
 mod series;
 
@@ -30,6 +31,8 @@ use crate::index::{LabelIndex, MemoryIndex, SeriesIndex};
 use crate::options::{HEAD_SERIES_MAX, Options};
 
 use by_id::SeriesById;
+pub use limits::RefusedSeries;
+use limits::SeriesLimits;
 pub(crate) use open::OpenChunk;
 pub(crate) use series::{LastSample, SampleValue, Series, SeriesView, Verdict, judge_exemplar, judge_sample};
 
@@ -48,7 +51,7 @@ pub(crate) struct Head {
     next_id: AtomicU32,
     /// How many series there are.
     series_count: AtomicU64,
-    series_max: u64,
+    pub(crate) limits: SeriesLimits,
     metadata: RwLock<BTreeMap<String, Metadata>>,
     /// Everything before this time is in blocks.
     min_valid: AtomicI64,
@@ -69,7 +72,6 @@ pub(crate) struct Counters {
     pub(crate) exemplars_appended: AtomicU64,
     pub(crate) series_created: AtomicU64,
     pub(crate) series_removed: AtomicU64,
-    pub(crate) series_refused: AtomicU64,
 }
 
 impl Counters {
@@ -87,7 +89,7 @@ impl Head {
             index: RwLock::default(),
             next_id: AtomicU32::new(1),
             series_count: AtomicU64::new(0),
-            series_max: options.head_series_max.unwrap_or(u64::MAX),
+            limits: SeriesLimits::new(options),
             metadata: RwLock::default(),
             min_valid: AtomicI64::new(min_valid),
             min_time: AtomicI64::new(i64::MAX),
@@ -176,7 +178,7 @@ impl Head {
         match entry {
             Entry::Occupied(entry) => Ok(entry.get().clone()),
             Entry::Vacant(entry) => {
-                self.count_new_series()?;
+                self.count_new_series(labels)?;
                 let id = self.next_id.fetch_add(1, Ordering::Relaxed);
                 let series = Arc::new(Series::new(id, labels.clone(), false));
                 self.by_id.insert(series.clone());
@@ -189,13 +191,13 @@ impl Head {
     }
 
     /// Counts a series that is about to be made, if there may be one more.
-    fn count_new_series(&self) -> Result<(), AppendError> {
-        let next = |count: u64| (count < self.series_max).then_some(count + 1);
+    fn count_new_series(&self, labels: &Labels) -> Result<(), AppendError> {
+        self.limits.check(labels, &self.index)?;
+        let next = |count: u64| (count < self.limits.head_max()).then_some(count + 1);
         if self.series_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok() {
             return Ok(());
         }
-        Counters::add(&self.counters.series_refused, 1);
-        Err(AppendError::SeriesLimit { limit: HEAD_SERIES_MAX.to_owned() })
+        Err(self.limits.refuse(HEAD_SERIES_MAX, labels))
     }
 
     /// Puts a series of the log back under its old id. Where the labels are here already under another id, that

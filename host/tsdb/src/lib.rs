@@ -41,9 +41,10 @@ pub mod wal;
 
 pub use clock::{Clock, SystemClock};
 pub use db::{
-    Cardinality, MaintenanceReport, Recovery, SelectedSeries, SeriesExemplars, Sink, Stats, Tsdb,
+    Cardinality, Growth, MaintenanceReport, Recovery, SelectedSeries, SeriesExemplars, Sink, Stats, Tsdb,
     UNKNOWN_START,
 };
 pub use error::{Error, Result};
 pub use fs::{File, FileBytes, FileSystem, RealFileSystem};
+pub use head::RefusedSeries;
 pub use options::{Options, Retention, RetentionRule, WalSync};

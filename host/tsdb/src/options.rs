@@ -64,10 +64,20 @@ pub struct Options {
     /// [`model::AppendError::SeriesLimit`], those that are there go on. It bounds the memory of the head: a few
     /// hundred bytes for each series, and more as samples come.
     pub head_series_max: Option<u64>,
+    /// The same for the series of one metric name.
+    pub metric_series_max: Option<u64>,
+    /// The same for the series of one value of the label `job`.
+    pub job_series_max: Option<u64>,
 }
 
 /// The name under which [`Options::head_series_max`] refuses.
 pub(crate) const HEAD_SERIES_MAX: &str = "head_series_max";
+/// The name under which [`Options::metric_series_max`] refuses.
+pub(crate) const METRIC_SERIES_MAX: &str = "metric_series_max";
+/// The name under which [`Options::job_series_max`] refuses.
+pub(crate) const JOB_SERIES_MAX: &str = "job_series_max";
+/// The name under which [`crate::Tsdb::shed_new_series`] refuses.
+pub(crate) const MEMORY_BUDGET: &str = "memory_budget";
 
 impl Options {
     /// Blocks of two hours kept for 15 days, as Prometheus has it; the log is synced once per second.
@@ -84,6 +94,8 @@ impl Options {
                 rules: Vec::new(),
             },
             head_series_max: None,
+            metric_series_max: None,
+            job_series_max: None,
         }
     }
 

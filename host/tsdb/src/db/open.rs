@@ -106,6 +106,7 @@ impl Shared {
                 expiry: Arc::new(Expiry::NEVER),
             }),
             maintenance: Mutex::new(()),
+            growth: super::growth::GrowthLog::default(),
             recovery,
             _lock: lock,
         };

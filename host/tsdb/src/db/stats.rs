@@ -6,6 +6,7 @@ use model::{METRIC_NAME, Timestamp};
 
 use super::Shared;
 use crate::Tsdb;
+use crate::head::RefusedSeries;
 use crate::index::Name;
 
 /// Storage in numbers. Counters count from the start of the process.
@@ -30,7 +31,7 @@ pub struct Stats {
     pub series_created: u64,
     /// Series that left.
     pub series_removed: u64,
-    /// New samples and histograms that were refused with their series by [`crate::Options::head_series_max`].
+    /// New samples and histograms that were refused with their series by any limit; see [`Tsdb::refused_series`].
     pub series_refused: u64,
     /// Blocks.
     pub blocks: u64,
@@ -70,6 +71,17 @@ impl Tsdb {
         self.shared.stats()
     }
 
+    /// What each limit of series has refused, by its name.
+    pub fn refused_series(&self) -> Vec<RefusedSeries> {
+        self.shared.head.limits.refused()
+    }
+
+    /// Refuses every new series from now on, by the name `memory_budget`, or no longer. For an operator's budget of
+    /// memory that is nearly spent: what is there goes on.
+    pub fn shed_new_series(&self, shedding: bool) {
+        self.shared.head.limits.shed(shedding);
+    }
+
     /// The metrics, labels and pairs with the most series of the head, `count_max` of each.
     pub fn cardinality(&self, count_max: usize) -> Cardinality {
         self.shared.cardinality(count_max)
@@ -94,7 +106,7 @@ impl Shared {
             exemplars_appended: counters.exemplars_appended.load(Ordering::Relaxed),
             series_created: counters.series_created.load(Ordering::Relaxed),
             series_removed: counters.series_removed.load(Ordering::Relaxed),
-            series_refused: counters.series_refused.load(Ordering::Relaxed),
+            series_refused: self.head.limits.refused().iter().map(|refused| refused.count).sum(),
             blocks: blocks.len() as u64,
             block_bytes: blocks.iter().map(|block| block.bytes()).sum(),
             block_samples: blocks.iter().map(|block| block.meta().sample_count).sum(),
@@ -112,23 +124,34 @@ impl Shared {
             all.truncate(count_max);
             all
         };
-        let metrics = index.values(METRIC_NAME).into_iter().flat_map(Name::carried);
-        let pairs = || index.names().flat_map(|(name, entry)| entry.carried().map(move |pair| (name, pair)));
-        // Texts are made only for pairs that can be among the largest.
-        let mut counts: Vec<u64> = pairs().map(|(_, (_, posting))| posting.count()).collect();
-        counts.sort_unstable_by(|a, b| b.cmp(a));
-        let least = counts.get(count_max.saturating_sub(1)).copied().unwrap_or(0);
+        let metrics = || index.values(METRIC_NAME).into_iter();
+        // Texts are made only for what can be among the largest.
+        let least = |counts: &mut Vec<u64>| {
+            let at = count_max.checked_sub(1).filter(|at| *at < counts.len());
+            at.map_or(0, |at| *counts.select_nth_unstable_by(at, |a, b| b.cmp(a)).1)
+        };
+        let mut counts: Vec<u64> = index.names().flat_map(|(_, known)| known.counts()).collect();
+        let label_pairs = counts.len() as u64;
+        let least_of_pairs = least(&mut counts);
+        let mut counts: Vec<u64> = metrics().flat_map(Name::counts).collect();
+        let least_of_metrics = least(&mut counts);
         Cardinality {
             label_names: index.names().count() as u64,
-            label_pairs: counts.len() as u64,
-            series_by_metric: top(&mut metrics.map(|(metric, posting)| (metric.to_string(), posting.count()))),
-            values_by_label: top(&mut index.names().map(|(name, e)| (name.to_owned(), e.carried_count()))),
-            value_bytes_by_label: top(&mut index.names().map(|(name, entry)| {
-                (name.to_owned(), entry.carried().map(|(value, _)| value.len() as u64).sum())
+            label_pairs,
+            series_by_metric: top(&mut metrics()
+                .flat_map(|known| known.carried_by(least_of_metrics, count_max))
+                .map(|(metric, count)| (metric.to_owned(), count))),
+            values_by_label: top(&mut index
+                .names()
+                .map(|(name, known)| (name.to_owned(), known.carried_count()))),
+            value_bytes_by_label: top(&mut index
+                .names()
+                .map(|(name, known)| (name.to_owned(), known.carried_bytes()))),
+            series_by_pair: top(&mut index.names().flat_map(|(name, known)| {
+                known
+                    .carried_by(least_of_pairs, count_max)
+                    .map(move |(value, count)| (format!("{name}={value}"), count))
             })),
-            series_by_pair: top(&mut pairs()
-                .filter(|(_, (_, posting))| posting.count() >= least)
-                .map(|(name, (value, posting))| (format!("{name}={value}"), posting.count()))),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::fs::{FileSystem, RealFileSystem};
 use crate::options::{Options, Retention, RetentionRule, WalSync};
 
 mod behaviour;
+mod cardinality;
 mod compaction;
 mod deletion;
 mod faults;
@@ -60,6 +61,8 @@ fn options(wal_sync: WalSync) -> Options {
         block_range: Duration::from_millis(1000),
         retention: Retention::ALL,
         head_series_max: None,
+        metric_series_max: None,
+        job_series_max: None,
     }
 }
 

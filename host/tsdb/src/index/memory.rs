@@ -43,8 +43,9 @@ pub(crate) struct Name {
     postings: Vec<Posting>,
     postings_free: Vec<u32>,
     having: RoaringBitmap,
-    /// How many values no series carries.
+    /// How many values no series carries, and their bytes.
     gone: u32,
+    gone_bytes: u64,
     epoch: u64,
 }
 
@@ -167,6 +168,7 @@ impl Name {
         if !left {
             *carriers = Carriers::Nobody;
             self.gone += 1;
+            self.gone_bytes += value.len() as u64;
             let is = |(_, other): &(u32, u32)| *other == number;
             if let Ok(entry) = self.numbers.find_entry(spread(hash), is) {
                 entry.remove();
@@ -207,6 +209,35 @@ impl Name {
     /// How many values are carried.
     pub(crate) fn carried_count(&self) -> u64 {
         self.carriers.len() as u64 - u64::from(self.gone)
+    }
+
+    /// Bytes of the values that are carried.
+    pub(crate) fn carried_bytes(&self) -> u64 {
+        self.text.len() as u64 - self.gone_bytes
+    }
+
+    /// By how many series each value is carried that is carried at all.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = u64> {
+        self.carriers.iter().filter_map(|carriers| match *carriers {
+            Carriers::Nobody => None,
+            Carriers::One(_) => Some(1),
+            Carriers::Posting(at) => Some(self.postings[at as usize].count()),
+        })
+    }
+
+    /// The values that at least `count_min` series carry, at most `count_max` of those that only one carries.
+    pub(crate) fn carried_by(&self, count_min: u64, count_max: usize) -> impl Iterator<Item = (&str, u64)> {
+        let mut ones = 0;
+        (0u32..).zip(&self.carriers).filter_map(move |(number, carriers)| {
+            let count = match *carriers {
+                Carriers::Nobody => return None,
+                Carriers::One(_) if ones == count_max => return None,
+                Carriers::One(_) => 1,
+                Carriers::Posting(at) => self.postings[at as usize].count(),
+            };
+            ones += usize::from(count == 1 && count >= count_min);
+            (count >= count_min).then(|| (self.value(number), count))
+        })
     }
 
     /// The series that have the label.
@@ -281,6 +312,19 @@ impl MemoryIndex {
     /// Every name with its values, in any order.
     pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &Name)> {
         self.names.iter().map(|(name, entry)| (&**name, entry))
+    }
+
+    /// How many series carry a label.
+    pub(crate) fn series_count(&self, name: &str, value: &str) -> u64 {
+        let Some(known) = self.names.get(name) else { return 0 };
+        match known
+            .number(Self::hash(&self.hasher, value), value)
+            .map(|number| known.carriers[number as usize])
+        {
+            None | Some(Carriers::Nobody) => 0,
+            Some(Carriers::One(_)) => 1,
+            Some(Carriers::Posting(at)) => known.postings[at as usize].count(),
+        }
     }
 
     /// One name's values.
