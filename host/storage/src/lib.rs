@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use model::{Append, Appender, Histogram, Labels, Metadata, Timestamp};
+use model::{Append, Appender, Histogram, Labels, Metadata, Summary, Timestamp, Windows};
 use promql::read::{Columns, ReadError, Select, SeriesExemplars, SeriesReader, UNKNOWN_START};
-use tsdb::{SelectedSeries, Sink, Tsdb};
+use tsdb::{SelectedSeries, Sink, SummarySink, Tsdb};
 
 /// The database, shared.
 #[derive(Clone)]
@@ -74,6 +74,10 @@ impl SeriesReader for Reader {
     fn read(&self, start: Timestamp, end: Timestamp, columns: &mut Columns) -> Result<(), ReadError> {
         self.0.read(start, end, &mut Filler(columns)).map_err(failed)
     }
+
+    fn read_windows(&self, windows: &Windows, columns: &mut Columns) -> Result<(), ReadError> {
+        self.0.read_windows(windows, &mut Filler(columns)).map_err(failed)
+    }
 }
 
 /// Fills columns with what a series hands over.
@@ -92,6 +96,12 @@ impl Sink for Filler<'_> {
         extend_starts(histogram_start_timestamps, histograms.len(), starts);
         let times = times.iter().copied().map(Timestamp::from_millis);
         histograms.extend(times.zip(values.iter().cloned()));
+    }
+}
+
+impl SummarySink for Filler<'_> {
+    fn summary(&mut self, summary: &Summary) {
+        self.0.summaries.push(*summary);
     }
 }
 

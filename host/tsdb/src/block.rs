@@ -14,7 +14,7 @@
 //! ├────────────────────────────────────────────────┤
 //! │ series      per series: label count varint,    │  label: number of its name, number of its value among
 //! │             labels, chunk count varint, chunks │  those of the name, varints; see "labels" for both
-//! │ offsets     u64 per series, within "series"    │
+//! │ offsets     u32 per series, within "series"    │
 //! │ postings    portable roaring bitmaps           │
 //! │ labels      see below                          │
 //! │ exemplars   see below                          │
@@ -32,8 +32,7 @@
 //! └──────────────────┴──────────┴─────────┴────────┘
 //!
 //! labels      see index.rs in this folder
-//! chunk       kind u8 (1 floats, 2 histograms), number of its column of times varint, offset within "chunks"
-//!             varint, length varint; in time order. The data are the values alone, see crate::codec
+//! chunk       see chunks.rs in this folder; its data are the values alone, see crate::codec
 //! times       column count u32, offset of each column u32 (within the section)
 //!   column    count varint, last minus first varint, crate::codec::timestamps; no two are the same
 //! exemplars   series count u32, per series: number u32, offset u32 (within the section), numbers increasing;
@@ -41,27 +40,31 @@
 //! ```
 //!
 //! A block is written under a temporary name, synced, and only then given its own: a file with the extension
-//! `block` is whole. Of two blocks for the same range the one with the higher number counts. Damage is found by the checksums: all but the chunks are checked when the block is opened.
+//! `block` is whole. Of two blocks for the same range the one with the higher number counts. Damage is found by the
+//! checksums: those of the chunks are compared when a chunk is read first since the block was opened (see verified.rs),
+//! all others when it is opened.
 //!
 //! | version | change |
 //! |---|---|
 //! | 1 | first; labels are a span, a chunk is a description (crate::chunk), offset and length, and has its times before its values, no section "times" |
 //! | 2 | times shared between series, values as decimals, labels by number, lone ids without a bitmap |
-//! | 3 | the values of a label name are one text, up to eight ids stand with their value |
+//! | 3 | the values of a label name are one text, up to eight ids stand with their value; constant chunks are only described, chunks have summaries, offsets of series are half as long; long blocks are packed more densely |
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod chunks;
 mod index;
+mod summary;
+mod verified;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::{Exemplar, Histogram, Labels, Metadata};
+use model::{Exemplar, Labels, Metadata};
 use parking_lot::RwLock;
 
-use crate::chunk::{ChunkKind, ChunkMeta, decode_histogram_values};
 use crate::codec::{Malformed, Reader};
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{FileBytes, FileSystem};
@@ -69,8 +72,11 @@ use crate::index::PassingCache;
 use crate::tombstones::{self, Tombstones};
 use crate::wal::record::{self, Section};
 
+pub(crate) use chunks::BlockChunk;
 pub(crate) use index::BlockIndex;
 pub(crate) use writer::{BlockSeries, BlockWriter};
+
+use verified::Verified;
 
 /// The version that is written.
 pub const FORMAT_VERSION: u32 = 3;
@@ -116,14 +122,9 @@ pub(crate) struct BlockMeta {
     pub(crate) exemplar_count: u64,
 }
 
-/// A chunk of a block: its description and where its data is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BlockChunk {
-    pub(crate) meta: ChunkMeta,
-    /// Where its times are in the section; in version 1 they come before the values.
-    times_at: Option<u32>,
-    offset: u64,
-    len: u64,
+/// How long the offset of a series is.
+const fn offset_bytes(version: u32) -> usize {
+    if version < 3 { 8 } else { 4 }
 }
 
 /// Where a section is.
@@ -146,6 +147,8 @@ pub(crate) struct Block {
     passing: PassingCache,
     /// What of it has been deleted.
     tombstones: RwLock<Arc<Tombstones>>,
+    /// Chunks whose checksum has been compared.
+    verified: Verified,
 }
 
 impl BlockMeta {
@@ -191,6 +194,7 @@ impl Block {
     pub(crate) fn open(fs: &dyn FileSystem, path: &Path) -> Result<Self> {
         let bytes = fs.map(path).at("map block", path)?;
         let (version, places) = read_contents(path, &bytes)?;
+        let chunks_bytes = places.first().map_or(0, |chunks| chunks.len);
         let mut block = Self {
             path: path.to_owned(),
             bytes,
@@ -209,10 +213,12 @@ impl Block {
             unreadable: AtomicBool::new(false),
             passing: PassingCache::default(),
             tombstones: RwLock::default(),
+            verified: Verified::new(chunks_bytes),
         };
         let meta = BlockMeta::decode(block.section(SectionKind::Meta));
         block.meta = meta.map_err(|malformed| block.corrupt(SectionKind::Meta, malformed))?;
-        if block.section(SectionKind::Offsets).len() as u64 != block.meta.series_count.saturating_mul(8) {
+        let offsets_bytes = block.meta.series_count.saturating_mul(offset_bytes(version) as u64);
+        if block.section(SectionKind::Offsets).len() as u64 != offsets_bytes {
             let malformed = Malformed { at: 0, what: "as many offsets as series expected" };
             return Err(block.corrupt(SectionKind::Offsets, malformed));
         }
@@ -344,120 +350,14 @@ impl Block {
 
     fn series_reader(&self, number: u32) -> std::result::Result<Reader<'_>, Malformed> {
         let mut offsets = Reader::new(self.section(SectionKind::Offsets));
-        offsets.take(number as usize * 8)?;
-        let offset = usize::try_from(offsets.u64()?).unwrap_or(usize::MAX);
+        offsets.take(number as usize * offset_bytes(self.version))?;
+        let offset = match self.version {
+            1 | 2 => usize::try_from(offsets.u64()?).unwrap_or(usize::MAX),
+            _ => offsets.u32()? as usize,
+        };
         let mut series = Reader::new(self.section(SectionKind::Series));
         series.take(offset)?;
         Ok(series)
-    }
-
-    fn overlapping(
-        &self,
-        reader: &mut Reader<'_>,
-        start: i64,
-        end: i64,
-    ) -> std::result::Result<Vec<BlockChunk>, Malformed> {
-        // Each chunk takes at least four bytes here.
-        let count = reader.count(4)?;
-        let mut chunks = Vec::new();
-        for _ in 0..count {
-            let (meta, times_at) = if self.version == 1 {
-                (ChunkMeta::decode(reader)?, None)
-            } else {
-                let kind = ChunkKind::decode(reader)?;
-                let column = reader.varint_u32()?;
-                let wrong = reader.malformed("times of a chunk are not there");
-                let (meta, at) = self.times_of(kind, column).map_err(|_| wrong)?;
-                (meta, Some(at))
-            };
-            let (offset, len) = (reader.varint()?, reader.varint()?);
-            if meta.overlaps(start, end) {
-                chunks.push(BlockChunk { meta, times_at, offset, len });
-            }
-        }
-        Ok(chunks)
-    }
-
-    /// The description of a chunk with that column of times, and where the column is.
-    fn times_of(&self, kind: ChunkKind, column: u32) -> std::result::Result<(ChunkMeta, u32), Malformed> {
-        let section = self.section(SectionKind::Times);
-        let mut table = Reader::new(section);
-        if column >= table.u32()? {
-            return Err(table.malformed("no such column"));
-        }
-        table.take((column as usize).saturating_mul(4))?;
-        let mut reader = Reader::new(section);
-        reader.take(table.u32()? as usize)?;
-        let (count, range) = (ChunkMeta::decode_count(&mut reader)?, reader.varint()?);
-        let at = reader.at() as u32;
-        let min_time = reader.zigzag()?;
-        let max_time = min_time.wrapping_add(range.cast_signed());
-        if max_time < min_time {
-            return Err(reader.malformed("column ends before it begins"));
-        }
-        Ok((ChunkMeta { kind, count, min_time, max_time }, at))
-    }
-
-    /// Appends the times of a chunk, and says where its values are.
-    fn decode_times<'a>(&'a self, chunk: &BlockChunk, times: &mut Vec<i64>) -> Result<Reader<'a>> {
-        let mut data = Reader::new(self.chunk_data(chunk)?);
-        let Some(at) = chunk.times_at else {
-            let decoded = chunk.meta.decode_timestamps(&mut data, times);
-            decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))?;
-            return Ok(data);
-        };
-        let mut reader = Reader::new(self.section(SectionKind::Times));
-        reader
-            .take(at as usize)
-            .and_then(|_| chunk.meta.decode_timestamps(&mut reader, times))
-            .map_err(|malformed| self.corrupt(SectionKind::Times, malformed))?;
-        Ok(data)
-    }
-
-    /// Appends the samples of a chunk of floats.
-    pub(crate) fn decode_floats(
-        &self,
-        chunk: &BlockChunk,
-        times: &mut Vec<i64>,
-        floats: &mut Vec<f64>,
-    ) -> Result<()> {
-        let data = self.decode_times(chunk, times)?;
-        let decoded = chunk.meta.decode_float_values(data, floats);
-        decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))
-    }
-
-    /// Hands over the samples of a chunk of histograms.
-    pub(crate) fn decode_histograms(
-        &self,
-        chunk: &BlockChunk,
-        each: impl FnMut(i64, Arc<Histogram>),
-    ) -> Result<()> {
-        let mut times = Vec::with_capacity(chunk.meta.count as usize);
-        let data = self.decode_times(chunk, &mut times)?;
-        let decoded = decode_histogram_values(data, &times, each);
-        decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))
-    }
-
-    /// The data of a chunk, checked.
-    fn chunk_data(&self, chunk: &BlockChunk) -> Result<&[u8]> {
-        let read = || {
-            let mut reader = Reader::new(self.section(SectionKind::Chunks));
-            reader.take(usize::try_from(chunk.offset).unwrap_or(usize::MAX))?;
-            let crc = reader.u32()?;
-            let data = reader.take(usize::try_from(chunk.len).unwrap_or(usize::MAX))?;
-            if crc32fast::hash(data) == crc {
-                Ok(data)
-            } else {
-                Err(reader.malformed("checksum of a chunk differs"))
-            }
-        };
-        read().map_err(|malformed| self.corrupt(SectionKind::Chunks, malformed))
-    }
-
-    /// Says where in the file a chunk could not be decoded.
-    fn corrupt_chunk(&self, chunk: &BlockChunk, malformed: Malformed) -> Error {
-        let at = usize::try_from(chunk.offset).unwrap_or(usize::MAX).saturating_add(4 + malformed.at);
-        self.corrupt(SectionKind::Chunks, Malformed { at, what: malformed.what })
     }
 
     /// The exemplars of every series that has any, by number of the series.

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use model::Histogram;
 
 use crate::codec::bytes::{put_varint, put_zigzag};
-use crate::codec::{Malformed, Reader, histogram, timestamps, values};
+use crate::codec::values::{self, Density};
+use crate::codec::{Malformed, Reader, histogram, timestamps};
 use crate::tombstones::Intervals;
 
 /// The head seals a chunk at this many samples: 30 minutes at 15 s, two kilobytes while it is open.
@@ -39,12 +40,16 @@ impl ChunkKind {
         }
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        match reader.u8()? {
-            1 => Ok(Self::Floats),
-            2 => Ok(Self::Histograms),
-            _ => Err(reader.malformed("unknown kind of chunk")),
+    pub(crate) const fn of_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Floats),
+            2 => Some(Self::Histograms),
+            _ => None,
         }
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Self::of_number(reader.u8()?).ok_or(reader.malformed("unknown kind of chunk"))
     }
 }
 
@@ -174,7 +179,7 @@ impl Chunk {
         let meta = describe(ChunkKind::Floats, times)?;
         let mut data = Vec::with_capacity(16 + times.len() * 2);
         timestamps::encode(times, &mut data);
-        values::encode_series(floats, &mut data);
+        values::encode_series(floats, Density::Light, &mut data);
         Some(Self { meta, data: data.into() })
     }
 
@@ -276,9 +281,9 @@ impl Run {
     }
 
     /// The values alone.
-    pub(crate) fn encode_values(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode_values(&self, density: Density, out: &mut Vec<u8>) {
         match &self.values {
-            RunValues::Floats(floats) => values::encode_series(floats, out),
+            RunValues::Floats(floats) => values::encode_series(floats, density, out),
             RunValues::Histograms(histograms) => encode_histograms(histograms, out),
         }
     }

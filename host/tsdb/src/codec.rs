@@ -3,8 +3,10 @@
 //! Everything is bit-exact: NaN payloads, the stale marker, -0.0 and infinities come back as they went in.
 //! Decoders take arbitrary bytes and answer [`Malformed`] rather than panic or allocate without bound.
 
+mod bits;
 pub(crate) mod bytes;
-mod decimal;
+pub(crate) mod decimal;
+mod dense;
 pub(crate) mod histogram;
 pub(crate) mod timestamps;
 pub(crate) mod values;

@@ -31,7 +31,7 @@ use crate::wal::Wal;
 pub use growth::Growth;
 pub use maintain::MaintenanceReport;
 pub use open::Recovery;
-pub use read::{SelectedSeries, Sink, UNKNOWN_START};
+pub use read::{SelectedSeries, Sink, SummarySink, UNKNOWN_START};
 pub use select::SeriesExemplars;
 pub use stats::{Cardinality, Stats};
 

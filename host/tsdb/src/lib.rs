@@ -41,8 +41,8 @@ pub mod wal;
 
 pub use clock::{Clock, SystemClock};
 pub use db::{
-    Cardinality, Growth, MaintenanceReport, Recovery, SelectedSeries, SeriesExemplars, Sink, Stats, Tsdb,
-    UNKNOWN_START,
+    Cardinality, Growth, MaintenanceReport, Recovery, SelectedSeries, SeriesExemplars, Sink, Stats,
+    SummarySink, Tsdb, UNKNOWN_START,
 };
 pub use error::{Error, Result};
 pub use fs::{File, FileBytes, FileSystem, RealFileSystem};

@@ -13,7 +13,7 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
 use super::{Block, BlockSeries, BlockWriter};
-use crate::chunk::{Chunk, Run};
+use crate::chunk::{Chunk, Run, RunValues};
 use crate::error::Error;
 use crate::fs::sim::SimFileSystem;
 use crate::index::tests::{any_labels, any_matcher, check_index};
@@ -56,6 +56,45 @@ proptest! {
         let refused = matches!(Block::open(&fs, Path::new(PATH)), Err(Error::Corrupt { .. }));
         prop_assert!(refused);
     }
+}
+
+/// Samples as a counter, a gauge and a clock have them, 4,000 of each.
+fn runs() -> Vec<Vec<Run>> {
+    let times: Vec<i64> = (0..4_000).map(|at| at * 15_000 + (at * 7) % 3).collect();
+    let columns: [&dyn Fn(i64) -> f64; 4] = [
+        &|at| (at * 40 + (at * at) % 37) as f64 / 100.0,
+        &|at| ((at * 7919) % 1000 - 500) as f64,
+        &|at| 1.7e9 + at as f64 * 15.0 + ((at * 7919) % 1000) as f64 / 1e6,
+        &|_| f64::NAN,
+    ];
+    let run = |value: &dyn Fn(i64) -> f64| {
+        vec![Run { times: times.clone(), values: RunValues::Floats((0..4_000).map(value).collect()) }]
+    };
+    columns.into_iter().map(run).collect()
+}
+
+#[test]
+fn long_blocks_are_denser_and_read_the_same() {
+    let bytes = [3_600_000, 18 * 3_600_000].map(|range| {
+        let fs = SimFileSystem::default();
+        let mut writer = BlockWriter::create(&fs, Path::new(PATH), 0, range).unwrap();
+        let all = runs();
+        for (number, runs) in all.iter().enumerate() {
+            let labels = Labels::from_pairs([("n", &*number.to_string())]);
+            writer.add(&BlockSeries { labels: &labels, runs, exemplars: &[] }).unwrap();
+        }
+        let block = Block::open(&fs, &writer.finish(&[]).unwrap()).unwrap();
+        for (number, runs) in all.iter().enumerate() {
+            let (_, chunks) = block.series(number as u32, i64::MIN, i64::MAX).unwrap();
+            let (mut times, mut floats) = (Vec::new(), Vec::new());
+            block.decode_floats(&chunks[0], &mut times, &mut floats).unwrap();
+            let RunValues::Floats(expected) = &runs[0].values else { panic!("floats were written") };
+            assert_eq!(times, runs[0].times);
+            assert!(floats.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits()), "series {number}");
+        }
+        block.bytes()
+    });
+    assert!(bytes[1] < bytes[0] * 85 / 100, "{bytes:?}");
 }
 
 #[test]

@@ -11,10 +11,11 @@ use ahash::RandomState;
 use model::{Exemplar, Labels, Metadata};
 
 use super::index::{self, LabelNumbers};
-use super::{BlockMeta, FORMAT_VERSION, MAGIC, SectionKind};
-use crate::chunk::{ChunkMeta, Run};
-use crate::codec::bytes::put_varint;
-use crate::codec::timestamps;
+use super::{BlockMeta, FORMAT_VERSION, MAGIC, SectionKind, chunks, summary};
+use crate::chunk::{ChunkMeta, Run, RunValues};
+use crate::codec::bytes::{put_span, put_varint};
+use crate::codec::values::Density;
+use crate::codec::{decimal, timestamps};
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{File, FileSystem};
 use crate::index::MemoryIndex;
@@ -22,6 +23,10 @@ use crate::wal::record;
 
 /// Chunks are handed to the file system in writes of about this size.
 const WRITE_BYTES: usize = 1 << 20;
+
+/// Blocks of this range and longer are packed densely, for size: dashboards look at the last hours, which are in
+/// shorter ones.
+const DENSE_RANGE_MS: i64 = 18 * 3_600_000;
 
 /// Writes a block under a temporary name. Dropped before [`BlockWriter::finish`] has named it, it leaves nothing
 /// behind, so that a full disk does not become fuller with every attempt.
@@ -34,6 +39,7 @@ pub(crate) struct BlockWriter<'a> {
     at: u64,
     buffer: Vec<u8>,
     meta: BlockMeta,
+    density: Density,
     contents: Vec<u8>,
     chunks_at: u64,
     /// What is written of each series once all labels are known and have numbers.
@@ -102,6 +108,11 @@ impl<'a> BlockWriter<'a> {
                 sample_count: 0,
                 exemplar_count: 0,
             },
+            density: if range_end.saturating_sub(range_start) < DENSE_RANGE_MS {
+                Density::Light
+            } else {
+                Density::Dense
+            },
             contents: Vec::new(),
             chunks_at: 0,
             series: Vec::new(),
@@ -139,23 +150,46 @@ impl<'a> BlockWriter<'a> {
             .map_err(|_| Error::SectionTooLarge { section: "series" })?;
         self.meta.series_count += 1;
         self.index.insert(number, series.labels);
-        let mut chunks = Vec::new();
-        put_varint(&mut chunks, series.runs.len() as u64);
+        let (mut described, mut data) = (Vec::new(), Vec::new());
+        let count = series.runs.iter().filter(|run| !run.times.is_empty()).count();
+        put_varint(&mut described, count as u64);
+        let mut stored = 0;
         for run in series.runs {
             let Some(meta) = run.meta() else { continue };
-            let mut data = Vec::with_capacity(run.times.len() + 16);
-            run.encode_values(&mut data);
-            chunks.push(meta.kind.number());
-            put_varint(&mut chunks, u64::from(self.column(&meta, &run.times)?));
-            put_varint(&mut chunks, self.at - self.chunks_at);
-            put_varint(&mut chunks, data.len() as u64);
-            self.write(&crc32fast::hash(&data).to_le_bytes())?;
-            self.write(&data)?;
+            let (constant, summary) = match &run.values {
+                RunValues::Floats(floats) => match summary::constant(floats) {
+                    None => (None, summary::of_chunk(&meta, &run.times, floats)),
+                    constant => (constant, None),
+                },
+                RunValues::Histograms(_) => (None, None),
+            };
+            let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+            let flags = flag(constant.is_some(), chunks::CONSTANT) | flag(summary.is_some(), chunks::SUMMARY);
+            described.push(meta.kind.number() | flags);
+            put_varint(&mut described, u64::from(self.column(&meta, &run.times)?));
+            if let Some(value) = constant {
+                decimal::put_number(&mut described, value);
+            } else {
+                data.clear();
+                run.encode_values(self.density, &mut data);
+                if stored == 0 {
+                    put_varint(&mut described, self.at - self.chunks_at);
+                }
+                stored += 1;
+                put_varint(&mut described, data.len() as u64);
+                self.write(&crc32fast::hash(&data).to_le_bytes())?;
+                self.write(&data)?;
+            }
+            if let Some(summary) = summary {
+                data.clear();
+                summary::encode(&summary, &meta, &mut data);
+                put_span(&mut described, &data);
+            }
             self.meta.chunk_count += 1;
             self.meta.sample_count += u64::from(meta.count);
             self.saw(meta.min_time, meta.max_time);
         }
-        self.series.push(PendingSeries { labels: series.labels.clone(), chunks: chunks.into() });
+        self.series.push(PendingSeries { labels: series.labels.clone(), chunks: described.into() });
         if let (Some(first), Some(last)) = (series.exemplars.first(), series.exemplars.last()) {
             self.saw(first.timestamp.millis(), last.timestamp.millis());
             self.exemplar_numbers.push((number, offset_u32(self.exemplars.len(), "exemplars")?));
@@ -197,10 +231,10 @@ impl<'a> BlockWriter<'a> {
     }
 
     /// The sections "series" and "offsets".
-    fn encode_series(&self, numbers: &LabelNumbers<'_>) -> (Vec<u8>, Vec<u8>) {
-        let (mut series, mut offsets) = (Vec::new(), Vec::with_capacity(self.series.len() * 8));
+    fn encode_series(&self, numbers: &LabelNumbers<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
+        let (mut series, mut offsets) = (Vec::new(), Vec::with_capacity(self.series.len() * 4));
         for PendingSeries { labels, chunks } in &self.series {
-            offsets.extend_from_slice(&(series.len() as u64).to_le_bytes());
+            offsets.extend_from_slice(&offset_u32(series.len(), "series")?.to_le_bytes());
             put_varint(&mut series, labels.count() as u64);
             for (name, value) in labels {
                 // The index was made of the same labels: every pair has its numbers.
@@ -210,7 +244,7 @@ impl<'a> BlockWriter<'a> {
             }
             series.extend_from_slice(chunks);
         }
-        (series, offsets)
+        Ok((series, offsets))
     }
 
     fn saw(&mut self, first: i64, last: i64) {
@@ -241,7 +275,7 @@ impl<'a> BlockWriter<'a> {
     pub(crate) fn finish(mut self, metadata: &[(String, Metadata)]) -> Result<PathBuf> {
         self.list(SectionKind::Chunks, 0, self.chunks_at);
         let (postings, labels, numbers) = index::encode(&self.index)?;
-        let (series, offsets) = self.encode_series(&numbers);
+        let (series, offsets) = self.encode_series(&numbers)?;
         self.section(SectionKind::Series, &series)?;
         self.section(SectionKind::Offsets, &offsets)?;
         self.section(SectionKind::Postings, &postings)?;

@@ -21,17 +21,15 @@
 //! Compression", ICDE 2006) over the decimals of ALP (Afroozeh and others, SIGMOD 2024).
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use super::bytes::{Malformed, Reader, put_f64, put_varint, put_zigzag, zigzag};
+use super::bits::{WIDTH_MAX, pack, unpack};
+use super::bytes::{Malformed, Reader, put_f64, put_varint, put_zigzag, unzigzag, zigzag};
 
 /// Powers of ten that floats hold exactly, as far as a mantissa has digits.
-const POWERS: [f64; 16] =
+pub(super) const POWERS: [f64; 16] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
 /// Mantissas up to this are exact as floats.
 const MANTISSA_MAX: i64 = 1 << 53;
-
-/// Eight bytes hold any number of this width, whichever bit it begins at.
-const WIDTH_MAX: u32 = 56;
 
 const EXCEPTIONS: u8 = 64;
 const PATCHES: u8 = 128;
@@ -80,9 +78,14 @@ pub(super) fn encode(values: &[f64]) -> Option<Vec<u8>> {
     [first, second].into_iter().flatten().min_by_key(Vec::len)
 }
 
-fn encode_at(values: &[f64], decimals: usize) -> Option<Vec<u8>> {
+/// Values that are no decimals of their column, with their places in it.
+pub(super) type Patches = Vec<(usize, f64)>;
+
+/// Mantissas at a number of decimals, and the values that are no such decimals with their places, where the mantissa
+/// before is repeated; `None` where those are more than a quarter.
+fn mantissas(values: &[f64], decimals: usize) -> Option<(Vec<i64>, Patches)> {
     let power = *POWERS.get(decimals)?;
-    let mut patches: Vec<(usize, f64)> = Vec::new();
+    let mut patches = Patches::new();
     let mut mantissas: Vec<i64> = Vec::with_capacity(values.len());
     for (at, value) in values.iter().enumerate() {
         mantissas.push(mantissa(*value, power).unwrap_or_else(|| {
@@ -90,9 +93,22 @@ fn encode_at(values: &[f64], decimals: usize) -> Option<Vec<u8>> {
             mantissas.last().copied().unwrap_or(0)
         }));
     }
-    if patches.len() > values.len() / 4 {
-        return None;
+    (patches.len() <= values.len() / 4).then_some((mantissas, patches))
+}
+
+/// A column as mantissas, their decimals and its patches; `None` where few values are decimals.
+pub(super) fn split(values: &[f64]) -> Option<(Vec<i64>, usize, Patches)> {
+    let (common, most) = decimals(values)?;
+    let (found, patches) = mantissas(values, common)?;
+    if patches.len() * 16 > values.len() && most > common {
+        let (found, patches) = mantissas(values, most)?;
+        return Some((found, most, patches));
     }
+    Some((found, common, patches))
+}
+
+fn encode_at(values: &[f64], decimals: usize) -> Option<Vec<u8>> {
+    let (mantissas, patches) = mantissas(values, decimals)?;
     let differences: Vec<i64> = pairs(&mantissas).collect();
     let second: Vec<i64> = pairs(&differences).collect();
     let start: Vec<i64> = mantissas.first().into_iter().chain(differences.first()).copied().collect();
@@ -214,38 +230,38 @@ fn varint_bytes(number: i64) -> usize {
     (64 - zigzag(number).leading_zeros()).div_ceil(7).max(1) as usize
 }
 
-fn pack(numbers: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
-    let (mut held, mut bits) = (0u128, 0);
-    for number in numbers {
-        held |= u128::from(number) << bits;
-        bits += width;
-        while bits >= 8 {
-            out.push(held as u8);
-            held >>= 8;
-            bits -= 8;
+/// Writes one float, short where it is a decimal: varint 0 and its 8 bytes, or else varint 1 + decimals + 16 * zigzag of
+/// the mantissa.
+pub(crate) fn put_number(out: &mut Vec<u8>, value: f64) {
+    let found = POWERS.iter().zip(0u64..).find_map(|(power, at)| Some((mantissa(value, *power)?, at)));
+    match found {
+        Some((mantissa, decimals)) => put_varint(out, 1 + (zigzag(mantissa) << 4 | decimals)),
+        None => {
+            out.push(0);
+            put_f64(out, value);
         }
-    }
-    if bits > 0 {
-        out.push(held as u8);
     }
 }
 
-/// Hands over `count` numbers of `width` bits, which is at most [`WIDTH_MAX`].
-fn unpack(bytes: &[u8], width: u32, count: usize, mut each: impl FnMut(u64)) {
-    let mask = (1u64 << width) - 1;
-    for at in 0..count {
-        let bit = at * width as usize;
-        let rest = bytes.get(bit / 8..).unwrap_or_default();
-        let word = rest.first_chunk::<8>().copied().unwrap_or_else(|| {
-            let mut last = [0; 8];
-            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            last
-        });
-        each(u64::from_le_bytes(word) >> (bit % 8) & mask);
-    }
+/// Reads one float.
+pub(crate) fn number(reader: &mut Reader<'_>) -> Result<f64, Malformed> {
+    let Some(word) = reader.varint()?.checked_sub(1) else { return reader.f64() };
+    let power = POWERS.get((word & 15) as usize).copied().unwrap_or(1.0);
+    Ok(unzigzag(word >> 4) as f64 / power)
+}
+
+const fn held(bits: f64) -> i64 {
+    bits.to_bits().cast_signed()
+}
+
+const fn bits(number: i64) -> f64 {
+    f64::from_bits(number.cast_unsigned())
 }
 
 /// Reads a column of `count` values, at least one, and appends it to `out`. The caller has bounded `count`.
+///
+/// Every pass is a plain loop over one slice, so that the compiler makes vectors of those that have no carry:
+/// unpacking, sums, and the conversion with its exact division.
 pub(super) fn decode(reader: &mut Reader<'_>, count: usize, out: &mut Vec<f64>) -> Result<(), Malformed> {
     let scale = reader.u8()?;
     let (order, decimals) = (usize::from(scale & 3), usize::from(scale >> 2));
@@ -266,49 +282,51 @@ pub(super) fn decode(reader: &mut Reader<'_>, count: usize, out: &mut Vec<f64>) 
     }
     let exceptions = if flags & EXCEPTIONS == 0 { 0 } else { reader.count(2)? };
     let patches = if flags & PATCHES == 0 { 0 } else { reader.count(9)? };
-    let numbers_count = count - order;
-    let packed = reader.take((numbers_count * width as usize).div_ceil(8))?;
+    let packed = reader.take(((count - order) * width as usize).div_ceil(8))?;
 
-    let mut numbers: Vec<i64> = Vec::with_capacity(numbers_count);
-    if width == 0 {
-        numbers.resize(numbers_count, base);
-    } else {
-        unpack(packed, width, numbers_count, |number| {
-            numbers.push(base.wrapping_add((number << shift).cast_signed()));
-        });
+    let from = out.len();
+    out.resize(from + count, bits(base));
+    let column = out.get_mut(from..).unwrap_or_default();
+    let (first, numbers) = column.split_at_mut_checked(order).unwrap_or_default();
+    if width > 0 {
+        // Numbers are kept as the bits of floats until they are floats: it spares every column a second buffer.
+        unpack(packed, width, numbers, |above| bits(base.wrapping_add((above << shift).cast_signed())));
     }
     let mut at = 0usize;
     for _ in 0..exceptions {
         at = at.saturating_add(usize::try_from(reader.varint()?).unwrap_or(usize::MAX));
-        let number = base.wrapping_add(reader.zigzag()?);
-        *numbers.get_mut(at).ok_or(reader.malformed("exception past the end"))? = number;
+        let exception = base.wrapping_add(reader.zigzag()?);
+        *numbers.get_mut(at).ok_or(reader.malformed("exception past the end"))? = bits(exception);
     }
-
-    let from = out.len();
-    out.reserve(count);
-    let value = |mantissa: i64| mantissa as f64 / power;
+    let [mut mantissa, mut difference] = start;
     match order {
-        0 => out.extend(numbers.iter().map(|number| value(*number))),
+        0 => {}
+        1 => numbers.iter_mut().for_each(|slot| {
+            mantissa = mantissa.wrapping_add(held(*slot));
+            *slot = bits(mantissa);
+        }),
         _ => {
-            let [mut mantissa, mut difference] = start;
-            out.push(value(mantissa));
-            if order == 2 && count > 1 {
+            mantissa = mantissa.wrapping_add(difference);
+            numbers.iter_mut().for_each(|slot| {
+                difference = difference.wrapping_add(held(*slot));
                 mantissa = mantissa.wrapping_add(difference);
-                out.push(value(mantissa));
-            }
-            out.extend(numbers.iter().map(|number| {
-                difference = if order == 1 { *number } else { difference.wrapping_add(*number) };
-                mantissa = mantissa.wrapping_add(difference);
-                value(mantissa)
-            }));
+                *slot = bits(mantissa);
+            });
         }
     }
-    let decoded = out.get_mut(from..).unwrap_or_default();
+    let [mantissa, difference] = start;
+    let begins = [mantissa, mantissa.wrapping_add(difference)];
+    first.iter_mut().zip(begins).for_each(|(slot, mantissa)| *slot = bits(mantissa));
+    if decimals == 0 {
+        column.iter_mut().for_each(|slot| *slot = held(*slot) as f64);
+    } else {
+        column.iter_mut().for_each(|slot| *slot = held(*slot) as f64 / power);
+    }
     at = 0;
     for _ in 0..patches {
         at = at.saturating_add(usize::try_from(reader.varint()?).unwrap_or(usize::MAX));
         let patch = reader.f64()?;
-        *decoded.get_mut(at).ok_or(reader.malformed("patch past the end"))? = patch;
+        *column.get_mut(at).ok_or(reader.malformed("patch past the end"))? = patch;
     }
     Ok(())
 }

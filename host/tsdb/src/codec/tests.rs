@@ -9,7 +9,8 @@ use proptest::prelude::*;
 
 use super::bytes::{put_varint, put_zigzag};
 use super::histogram::bits_equal;
-use super::{Reader, values};
+use super::values::{self, Density};
+use super::{Reader, decimal, dense};
 use crate::chunk::{Chunk, ChunkKind, ChunkMeta};
 
 /// Floats as they occur: whole, slowly changing, special, and any bits at all.
@@ -127,17 +128,53 @@ proptest! {
             let at = at.index(floats.len());
             floats[at] = float;
         }
-        let mut bytes = Vec::new();
-        values::encode_series(&floats, &mut bytes);
-        let mut reader = Reader::new(&bytes);
+        for density in [Density::Light, Density::Dense] {
+            let mut bytes = Vec::new();
+            values::encode_series(&floats, density, &mut bytes);
+            let mut reader = Reader::new(&bytes);
+            let mut read = Vec::new();
+            values::decode(&mut reader, floats.len(), &mut read).unwrap();
+            prop_assert!(reader.is_empty());
+            prop_assert_eq!(bits(&read), bits(&floats));
+        }
+    }
+
+    #[test]
+    fn dense_columns_round_trip(floats in vec(any_float(), 1..600)) {
+        let bytes = dense::encode(&floats).unwrap();
         let mut read = Vec::new();
-        values::decode(&mut reader, floats.len(), &mut read).unwrap();
-        prop_assert!(reader.is_empty());
+        dense::decode(&mut Reader::new(&bytes), floats.len(), &mut read).unwrap();
         prop_assert_eq!(bits(&read), bits(&floats));
     }
 
     #[test]
-    fn arbitrary_columns_do_not_panic(form in 0u8..5, bytes in vec(any::<u8>(), 0..300), count in 1usize..500) {
+    fn damaged_dense_columns_do_not_panic(
+        floats in vec(any_float(), 1..300), flips in vec((any::<prop::sample::Index>(), 1u8..), 1..4)
+    ) {
+        let mut bytes = dense::encode(&floats).unwrap();
+        for (at, flip) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+        }
+        let mut read = Vec::new();
+        if dense::decode(&mut Reader::new(&bytes), floats.len(), &mut read).is_ok() {
+            prop_assert_eq!(read.len(), floats.len());
+        }
+    }
+
+    #[test]
+    fn numbers_round_trip(float in any_float(), decimals in 0i32..16, mantissa in any::<i32>()) {
+        for float in [float, f64::from(mantissa) / 10f64.powi(decimals)] {
+            let mut bytes = Vec::new();
+            decimal::put_number(&mut bytes, float);
+            let mut reader = Reader::new(&bytes);
+            prop_assert_eq!(decimal::number(&mut reader).unwrap().to_bits(), float.to_bits());
+            prop_assert!(reader.is_empty());
+        }
+    }
+
+    #[test]
+    fn arbitrary_columns_do_not_panic(form in 0u8..6, bytes in vec(any::<u8>(), 0..300), count in 1usize..500) {
         let bytes: Vec<u8> = std::iter::once(form).chain(bytes).collect();
         let mut read = Vec::new();
         if values::decode(&mut Reader::new(&bytes), count, &mut read).is_ok() {
@@ -215,7 +252,7 @@ fn values_cost_what_they_tell() {
         let (mut t, mut v) = (Vec::new(), Vec::new());
         chunk.meta.decode_floats(&chunk.data, &mut t, &mut v).unwrap();
         assert_eq!(bits(&v), bits(&floats));
-        chunk.data.len() - 13
+        chunk.data.len() - 11
     };
     assert_eq!(bytes(&|_| 1.5), 9, "constant");
     assert_eq!(bytes(&|i| f64::from(i) * 7.0), 6, "linear");

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::{Histogram, Labels, Timestamp};
+use model::{Histogram, Labels, Summary, Timestamp, Windows};
 
 use crate::block::{Block, BlockChunk};
 use crate::chunk::{Chunk, ChunkKind};
@@ -24,6 +24,12 @@ pub trait Sink {
     fn floats(&mut self, times: &[i64], values: &[f64], starts: &[i64]);
     /// Native histograms, as many as times.
     fn histograms(&mut self, times: &[i64], values: &[Arc<Histogram>], starts: &[i64]);
+}
+
+/// A [`Sink`] that does without samples where what they come to is enough.
+pub trait SummarySink: Sink {
+    /// What floats come to that come after all that has been handed over and before all that will be.
+    fn summary(&mut self, summary: &Summary);
 }
 
 /// The start timestamp of a sample of which none is known.
@@ -59,6 +65,36 @@ impl SelectedSeries {
     /// [`Error::Corrupt`](crate::Error::Corrupt) where a block is damaged; some samples may have been handed over by
     /// then.
     pub fn read(&self, start: Timestamp, end: Timestamp, sink: &mut impl Sink) -> Result<()> {
+        self.pass(start, end, sink, |_, _, _| Ok(false))
+    }
+
+    /// As [`SelectedSeries::read`] over all of `windows`, but for chunks of which every window holds all or nothing:
+    /// where a block knows what the samples of such a chunk come to, it hands over that.
+    ///
+    /// # Errors
+    /// As [`SelectedSeries::read`].
+    pub fn read_windows(&self, windows: &Windows, sink: &mut impl SummarySink) -> Result<()> {
+        let (start, end) = (windows.start(), windows.end());
+        self.pass(start, end, sink, |sink, block, chunk| {
+            let (first, last) = (chunk.meta.min_time, chunk.meta.max_time);
+            let within = first >= start.millis() && last <= end.millis();
+            if !within || !windows.treat_alike(Timestamp::from_millis(first), Timestamp::from_millis(last)) {
+                return Ok(false);
+            }
+            let summary = block.summary(chunk)?;
+            summary.iter().for_each(|summary| sink.summary(summary));
+            Ok(summary.is_some())
+        })
+    }
+
+    /// Hands over the samples of those chunks that `instead` has not dealt with.
+    fn pass<S: Sink>(
+        &self,
+        start: Timestamp,
+        end: Timestamp,
+        sink: &mut S,
+        mut instead: impl FnMut(&mut S, &Block, &BlockChunk) -> Result<bool>,
+    ) -> Result<()> {
         let (start, end) = (start.millis(), end.millis());
         let nothing = Intervals::default();
         let mut reading = Reading { start, end, deleted: &nothing, stretch: Stretch::default(), sink };
@@ -67,6 +103,10 @@ impl SelectedSeries {
                 Part::Block { block, chunks, deleted } => {
                     reading.deleted = deleted;
                     for chunk in chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
+                        let whole = !deleted.overlaps(chunk.meta.min_time, chunk.meta.max_time);
+                        if whole && instead(reading.sink, block, chunk)? {
+                            continue;
+                        }
                         reading.stretch.clear();
                         reading.stretch.decode_of_block(block, chunk)?;
                         reading.hand_over();

@@ -29,6 +29,7 @@ mod deletion;
 mod faults;
 mod fixtures;
 mod retention;
+mod summaries;
 
 const DIR: &str = "/db";
 

@@ -1,0 +1,234 @@
+//! The chunks of a block: how they are described with their series, and how they are read.
+//!
+//! ```text
+//! chunk     flags u8: bits 0-1 kind (1 floats, 2 histograms), 4 constant, 8 summary
+//!           column varint: the number of its times
+//!           value number (crate::codec::decimal)        where it is constant: it has no data then
+//!           place varint, length varint                 else; the place is only told of the first such chunk of a
+//!                                                       series, data of the others follow. It is where the CRC32
+//!                                                       begins within "chunks", the length is that of the data
+//!           length varint, summary (see summary.rs)     where it has one
+//! ```
+//! Most series never change: a chunk of such a series takes four bytes, whatever its length. Everything here is
+//! covered by the checksum of the section, data by their own.
+//!
+//! Before version 3: kind u8, number of its column of times varint (in version 1 a description, see crate::chunk),
+//! offset within "chunks" varint, length varint.
+
+use std::sync::Arc;
+
+use model::{Histogram, Summary};
+
+use super::{Block, SectionKind, summary};
+use crate::chunk::{ChunkKind, ChunkMeta, decode_histogram_values};
+use crate::codec::{Malformed, Reader, decimal};
+use crate::error::{Error, Result};
+
+pub(super) const CONSTANT: u8 = 4;
+pub(super) const SUMMARY: u8 = 8;
+const KIND_MASK: u8 = 3;
+
+/// The CRC32 before the data of a chunk.
+pub(super) const CHECKSUM_BYTES: u64 = 4;
+
+/// A chunk of a block: its description and where its data is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockChunk {
+    pub(crate) meta: ChunkMeta,
+    /// Where its times are in the section; in version 1 they come before the values.
+    times_at: Option<u32>,
+    values: Values,
+    /// Where its summary is in the section "series".
+    summary: Option<(usize, usize)>,
+}
+
+/// Where the values of a chunk are.
+#[derive(Debug, Clone, Copy)]
+enum Values {
+    Constant(f64),
+    Stored { offset: u64, len: u64 },
+}
+
+type Decoded<T> = std::result::Result<T, Malformed>;
+
+impl Block {
+    /// Those chunks of a series that overlap `[start, end]`.
+    pub(super) fn overlapping(
+        &self,
+        reader: &mut Reader<'_>,
+        start: i64,
+        end: i64,
+    ) -> Decoded<Vec<BlockChunk>> {
+        // Each chunk takes at least three bytes here.
+        let count = reader.count(3)?;
+        let mut chunks = Vec::new();
+        let mut next = None;
+        for _ in 0..count {
+            let chunk = match self.version {
+                1 | 2 => self.old_chunk(reader)?,
+                _ => self.chunk(reader, &mut next)?,
+            };
+            if chunk.meta.overlaps(start, end) {
+                chunks.push(chunk);
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// A description. `next` is where data follow that of the chunks before it, once one had any.
+    fn chunk(&self, reader: &mut Reader<'_>, next: &mut Option<u64>) -> Decoded<BlockChunk> {
+        let flags = reader.u8()?;
+        let kind =
+            ChunkKind::of_number(flags & KIND_MASK).ok_or(reader.malformed("unknown kind of chunk"))?;
+        if flags & !(KIND_MASK | CONSTANT | SUMMARY) != 0 {
+            return Err(reader.malformed("unknown flags of a chunk"));
+        }
+        let (meta, times_at) = self.described(kind, reader)?;
+        let values = if flags & CONSTANT == 0 {
+            let offset = match *next {
+                Some(offset) => offset,
+                None => reader.varint()?,
+            };
+            let len = reader.varint()?;
+            *next = Some(offset.saturating_add(CHECKSUM_BYTES).saturating_add(len));
+            Values::Stored { offset, len }
+        } else {
+            Values::Constant(decimal::number(reader)?)
+        };
+        let summary = if flags & SUMMARY == 0 {
+            None
+        } else {
+            let len = reader.count(1)?;
+            let at = reader.at();
+            reader.take(len)?;
+            Some((at, len))
+        };
+        Ok(BlockChunk { meta, times_at: Some(times_at), values, summary })
+    }
+
+    fn old_chunk(&self, reader: &mut Reader<'_>) -> Decoded<BlockChunk> {
+        let (meta, times_at) = if self.version == 1 {
+            (ChunkMeta::decode(reader)?, None)
+        } else {
+            let kind = ChunkKind::decode(reader)?;
+            let (meta, at) = self.described(kind, reader)?;
+            (meta, Some(at))
+        };
+        let (offset, len) = (reader.varint()?, reader.varint()?);
+        Ok(BlockChunk { meta, times_at, values: Values::Stored { offset, len }, summary: None })
+    }
+
+    /// What the column of times that is named next says of a chunk, and where the column is.
+    fn described(&self, kind: ChunkKind, reader: &mut Reader<'_>) -> Decoded<(ChunkMeta, u32)> {
+        let column = reader.varint_u32()?;
+        let wrong = reader.malformed("times of a chunk are not there");
+        self.times_of(kind, column).map_err(|_| wrong)
+    }
+
+    fn times_of(&self, kind: ChunkKind, column: u32) -> Decoded<(ChunkMeta, u32)> {
+        let section = self.section(SectionKind::Times);
+        let mut table = Reader::new(section);
+        if column >= table.u32()? {
+            return Err(table.malformed("no such column"));
+        }
+        table.take((column as usize).saturating_mul(4))?;
+        let mut reader = Reader::new(section);
+        reader.take(table.u32()? as usize)?;
+        let (count, range) = (ChunkMeta::decode_count(&mut reader)?, reader.varint()?);
+        let at = reader.at() as u32;
+        let min_time = reader.zigzag()?;
+        let max_time = min_time.wrapping_add(range.cast_signed());
+        if max_time < min_time {
+            return Err(reader.malformed("column ends before it begins"));
+        }
+        Ok((ChunkMeta { kind, count, min_time, max_time }, at))
+    }
+
+    /// Appends the times of a chunk whose data follow in `data`.
+    fn decode_times(&self, chunk: &BlockChunk, data: &mut Reader<'_>, times: &mut Vec<i64>) -> Result<()> {
+        let Some(at) = chunk.times_at else {
+            let decoded = chunk.meta.decode_timestamps(data, times);
+            return decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed));
+        };
+        let mut reader = Reader::new(self.section(SectionKind::Times));
+        reader
+            .take(at as usize)
+            .and_then(|_| chunk.meta.decode_timestamps(&mut reader, times))
+            .map_err(|malformed| self.corrupt(SectionKind::Times, malformed))
+    }
+
+    /// Appends the samples of a chunk of floats.
+    pub(crate) fn decode_floats(
+        &self,
+        chunk: &BlockChunk,
+        times: &mut Vec<i64>,
+        floats: &mut Vec<f64>,
+    ) -> Result<()> {
+        let mut data = Reader::new(self.chunk_data(chunk)?);
+        self.decode_times(chunk, &mut data, times)?;
+        if let Values::Constant(value) = chunk.values {
+            floats.resize(floats.len() + chunk.meta.count as usize, value);
+            return Ok(());
+        }
+        let decoded = chunk.meta.decode_float_values(data, floats);
+        decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))
+    }
+
+    /// Hands over the samples of a chunk of histograms.
+    pub(crate) fn decode_histograms(
+        &self,
+        chunk: &BlockChunk,
+        each: impl FnMut(i64, Arc<Histogram>),
+    ) -> Result<()> {
+        let mut times = Vec::with_capacity(chunk.meta.count as usize);
+        let mut data = Reader::new(self.chunk_data(chunk)?);
+        self.decode_times(chunk, &mut data, &mut times)?;
+        let decoded = decode_histogram_values(data, &times, each);
+        decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))
+    }
+
+    /// What the samples of a chunk come to, where that is known without decoding them.
+    pub(crate) fn summary(&self, chunk: &BlockChunk) -> Result<Option<Summary>> {
+        if let (Values::Constant(value), ChunkKind::Floats) = (chunk.values, chunk.meta.kind) {
+            return Ok(summary::of_constant(&chunk.meta, value));
+        }
+        let Some((at, len)) = chunk.summary else { return Ok(None) };
+        let read = || {
+            let mut reader = Reader::new(self.section(SectionKind::Series));
+            reader.take(at)?;
+            let decoded = summary::decode(&mut Reader::new(reader.take(len)?), &chunk.meta);
+            decoded.map_err(|malformed| Malformed { at: at + malformed.at, ..malformed })
+        };
+        read().map(Some).map_err(|malformed| self.corrupt(SectionKind::Series, malformed))
+    }
+
+    /// The data of a chunk, checked; none of a constant one.
+    fn chunk_data(&self, chunk: &BlockChunk) -> Result<&[u8]> {
+        let Values::Stored { offset, len } = chunk.values else { return Ok(&[]) };
+        let read = || {
+            let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+            let mut reader = Reader::new(self.section(SectionKind::Chunks));
+            reader.take(offset)?;
+            let crc = reader.u32()?;
+            let data = reader.take(usize::try_from(len).unwrap_or(usize::MAX))?;
+            if !self.verified.contains(offset) {
+                if crc32fast::hash(data) != crc {
+                    return Err(reader.malformed("checksum of a chunk differs"));
+                }
+                self.verified.insert(offset);
+            }
+            Ok(data)
+        };
+        read().map_err(|malformed| self.corrupt(SectionKind::Chunks, malformed))
+    }
+
+    /// Says where in the file a chunk could not be decoded.
+    fn corrupt_chunk(&self, chunk: &BlockChunk, malformed: Malformed) -> Error {
+        let offset = match chunk.values {
+            Values::Stored { offset, .. } => offset.saturating_add(CHECKSUM_BYTES),
+            Values::Constant(_) => 0,
+        };
+        let at = usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(malformed.at);
+        self.corrupt(SectionKind::Chunks, Malformed { at, what: malformed.what })
+    }
+}
