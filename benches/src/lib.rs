@@ -8,13 +8,16 @@
 //! * [`queries`] is what the comparison of queries asks of which data.
 //! * [`Fingerprint`] hashes results. A bench prints it, so that two runs that differ in speed can be seen to have
 //!   done the same work.
+//! * [`load`] is what the load generator and the comparisons send.
 //!
 //! Under `cargo test` the benches run once and small, see [`Scale`].
 
 mod answer;
+pub mod compare;
 mod database;
 mod fingerprint;
 mod fleet;
+pub mod load;
 mod peer;
 pub mod queries;
 mod question;
