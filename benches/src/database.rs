@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Append, Histogram, Labels, Matcher, Sample, SeriesRef, Timestamp};
+use model::{Append, FloatColumns, Histogram, Labels, Matcher, Sample, SeriesRef, Timestamp};
 use storage::Storage;
 use tempfile::TempDir;
 use tsdb::{Options, RealFileSystem, Retention, Sink, SystemClock, Tsdb};
@@ -73,6 +73,28 @@ impl Database {
                 *known = Some(appender.append(*known, labels, sample).map_err(io::Error::other)?);
             }
             appender.commit().map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    /// Appends one sample to each of `series`, by reference alone.
+    ///
+    /// # Errors
+    /// Where a sample or a batch is refused.
+    pub fn append_columns(&self, series: &[SeriesRef], time: i64, values: &[f64]) -> io::Result<()> {
+        for (series, values) in series.chunks(BATCH_SAMPLES).zip(values.chunks(BATCH_SAMPLES)) {
+            let columns = FloatColumns::at(Timestamp::from_millis(time), series, values);
+            let columns = columns.ok_or_else(|| io::Error::other("as many values as series needed"))?;
+            let (mut appender, mut refused) = (self.tsdb.appender(), Vec::new());
+            appender.append_columns(&columns, &mut refused);
+            let late = appender.commit().map_err(io::Error::other)?;
+            if !refused.is_empty() || !late.is_empty() {
+                return Err(io::Error::other(format!(
+                    "refused {} and {} samples",
+                    refused.len(),
+                    late.len()
+                )));
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use crate::{Exemplar, Histogram, Labels, Metadata, Sample, Timestamp};
 
 /// Names a series within one storage, for as long as the process runs. Handing it back with the next sample
-/// saves the look-up by labels.
+/// saves the look-up by labels. No two series have the same one, even where one is long gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesRef(pub u64);
 
@@ -12,6 +12,58 @@ pub struct SeriesRef(pub u64);
 pub trait Append: Send + Sync {
     /// Begins a batch. Any number of batches may be open at once.
     fn appender(&self) -> Box<dyn Appender + '_>;
+
+    /// The series whose labels have this encoded span (see [`Labels::as_encoded`]), if storage knows it: for
+    /// decoders, which have the span at hand and would build [`Labels`] only to ask. The series may go again at
+    /// any time; whoever uses the reference is then told [`AppendError::UnknownSeries`].
+    fn resolve(&self, _encoded: &[u8]) -> Option<SeriesRef> {
+        None
+    }
+}
+
+/// Floats of many series, side by side.
+#[derive(Clone, Copy, Debug)]
+pub struct FloatColumns<'a> {
+    series: &'a [SeriesRef],
+    times: Times<'a>,
+    values: &'a [f64],
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Times<'a> {
+    Shared(Timestamp),
+    Each(&'a [Timestamp]),
+}
+
+impl<'a> FloatColumns<'a> {
+    /// One sample for each series, all at the same time. None where the columns differ in length.
+    pub fn at(time: Timestamp, series: &'a [SeriesRef], values: &'a [f64]) -> Option<Self> {
+        (series.len() == values.len()).then_some(Self { series, times: Times::Shared(time), values })
+    }
+
+    /// Samples with a time each. None where the columns differ in length.
+    pub fn timed(series: &'a [SeriesRef], times: &'a [Timestamp], values: &'a [f64]) -> Option<Self> {
+        let fit = series.len() == values.len() && series.len() == times.len();
+        fit.then_some(Self { series, times: Times::Each(times), values })
+    }
+
+    /// The series of each sample.
+    pub const fn series(&self) -> &'a [SeriesRef] {
+        self.series
+    }
+
+    /// The value of each sample.
+    pub const fn values(&self) -> &'a [f64] {
+        self.values
+    }
+
+    /// The time of the sample at `index`, which must be one of the columns.
+    pub fn time(&self, index: usize) -> Timestamp {
+        match self.times {
+            Times::Shared(time) => time,
+            Times::Each(times) => times[index],
+        }
+    }
 }
 
 /// One batch of samples.
@@ -31,6 +83,18 @@ pub trait Appender {
         labels: &Labels,
         sample: Sample,
     ) -> Result<SeriesRef, AppendError>;
+
+    /// Adds floats to series by reference alone: the way that costs least. References that this storage does not
+    /// know (any more) are refused with [`AppendError::UnknownSeries`], and the caller adds those samples by
+    /// labels. One that stands for *another* series cannot be noticed: a caller must keep its references to the
+    /// labels that it got them for.
+    ///
+    /// Refused items are added to `refused` by their index, in order; all others are in the batch. A storage
+    /// that keeps no references refuses all of them.
+    fn append_columns(&mut self, columns: &FloatColumns<'_>, refused: &mut Vec<(usize, AppendError)>) {
+        let unknown = |(index, series): (usize, &SeriesRef)| (index, AppendError::UnknownSeries(series.0));
+        refused.extend(columns.series().iter().enumerate().map(unknown));
+    }
 
     /// Adds a native histogram; otherwise as [`Appender::append`].
     ///
@@ -57,9 +121,23 @@ pub trait Appender {
 
     /// Makes the batch durable and visible, in that order, all of it or none of it.
     ///
+    /// Items that were fine when they were added may be so no longer, because another batch has been committed
+    /// meanwhile. Those are left out, and the answer names each of them. Everything else is acknowledged by `Ok`.
+    ///
     /// # Errors
     /// [`CommitError`]; the batch is then lost to this process and must be sent again.
-    fn commit(self: Box<Self>) -> Result<(), CommitError>;
+    fn commit(self: Box<Self>) -> Result<Vec<Refused>, CommitError>;
+}
+
+/// A sample that a commit has left out, since another batch came first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its series.
+    pub series: SeriesRef,
+    /// Its time.
+    pub timestamp: Timestamp,
+    /// Why there was no place for it any more.
+    pub error: AppendError,
 }
 
 /// Why one item was refused. The variants are what the sender can do about it; the texts are Prometheus' own,
@@ -73,6 +151,9 @@ pub enum AppendError {
     /// Same time as an earlier sample, another value.
     #[error("duplicate sample for timestamp")]
     DuplicateTimestamp,
+    /// Older than the window within which samples are taken that are not the newest of their series.
+    #[error("too old sample")]
+    TooOld,
     /// Too old, or too far ahead, for what storage can still take.
     #[error("out of bounds")]
     OutOfBounds,
@@ -82,7 +163,7 @@ pub enum AppendError {
     /// An exemplar whose labels are too long.
     #[error("exemplar labels length exceeds the maximum of 128 characters")]
     ExemplarTooLong,
-    /// An exemplar for a series that storage does not know.
+    /// A reference for which storage has no series (any more): add the item by its labels.
     #[error("unknown series reference {0}")]
     UnknownSeries(u64),
     /// No labels, or no metric name where one is needed.

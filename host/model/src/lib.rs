@@ -26,7 +26,7 @@ pub mod staleness;
 mod summary;
 mod time;
 
-pub use append::{Append, AppendError, Appender, CommitError, SeriesRef};
+pub use append::{Append, AppendError, Appender, CommitError, FloatColumns, Refused, SeriesRef};
 pub use columns::{ColumnExemplar, ColumnHistogram, ColumnParts, Columns, ColumnsError};
 pub use duration::{ConfigDuration, DurationError, format_duration, parse_duration};
 pub use exemplar::Exemplar;

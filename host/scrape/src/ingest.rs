@@ -65,7 +65,7 @@ impl Rejected {
         *match error {
             AppendError::OutOfOrder => &mut self.out_of_order,
             AppendError::DuplicateTimestamp => &mut self.duplicate,
-            AppendError::OutOfBounds => &mut self.out_of_bounds,
+            AppendError::OutOfBounds | AppendError::TooOld => &mut self.out_of_bounds,
             AppendError::SeriesLimit { .. } => &mut self.series_limit,
             _ => &mut self.invalid,
         } += 1;
@@ -154,7 +154,9 @@ impl Ingest {
             [up, duration.as_secs_f64(), tally.scraped as f64, tally.kept as f64, tally.series_added as f64];
         self.append_report(&mut *appender, at, values, &mut tally);
         match appender.commit() {
-            Ok(()) => {
+            Ok(refused) => {
+                tally.appended = tally.appended.saturating_sub(refused.len() as u64);
+                refused.iter().for_each(|item| tally.rejected.count(&item.error));
                 self.cache.committed();
                 Outcome { tally, error: stored.err() }
             }

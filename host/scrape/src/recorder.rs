@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use model::staleness::is_stale;
 use model::{
-    Append, AppendError, Appender, CommitError, Exemplar, Histogram, Labels, Metadata, Sample, SeriesRef,
-    Timestamp,
+    Append, AppendError, Appender, CommitError, Exemplar, Histogram, Labels, Metadata, Refused, Sample,
+    SeriesRef, Timestamp,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -152,7 +152,7 @@ impl Appender for Batch<'_> {
         self.metadata.push((family.to_owned(), metadata.clone()));
     }
 
-    fn commit(self: Box<Self>) -> Result<(), CommitError> {
+    fn commit(self: Box<Self>) -> Result<Vec<Refused>, CommitError> {
         let mut state = self.recorder.state.lock();
         if state.fail_commits {
             return Err(CommitError("disk is full".into()));
@@ -167,6 +167,6 @@ impl Appender for Batch<'_> {
         state.metadata.extend(self.metadata);
         drop(state);
         self.recorder.commits.send_modify(|count| *count += 1);
-        Ok(())
+        Ok(Vec::new())
     }
 }

@@ -262,7 +262,11 @@ impl Written {
             let metadata = Metadata { kind: MetricKind::Gauge, help: help.to_owned(), unit: String::new() };
             appender.append_metadata(family, &metadata);
         }
-        appender.commit()?;
+        for refused in appender.commit()? {
+            let labels = current.iter().find(|(_, series)| **series == refused.series).map(|(labels, _)| labels);
+            let series = labels.map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(series, error = %refused.error, "storage refused a score");
+        }
         Ok(Self(current))
     }
 }

@@ -38,20 +38,36 @@ pub(crate) fn store(
 ) -> Result<(), CommitError> {
     let mut appender = storage.appender();
     let mut stored = 0u64;
+    let mut references = Vec::with_capacity(request.series.len());
     for series in &request.series {
-        stored += append_series(series, appender.as_mut(), rejected);
+        let (reference, taken) = append_series(series, appender.as_mut(), rejected);
+        references.push(reference);
+        stored += taken;
     }
     for (family, metadata) in &request.metadata {
         appender.append_metadata(family, metadata);
     }
-    appender.commit()?;
+    let refused = appender.commit()?;
+    stored -= stored.min(refused.len() as u64);
+    for item in refused {
+        let at = references.iter().position(|reference| *reference == Some(item.series));
+        let labels = at.and_then(|at| request.series.get(at)).map(|series| &series.labels);
+        rejected.note(1, || match labels {
+            Some(labels) => format!("{labels}: {}", item.error),
+            None => item.error.to_string(),
+        });
+    }
     metrics.samples.with_label_values(&[protocol]).inc_by(stored);
     metrics.rejected.with_label_values(&[protocol]).inc_by(rejected.count);
     Ok(())
 }
 
-/// Appends one series; gives how many samples were taken.
-fn append_series(series: &TimeSeries, appender: &mut dyn Appender, rejected: &mut Rejected) -> u64 {
+/// Appends one series; gives its reference and how many samples were taken.
+fn append_series(
+    series: &TimeSeries,
+    appender: &mut dyn Appender,
+    rejected: &mut Rejected,
+) -> (Option<SeriesRef>, u64) {
     let mut reference: Option<SeriesRef> = None;
     let mut stored = 0;
     let mut note = |result: Result<SeriesRef, AppendError>, reference: &mut Option<SeriesRef>| match result {
@@ -67,12 +83,12 @@ fn append_series(series: &TimeSeries, appender: &mut dyn Appender, rejected: &mu
     for (timestamp, histogram) in &series.histograms {
         note(appender.append_histogram(reference, &series.labels, *timestamp, histogram), &mut reference);
     }
-    let Some(reference) = reference else { return stored };
+    let Some(reference) = reference else { return (None, stored) };
     for exemplar in &series.exemplars {
         // A late or over-long exemplar is no reason to refuse samples, so it is told but not counted.
         if let Err(error) = appender.append_exemplar(reference, exemplar) {
             rejected.note(0, || format!("exemplar of {}: {error}", series.labels));
         }
     }
-    stored
+    (Some(reference), stored)
 }

@@ -148,7 +148,7 @@ impl SpanMetrics {
             combination.settle(committed.is_ok());
             true
         });
-        committed?;
+        written.refused += committed?.len();
         Ok(written)
     }
 

@@ -1,8 +1,10 @@
 //! The database: one directory, its log, its head and its blocks.
 
 mod append;
+mod commit;
 mod compact;
 mod delete;
+mod gate;
 mod growth;
 mod maintain;
 mod open;
@@ -44,7 +46,7 @@ pub struct Tsdb {
 
 /// What appenders, readers and maintenance share.
 ///
-/// Locks are taken in this order: `maintenance`, `wal`, `view`, then those of the head.
+/// Locks are taken in this order: `maintenance`, `flight`, `wal`, `gate`, `view`, then those of the head.
 struct Shared {
     fs: Arc<dyn FileSystem>,
     clock: Arc<dyn Clock>,
@@ -52,11 +54,17 @@ struct Shared {
     wal_dir: PathBuf,
     blocks_dir: PathBuf,
     head: Head,
-    queue: Mutex<Vec<Arc<append::Pending>>>,
+    /// Held shared by batches from when they keep their places until they are visible, and alone by whoever needs that
+    /// none is on its way.
+    flight: RwLock<()>,
+    /// Frames that wait for the log.
+    queue: Mutex<Vec<Arc<commit::Pending>>>,
     /// `None` once closed.
     wal: Mutex<Option<Wal>>,
-    /// Held for writing while a batch becomes visible and at the moment at which a block stands for samples of the
-    /// head, so that a reader sees all of either or nothing.
+    /// Passed by batches that become visible on one side, by readers on the other, so that a reader sees all of a
+    /// batch or nothing.
+    gate: gate::Gate,
+    /// Held for writing at the moment at which a block stands for samples of the head, so that a reader sees either.
     view: RwLock<View>,
     maintenance: Mutex<()>,
     retention: RwLock<Arc<Retention>>,

@@ -53,9 +53,6 @@ pub enum Error {
         /// The limit.
         bytes_max: u64,
     },
-    /// While the batch was open, its time range was cut to a block.
-    #[error("batch holds samples older than what has been cut to a block: send it again")]
-    BatchOutdated,
     /// Storage has been closed.
     #[error("storage is closed")]
     Closed,

@@ -1,21 +1,26 @@
 //! The head: what has been committed and not yet been cut to a block, in memory.
 //!
-//! Series are found by the hash of their encoded labels, which also picks the shard; a hit is verified against
-//! the labels themselves. A second table finds them by id. The label index covers all of them, those included
+//! Series live in [`page`]s of neighbouring ids. Two tables lead there: by id, and by the hash of the encoded labels; a
+//! hit of the latter is verified against the labels themselves. The label index covers all series, those included
 //! whose first batch is still open: a series without samples is never shown to a reader.
 //!
 //! What always holds:
 //! * a series is in all three (by labels, by id, index) or on its way in or out; ids are never used twice;
-//! * samples older than [`Head::min_valid`] are in blocks, and are never taken again;
-//! * a series leaves only when it is empty and nobody but the tables refers to it, so that an open batch never
-//!   writes to a series that is gone.
+//! * samples older than [`Head::min_valid`] are in blocks, and are never taken again but as late ones;
+//! * a series leaves only when it is empty and no batch refers to its page, so that an open batch never writes to a
+//!   series that is gone.
+//!
+//! Locks are taken in this order: a shard by labels, a shard of pages, a page. The index is locked alone, or before
+//! pages.
 
-mod by_id;
 mod limits;
 mod open;
+pub(crate) mod page;
+mod pages;
+mod rare;
 mod series;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
@@ -26,27 +31,52 @@ use model::{AppendError, Labels, Metadata};
 use parking_lot::{RwLock, RwLockReadGuard};
 use roaring::RoaringBitmap;
 
-use crate::chunk::Chunk;
 use crate::index::{LabelIndex, MemoryIndex, SeriesIndex};
 use crate::options::{HEAD_SERIES_MAX, Options};
 
-use by_id::SeriesById;
 pub use limits::RefusedSeries;
 use limits::SeriesLimits;
 pub(crate) use open::OpenChunk;
-pub(crate) use series::{LastSample, SampleValue, Series, SeriesView, Verdict, judge_exemplar, judge_sample};
+use page::{PAGE_SERIES, Page};
+use pages::Pages;
+pub(crate) use series::{SampleValue, SeriesIn, SeriesView, Verdict, judge_exemplar};
 
 /// Shards of each table: enough that the cores of a large machine seldom meet, few enough to cost nothing.
 const SHARD_COUNT: usize = 64;
 
-/// Series that leave under one lock: appending and reading wait for a fraction of a millisecond.
-const REMOVED_AT_ONCE: usize = 256;
+/// The name of the limit that refuses series once every id has been given out: four billion series since the directory
+/// was made.
+const SERIES_IDS: &str = "series_ids";
+
+/// Times of late samples, sorted, by the id of their series.
+pub(crate) type LateTimes = HashMap<u32, Vec<i64>, RandomState>;
+
+/// Where a series is, by its labels: their hash in part, to look at no more labels than needed.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    hash: u32,
+    id: u32,
+}
+
+/// The hash of a span, taken apart.
+#[derive(Debug, Clone, Copy)]
+struct SpanHash {
+    shard: usize,
+    hash: u32,
+}
+
+impl Place {
+    /// What the table wants, whose buckets go by the lowest bits and whose tags by the highest.
+    const fn spread(hash: u32) -> u64 {
+        (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
 
 /// The head.
 pub(crate) struct Head {
     hasher: RandomState,
-    by_labels: Box<[RwLock<HashTable<Arc<Series>>>]>,
-    by_id: SeriesById,
+    by_labels: Box<[RwLock<HashTable<Place>>]>,
+    pages: Pages,
     index: RwLock<MemoryIndex>,
     next_id: AtomicU32,
     /// How many series there are.
@@ -55,18 +85,16 @@ pub(crate) struct Head {
     metadata: RwLock<BTreeMap<String, Metadata>>,
     /// Everything before this time is in blocks.
     min_valid: AtomicI64,
-    /// Not later than the oldest sample.
+    /// Not later than the oldest sample that no block has room for yet.
     min_time: AtomicI64,
     max_time: AtomicI64,
     pub(crate) block_range_ms: i64,
     pub(crate) counters: Counters,
 }
 
-/// What has happened since the start, and how many chunks there are.
+/// What has happened since the start.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// Chunks that the series hold, open ones included.
-    pub(crate) chunks: AtomicU64,
     pub(crate) samples_appended: AtomicU64,
     pub(crate) samples_dropped: AtomicU64,
     pub(crate) exemplars_appended: AtomicU64,
@@ -85,7 +113,7 @@ impl Head {
         Self {
             hasher: RandomState::new(),
             by_labels: (0..SHARD_COUNT).map(|_| RwLock::default()).collect(),
-            by_id: SeriesById::new(),
+            pages: Pages::new(),
             index: RwLock::default(),
             next_id: AtomicU32::new(1),
             series_count: AtomicU64::new(0),
@@ -118,74 +146,91 @@ impl Head {
         if oldest < self.min_time.load(Ordering::Acquire) {
             self.min_time.fetch_min(oldest, Ordering::AcqRel);
         }
-        self.max_time.fetch_max(newest, Ordering::AcqRel);
+        if newest > self.max_time.load(Ordering::Acquire) {
+            self.max_time.fetch_max(newest, Ordering::AcqRel);
+        }
     }
 
-    /// The oldest sample's time, or one before it; `None` where there are no samples.
+    /// The oldest sample's time, or one before it, late samples left out that a block has room for; `None` where there
+    /// are no samples.
     pub(crate) fn min_time(&self) -> Option<i64> {
         Some(self.min_time.load(Ordering::Acquire)).filter(|time| *time != i64::MAX)
     }
 
-    /// Takes a sample into one of the series here.
-    pub(crate) fn append(
-        &self,
-        series: &Series,
-        time: i64,
-        value: SampleValue,
-    ) -> Result<Verdict, AppendError> {
-        series.append(time, value, self.block_range_ms, &self.counters.chunks)
+    /// How many chunks there are, open ones included.
+    pub(crate) fn chunk_count(&self) -> u64 {
+        self.pages.all().iter().map(|page| page.lock().chunk_count()).sum()
     }
 
-    /// Puts a sealed chunk of the log back into one of the series here.
-    pub(crate) fn restore_chunk(&self, series: &Series, chunk: Chunk, last: LastSample) {
-        self.saw_times(chunk.meta.min_time, chunk.meta.max_time);
-        Counters::add(&self.counters.samples_appended, u64::from(chunk.meta.count));
-        series.restore_chunk(chunk, last, &self.counters.chunks);
+    fn hash(&self, encoded: &[u8]) -> SpanHash {
+        let hash = self.hasher.hash_one(encoded);
+        SpanHash { shard: (hash >> 32) as usize % SHARD_COUNT, hash: hash as u32 }
     }
 
-    /// Forgets what is older than `end`, the border of a block range, series by series: who must not see some of it
-    /// gone and some of it there does not look before `end`.
-    pub(crate) fn drop_before(&self, end: i64) {
-        // What is appended meanwhile notes its own time.
-        self.min_time.store(i64::MAX, Ordering::Release);
-        self.for_each(|series| {
-            let (gone, min_time) = series.drop_before(end);
-            self.counters.chunks.fetch_sub(gone, Ordering::Relaxed);
-            self.min_time.fetch_min(min_time.unwrap_or(i64::MAX), Ordering::AcqRel);
-        });
+    /// The page of those ids.
+    pub(crate) fn page(&self, number: u32) -> Option<Arc<Page>> {
+        self.pages.get(number)
     }
 
-    fn hash(&self, labels: &Labels) -> u64 {
-        self.hasher.hash_one(labels.as_encoded())
+    /// Whether the series at a place has labels of this span, and the page that it is on.
+    fn page_if(&self, place: Place, hash: u32, encoded: &[u8]) -> Option<Arc<Page>> {
+        if place.hash != hash {
+            return None;
+        }
+        let page = self.pages.get(place.id / PAGE_SERIES as u32)?;
+        let same = page.lock().series(place.id as usize % PAGE_SERIES)?.labels.as_encoded() == encoded;
+        same.then_some(page)
     }
 
-    pub(crate) fn by_id(&self, id: u32) -> Option<Arc<Series>> {
-        self.by_id.get(id)
+    /// The id of the series whose labels have this span.
+    pub(crate) fn resolve(&self, encoded: &[u8]) -> Option<u32> {
+        let SpanHash { shard, hash } = self.hash(encoded);
+        let same = |place: &Place| self.page_if(*place, hash, encoded).is_some();
+        Some(self.by_labels[shard].read().find(Place::spread(hash), same)?.id)
     }
 
-    /// The series of these labels, made where it is missing.
+    /// The series of these labels, made where it is missing: its page, which keeps it from going, and its id.
     ///
     /// # Errors
     /// [`AppendError::SeriesLimit`] where there are as many as there may be.
-    pub(crate) fn get_or_create(&self, labels: &Labels) -> Result<Arc<Series>, AppendError> {
-        let hash = self.hash(labels);
-        let shard = &self.by_labels[(hash >> 32) as usize % SHARD_COUNT];
-        if let Some(series) = shard.read().find(hash, |series| series.labels == *labels) {
-            return Ok(series.clone());
+    pub(crate) fn get_or_create(&self, labels: &Labels) -> Result<(Arc<Page>, u32), AppendError> {
+        let encoded = labels.as_encoded();
+        let SpanHash { shard, hash } = self.hash(encoded);
+        let mut page = None;
+        let mut same = |place: &Place| {
+            page = self.page_if(*place, hash, encoded);
+            page.is_some()
+        };
+        if let Some(place) = self.by_labels[shard].read().find(Place::spread(hash), &mut same)
+            && let Some(page) = page.take()
+        {
+            return Ok((page, place.id));
         }
-        let mut table = shard.write();
-        let entry = table.entry(hash, |series| series.labels == *labels, |series| self.hash(&series.labels));
-        match entry {
-            Entry::Occupied(entry) => Ok(entry.get().clone()),
+        let mut page = None;
+        let same = |place: &Place| {
+            page = self.page_if(*place, hash, encoded);
+            page.is_some()
+        };
+        let mut table = self.by_labels[shard].write();
+        match table.entry(Place::spread(hash), same, |place| Place::spread(place.hash)) {
+            Entry::Occupied(entry) => {
+                let id = entry.get().id;
+                // Found just now, under the same lock.
+                page.map(|page| (page, id)).ok_or(AppendError::UnknownSeries(u64::from(id)))
+            }
             Entry::Vacant(entry) => {
                 self.count_new_series(labels)?;
-                let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-                let series = Arc::new(Series::new(id, labels.clone(), false));
-                self.by_id.insert(series.clone());
+                let id =
+                    self.next_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |id| id.checked_add(1));
+                let Ok(id) = id else {
+                    self.series_count.fetch_sub(1, Ordering::Relaxed);
+                    return Err(self.limits.refuse(SERIES_IDS, labels));
+                };
+                let page = self.pages.insert(id, labels.clone(), false);
                 self.index.write().insert(id, labels);
-                entry.insert(series.clone());
+                entry.insert(Place { hash, id });
                 Counters::add(&self.counters.series_created, 1);
-                Ok(series)
+                Ok((page, id))
             }
         }
     }
@@ -194,102 +239,125 @@ impl Head {
     fn count_new_series(&self, labels: &Labels) -> Result<(), AppendError> {
         self.limits.check(labels, &self.index)?;
         let next = |count: u64| (count < self.limits.head_max()).then_some(count + 1);
-        if self.series_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok() {
-            return Ok(());
-        }
-        Err(self.limits.refuse(HEAD_SERIES_MAX, labels))
+        let counted = self.series_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        counted.map(drop).map_err(|_| self.limits.refuse(HEAD_SERIES_MAX, labels))
     }
 
     /// Puts a series of the log back under its old id. Where the labels are here already under another id, that
     /// series is the answer and goes by both.
-    pub(crate) fn restore(&self, id: u32, labels: Labels) -> Arc<Series> {
+    pub(crate) fn restore(&self, id: u32, labels: Labels) -> u32 {
         self.next_id.fetch_max(id.saturating_add(1), Ordering::Relaxed);
-        let hash = self.hash(&labels);
-        let mut table = self.by_labels[(hash >> 32) as usize % SHARD_COUNT].write();
-        let entry = table.entry(hash, |series| series.labels == labels, |series| self.hash(&series.labels));
-        match entry {
-            Entry::Occupied(entry) => entry.get().clone(),
+        let encoded = labels.as_encoded();
+        let SpanHash { shard, hash } = self.hash(encoded);
+        let same = |place: &Place| self.page_if(*place, hash, encoded).is_some();
+        let mut table = self.by_labels[shard].write();
+        match table.entry(Place::spread(hash), same, |place| Place::spread(place.hash)) {
+            Entry::Occupied(entry) => entry.get().id,
             Entry::Vacant(entry) => {
                 // The limit is for new series: those of the log go on, however many they are.
                 self.series_count.fetch_add(1, Ordering::Relaxed);
                 self.index.write().insert(id, &labels);
-                let series = Arc::new(Series::new(id, labels, true));
-                self.by_id.insert(series.clone());
-                entry.insert(series.clone());
-                series
+                entry.insert(Place { hash, id });
+                self.pages.insert(id, labels, true);
+                id
             }
         }
+    }
+
+    /// Hands over the label index, which waits for no new series meanwhile.
+    pub(crate) fn with_index<T>(&self, with: impl FnOnce(&dyn LabelIndex) -> T) -> T {
+        let index = self.index.read();
+        with(&SeriesIndex { index: &index, labels: |id| self.labels(id) })
+    }
+
+    /// The labels of the series of that id.
+    fn labels(&self, id: u32) -> Option<Labels> {
+        let page = self.page(id / PAGE_SERIES as u32)?;
+        let data = page.lock();
+        data.series(id as usize % PAGE_SERIES).map(|series| series.labels.clone())
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, MemoryIndex> {
         self.index.read()
     }
 
-    /// Hands over every series that was there at the beginning. No lock is held meanwhile: appending goes on.
-    /// Hands over the label index, which waits for no new series meanwhile.
-    pub(crate) fn with_index<T>(&self, with: impl FnOnce(&dyn LabelIndex) -> T) -> T {
-        let index = self.index.read();
-        with(&SeriesIndex { index: &index, labels: |id| self.by_id(id).map(|series| series.labels.clone()) })
+    /// Goes through all series, in the order of their ids.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(SeriesIn<'_>)) {
+        self.pages.all().iter().for_each(|page| page.lock().all().for_each(&mut each));
     }
 
-    pub(crate) fn for_each(&self, mut each: impl FnMut(&Arc<Series>)) {
-        // The answer of a walk that cannot fail.
-        let _: Result<(), std::convert::Infallible> = self.try_for_each(|series| {
-            each(series);
-            Ok(())
-        });
+    /// Goes through the series of those ids, which come in order, as far as they are there.
+    pub(crate) fn visit(&self, ids: impl IntoIterator<Item = u32>, mut each: impl FnMut(SeriesIn<'_>)) {
+        let mut ids = ids.into_iter().peekable();
+        while let Some(first) = ids.next() {
+            let number = first / PAGE_SERIES as u32;
+            let page = self.page(number);
+            let data = page.as_ref().map(|page| page.lock());
+            let mut next = Some(first);
+            while let Some(id) = next {
+                data.as_ref()
+                    .and_then(|data| data.series(id as usize % PAGE_SERIES))
+                    .into_iter()
+                    .for_each(&mut each);
+                next = ids.next_if(|id| id / PAGE_SERIES as u32 == number);
+            }
+        }
     }
 
-    /// As [`Head::for_each`], up to the first error.
-    pub(crate) fn try_for_each<E>(
+    /// Hands over a view of every series that the log knows, page by page and without a lock, up to the first error.
+    pub(crate) fn try_for_each_logged<E>(
         &self,
-        mut each: impl FnMut(&Arc<Series>) -> Result<(), E>,
+        mut each: impl FnMut(SeriesView) -> Result<(), E>,
     ) -> Result<(), E> {
-        for shard in &self.by_labels {
-            let series: Vec<Arc<Series>> = shard.read().iter().cloned().collect();
-            series.iter().try_for_each(&mut each)?;
+        for page in self.pages.all() {
+            let logged = |series: &SeriesIn<'_>| series.is_logged();
+            let views: Vec<SeriesView> =
+                page.lock().all().filter(logged).map(|series| series.view(i64::MIN, i64::MAX)).collect();
+            views.into_iter().try_for_each(&mut each)?;
         }
         Ok(())
+    }
+
+    /// Forgets what is older than `end`, the border of a block range; of the late samples only those named, since others
+    /// may have come after a block was written, or all. Page by page: who must not see some of it gone and some of it there does not look before `end`.
+    pub(crate) fn drop_before(&self, end: i64, late: Option<&LateTimes>) {
+        // What is appended meanwhile notes its own time.
+        self.min_time.store(i64::MAX, Ordering::Release);
+        for page in self.pages.all() {
+            let mut data = page.lock();
+            for slot in 0..PAGE_SERIES {
+                let late = late.map(|late| late.get(&page.id(slot)).map_or(&[][..], |times| times));
+                data.drop_before(slot, end, late);
+            }
+            let oldest = data.all().filter_map(|series| series.min_time_from(end)).min();
+            self.min_time.fetch_min(oldest.unwrap_or(i64::MAX), Ordering::AcqRel);
+        }
     }
 
     pub(crate) fn series_count(&self) -> u64 {
         self.series_count.load(Ordering::Relaxed)
     }
 
-    /// Lets go of series that hold nothing and that nobody refers to. Says how many.
+    /// Lets go of series that hold nothing and whose pages no batch refers to. Says how many.
     pub(crate) fn remove_empty(&self) -> usize {
-        let mut removed = 0;
-        for shard in &self.by_labels {
-            let empty: Vec<(u64, u32)> = {
-                let table = shard.read();
-                let empty = table.iter().filter(|series| series.is_empty());
-                empty.map(|series| (self.hash(&series.labels), series.id)).collect()
-            };
-            for some in empty.chunks(REMOVED_AT_ONCE) {
-                removed += self.remove_some(shard, some);
+        let mut empty: Vec<(u32, Labels)> = Vec::new();
+        self.for_each(|series| {
+            if series.is_empty() {
+                empty.push((series.id, series.labels.clone()));
             }
-        }
-        removed
-    }
-
-    /// Lets go of those series of a shard, by hash and id, that still hold nothing and that nobody refers to.
-    fn remove_some(&self, shard: &RwLock<HashTable<Arc<Series>>>, some: &[(u64, u32)]) -> usize {
-        let mut gone: Vec<Arc<Series>> = Vec::new();
-        {
-            let mut table = shard.write();
-            for (hash, id) in some {
-                let Ok(entry) = table.find_entry(*hash, |series| series.id == *id) else { continue };
-                // Nobody comes by a new reference: this table is locked, and the other one while it decides.
-                if entry.get().is_empty() && self.by_id.remove_unused(entry.get(), 2) {
-                    gone.push(entry.remove().0);
-                }
-            }
-        }
-        let ids: RoaringBitmap = gone.iter().map(|series| series.id).collect();
-        self.index.write().remove_all(&ids, gone.iter().map(|series| &series.labels));
-        self.series_count.fetch_sub(gone.len() as u64, Ordering::Relaxed);
-        Counters::add(&self.counters.series_removed, gone.len() as u64);
-        gone.len()
+        });
+        empty.retain(|(id, labels)| {
+            let SpanHash { shard, hash } = self.hash(labels.as_encoded());
+            let mut table = self.by_labels[shard].write();
+            let place = table.find_entry(Place::spread(hash), |place| place.id == *id);
+            // Nobody comes by a new reference: this table is locked, and the other one while it decides.
+            place.is_ok_and(|place| self.pages.remove_unused(*id).then(|| place.remove()).is_some())
+        });
+        let ids: RoaringBitmap = empty.iter().map(|(id, _)| *id).collect();
+        self.index.write().remove_all(&ids, empty.iter().map(|(_, labels)| labels));
+        self.series_count.fetch_sub(empty.len() as u64, Ordering::Relaxed);
+        Counters::add(&self.counters.series_removed, empty.len() as u64);
+        empty.len()
     }
 
     /// Whether this is what is known of the family already.

@@ -405,8 +405,12 @@ async fn write(shared: &Shared, batch: Batch, at: Timestamp) -> Written {
                 Err(error) => written.refused = Some(error.to_string()),
             }
         }
-        if let Err(error) = appender.commit() {
-            written = Written { references: Vec::new(), refused: Some(error.to_string()) };
+        match appender.commit() {
+            Ok(refused) => {
+                let first = refused.first().map(|item| item.error.to_string());
+                written.refused = written.refused.or(first);
+            }
+            Err(error) => written = Written { references: Vec::new(), refused: Some(error.to_string()) },
         }
         written
     });

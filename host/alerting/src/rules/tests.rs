@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use expect_test::{Expect, expect};
 use model::{
-    Append, AppendError, Appender, CommitError, Exemplar, Histogram, Labels, Matcher, Metadata, Sample,
-    SeriesRef, Timestamp, staleness,
+    Append, AppendError, Appender, CommitError, Exemplar, Histogram, Labels, Matcher, Metadata, Refused,
+    Sample, SeriesRef, Timestamp, staleness,
 };
 use parking_lot::Mutex;
 
@@ -128,9 +128,9 @@ impl Appender for Batch<'_> {
 
     fn append_metadata(&mut self, _: &str, _: &Metadata) {}
 
-    fn commit(self: Box<Self>) -> Result<(), CommitError> {
+    fn commit(self: Box<Self>) -> Result<Vec<Refused>, CommitError> {
         self.world.stored.lock().extend(self.samples);
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

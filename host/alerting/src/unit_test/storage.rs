@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::{
-    Append, AppendError, Appender, CommitError, Exemplar, Histogram, Labels, Matcher, Metadata, Sample,
-    SeriesRef, Timestamp, Value,
+    Append, AppendError, Appender, CommitError, Exemplar, Histogram, Labels, Matcher, Metadata, Refused,
+    Sample, SeriesRef, Timestamp, Value,
 };
 use parking_lot::RwLock;
 use promql::script::MemoryStorage;
@@ -128,11 +128,11 @@ impl Appender for Batch<'_> {
 
     fn append_metadata(&mut self, _: &str, _: &Metadata) {}
 
-    fn commit(self: Box<Self>) -> Result<(), CommitError> {
+    fn commit(self: Box<Self>) -> Result<Vec<Refused>, CommitError> {
         let mut storage = self.world.storage.write();
         for (labels, at, value) in self.samples {
             storage.put(&labels, at, value);
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }

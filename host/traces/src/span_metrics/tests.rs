@@ -5,7 +5,7 @@ use std::sync::Arc;
 use expect_test::{Expect, expect};
 use model::span::{Attribute, AttributeValue, Resource, SpanId, TraceId};
 use model::staleness::is_stale;
-use model::{AppendError, Appender, CommitError, Exemplar, Histogram, Labels, Sample, SeriesRef};
+use model::{AppendError, Appender, CommitError, Exemplar, Histogram, Labels, Refused, Sample, SeriesRef};
 
 use super::*;
 
@@ -66,12 +66,12 @@ impl Appender for Batch<'_> {
         self.lines.push(format!("{family} is a {}", metadata.kind));
     }
 
-    fn commit(self: Box<Self>) -> Result<(), CommitError> {
+    fn commit(self: Box<Self>) -> Result<Vec<Refused>, CommitError> {
         if self.recorder.commits_fail {
             return Err(CommitError("disk full".into()));
         }
         self.recorder.lines.lock().extend(self.lines);
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

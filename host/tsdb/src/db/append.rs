@@ -1,79 +1,252 @@
-//! A batch: what one appender collects, and how it becomes durable and then visible.
+//! Appending: what one appender collects, item by item.
 //!
-//! Commits are grouped: whoever finds the log free becomes the leader, takes every batch that waits by then,
-//! writes and syncs them as one, applies them in that order, and leaves each its result. Replaying the log
-//! applies the same batches in the same order by the same rules, so that a restart gives the same head.
+//! Each item is judged twice: here, by what is visible and by what the batch holds already, so that the sender is told
+//! at once; and by [`super::commit`], where other batches may have come first.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use ahash::RandomState;
 use model::{
-    Append, AppendError, Appender, CommitError, Exemplar, Histogram, Labels, Metadata, Sample, SeriesRef,
-    Timestamp,
+    Append, AppendError, Appender, CommitError, Exemplar, FloatColumns, Histogram, Labels, Metadata, Refused,
+    Sample, SeriesRef, Timestamp,
 };
 
 use super::Shared;
 use crate::Tsdb;
-use crate::error::{Error, Result};
-use crate::head::{Counters, Head, SampleValue, Series, Verdict, judge_exemplar, judge_sample};
-use crate::wal::{put_frame, record};
+use crate::head::page::{PAGE_SERIES, Page, PageData, Rules};
+use crate::head::{SampleValue, Verdict, judge_exemplar};
+
+type Outcome<T> = Result<T, AppendError>;
 
 impl Append for Tsdb {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(BatchAppender { db: &self.shared, batch: Batch::default(), newest: Newest::default() })
+        Box::new(BatchAppender { db: &self.shared, batch: Batch::default() })
+    }
+
+    fn resolve(&self, encoded: &[u8]) -> Option<SeriesRef> {
+        self.shared.head.resolve(encoded).map(|id| SeriesRef(u64::from(id)))
     }
 }
 
-/// The items of a batch, in the order in which they came.
-#[derive(Debug, Default)]
+/// The items of a batch, in columns.
+#[derive(Default)]
 pub(super) struct Batch {
-    samples: Vec<(Arc<Series>, i64, SampleValue)>,
-    exemplars: Vec<(Arc<Series>, Exemplar)>,
-    metadata: Vec<(String, Metadata)>,
-    /// Series that the log may not know yet.
-    fresh: Vec<Arc<Series>>,
-    /// The oldest time of any item.
-    min_time: Option<i64>,
+    /// The pages that items are on. Holding them keeps their series from going.
+    pub(super) pages: Vec<BatchPage>,
+    /// Where in `pages` the page of a number is.
+    by_number: HashMap<u32, u32, RandomState>,
+    pub(super) floats: Column<f64>,
+    pub(super) histograms: Column<Arc<Histogram>>,
+    /// Whether there is any item that is not the newest of its series.
+    pub(super) late: bool,
+    pub(super) exemplars: Vec<(At, Exemplar)>,
+    newest_exemplars: HashMap<At, usize, RandomState>,
+    pub(super) metadata: Vec<(String, Metadata)>,
 }
 
-/// A batch that waits for its commit.
-pub(super) struct Pending {
-    batch: Batch,
-    /// The batch as sections, without the definitions of its series.
-    body: Vec<u8>,
-    result: OnceLock<std::result::Result<(), Arc<Error>>>,
+/// Where in a batch a series is: which of the batch's pages, and where on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct At(u32);
+
+/// Samples of one kind, in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Column<T> {
+    pub(super) at: Vec<At>,
+    pub(super) times: Vec<i64>,
+    pub(super) values: Vec<T>,
+}
+
+/// A page that items of a batch are on.
+pub(super) struct BatchPage {
+    pub(super) page: Arc<Page>,
+    /// One bit for each series with items.
+    pub(super) used: u64,
+    /// The newest sample of each series.
+    newest: [Newest; PAGE_SERIES],
+}
+
+/// Where in the columns a sample is, in four bytes, since a batch of scattered series has many of these: 0 for none, or
+/// else a position plus one, moved up by [`HISTOGRAM`]. That is room for more samples than a frame of the log has bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Newest(u32);
+
+/// This bit of [`Newest`] is set for histograms.
+const HISTOGRAM: u32 = 1;
+
+impl At {
+    const fn new(page: usize, slot: usize) -> Self {
+        Self((page * PAGE_SERIES + slot) as u32)
+    }
+
+    pub(super) const fn page(self) -> usize {
+        self.0 as usize / PAGE_SERIES
+    }
+
+    pub(super) const fn slot(self) -> usize {
+        self.0 as usize % PAGE_SERIES
+    }
+}
+
+impl<T> Default for Column<T> {
+    fn default() -> Self {
+        Self { at: Vec::new(), times: Vec::new(), values: Vec::new() }
+    }
+}
+
+impl<T> Column<T> {
+    fn push(&mut self, at: At, time: i64, value: T) {
+        self.at.push(at);
+        self.times.push(time);
+        self.values.push(value);
+    }
+
+    fn reserve(&mut self, count: usize) {
+        self.at.reserve(count);
+        self.times.reserve(count);
+        self.values.reserve(count);
+    }
+
+    /// Keeps those items for which `keep` is true.
+    pub(super) fn retain(&mut self, keep: &[bool]) {
+        fn retain<V>(all: &mut Vec<V>, keep: &[bool]) {
+            let mut keep = keep.iter();
+            all.retain(|_| keep.next().copied().unwrap_or(true));
+        }
+        retain(&mut self.at, keep);
+        retain(&mut self.times, keep);
+        retain(&mut self.values, keep);
+    }
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.floats.at.is_empty()
+            && self.histograms.at.is_empty()
+            && self.exemplars.is_empty()
+            && self.metadata.is_empty()
+    }
+
+    /// The id of the series at a place.
+    pub(super) fn id(&self, at: At) -> u32 {
+        self.pages[at.page()].page.id(at.slot())
+    }
+
+    /// Where among the pages of the batch a page is, which the head may look up.
+    fn page(&mut self, number: u32, find: impl FnOnce() -> Option<Arc<Page>>) -> Option<usize> {
+        // Neighbours mostly come one after the other.
+        if let Some(last) = self.pages.len().checked_sub(1)
+            && self.pages[last].page.number == number
+        {
+            return Some(last);
+        }
+        match self.by_number.entry(number) {
+            Entry::Occupied(entry) => Some(*entry.get() as usize),
+            Entry::Vacant(entry) => {
+                let page = find()?;
+                entry.insert(self.pages.len() as u32);
+                self.pages.push(BatchPage { page, used: 0, newest: [Newest::default(); PAGE_SERIES] });
+                Some(self.pages.len() - 1)
+            }
+        }
+    }
+
+    /// The newest sample of a series in this batch.
+    fn newest(&self, at: At) -> Option<(i64, SampleValue)> {
+        let Newest(position) = self.pages[at.page()].newest[at.slot()];
+        let (index, kind) = ((position >> 1).checked_sub(1)? as usize, position & 1);
+        Some(if kind == HISTOGRAM {
+            let value = self.histograms.values[index].clone();
+            (self.histograms.times[index], SampleValue::Histogram(value))
+        } else {
+            (self.floats.times[index], SampleValue::Float(self.floats.values[index]))
+        })
+    }
+
+    /// What becomes of a sample, by its own page and by what the batch holds.
+    fn judge(
+        &self,
+        data: &PageData,
+        at: At,
+        time: i64,
+        value: &SampleValue,
+        rules: Rules,
+    ) -> Outcome<Verdict> {
+        let verdict = data.judge(at.slot(), time, value, rules)?;
+        let Some((newest, known)) = self.newest(at).filter(|_| verdict != Verdict::Repeat) else {
+            return Ok(verdict);
+        };
+        if time > newest {
+            Ok(verdict)
+        } else if time == newest {
+            if known.bits_equal(value) { Ok(Verdict::Repeat) } else { Err(AppendError::DuplicateTimestamp) }
+        } else if rules.late_from.is_some() {
+            // Whether the batch has another one of that time is looked at when it is committed.
+            Ok(Verdict::Late)
+        } else {
+            Err(AppendError::OutOfOrder)
+        }
+    }
+
+    /// Adds a sample that was judged.
+    fn add(&mut self, at: At, time: i64, value: SampleValue, verdict: Verdict) {
+        let newest = match value {
+            SampleValue::Float(float) => {
+                self.floats.push(at, time, float);
+                (self.floats.at.len() as u32) << 1
+            }
+            SampleValue::Histogram(histogram) => {
+                self.histograms.push(at, time, histogram);
+                (self.histograms.at.len() as u32) << 1 | HISTOGRAM
+            }
+        };
+        let older = verdict == Verdict::Late && self.newest(at).is_some_and(|(known, _)| known > time);
+        let page = &mut self.pages[at.page()];
+        page.used |= 1 << at.slot();
+        if !older {
+            page.newest[at.slot()] = Newest(newest);
+        }
+        self.late |= verdict == Verdict::Late;
+    }
 }
 
 struct BatchAppender<'a> {
     db: &'a Shared,
     batch: Batch,
-    newest: Newest,
 }
 
-/// Where in the batch the newest item of each series is, which the head does not know yet.
-#[derive(Default)]
-struct Newest {
-    samples: HashMap<u32, usize, RandomState>,
-    exemplars: HashMap<u32, usize, RandomState>,
+const fn slot_of(id: u32) -> usize {
+    id as usize % PAGE_SERIES
+}
+
+const fn page_of(id: u32) -> u32 {
+    id / PAGE_SERIES as u32
 }
 
 impl BatchAppender<'_> {
-    fn series(
-        &self,
-        series: Option<SeriesRef>,
-        labels: &Labels,
-    ) -> std::result::Result<Arc<Series>, AppendError> {
+    /// Where the series of a reference is, if there is one.
+    fn known(&mut self, series: SeriesRef) -> Option<(At, u32)> {
+        let id = u32::try_from(series.0).ok()?;
+        let page = self.batch.page(page_of(id), || self.db.head.page(page_of(id)))?;
+        Some((At::new(page, slot_of(id)), id))
+    }
+
+    /// Where the series of these labels is, made where it is missing; never a series of others.
+    fn place(&mut self, series: Option<SeriesRef>, labels: &Labels) -> Outcome<(At, u32)> {
         if labels.is_empty() {
             return Err(AppendError::InvalidLabels("a series needs at least one label".to_owned()));
         }
-        let head = &self.db.head;
-        let known = series.and_then(|series| u32::try_from(series.0).ok()).and_then(|id| head.by_id(id));
-        match known {
-            Some(series) if series.labels == *labels => Ok(series),
-            _ => head.get_or_create(labels),
+        if let Some((at, id)) = series.and_then(|series| self.known(series)) {
+            let data = self.batch.pages[at.page()].page.lock();
+            if data.series(at.slot()).is_some_and(|series| series.labels == labels) {
+                return Ok((at, id));
+            }
         }
+        let (page, id) = self.db.head.get_or_create(labels)?;
+        let page =
+            self.batch.page(page_of(id), || Some(page)).ok_or(AppendError::UnknownSeries(u64::from(id)))?;
+        Ok((At::new(page, slot_of(id)), id))
     }
 
     fn add(
@@ -82,38 +255,59 @@ impl BatchAppender<'_> {
         labels: &Labels,
         time: Timestamp,
         value: SampleValue,
-    ) -> std::result::Result<SeriesRef, AppendError> {
-        let time = time.millis();
-        if time < self.db.head.min_valid() {
-            return Err(AppendError::OutOfBounds);
-        }
-        let series = self.series(series, labels)?;
-        let id = SeriesRef(u64::from(series.id));
-        let newest = self.newest.samples.entry(series.id);
-        let verdict = match &newest {
-            Entry::Occupied(at) => {
-                let (_, last_time, last) = &self.batch.samples[*at.get()];
-                judge_sample((*last_time, last), time, &value)?
-            }
-            Entry::Vacant(_) => series.judge(time, &value)?,
+    ) -> Outcome<SeriesRef> {
+        let (time, rules) = (time.millis(), self.db.rules());
+        // Before a series is made for it.
+        self.db.check_bounds(time, rules)?;
+        let (at, id) = self.place(series, labels)?;
+        let verdict = {
+            let data = self.batch.pages[at.page()].page.lock();
+            self.batch.judge(&data, at, time, &value, rules)?
         };
-        if verdict == Verdict::Add {
-            newest.insert_entry(self.batch.samples.len());
-            self.batch.saw(&series, time);
-            self.batch.samples.push((series, time, value));
+        if verdict != Verdict::Repeat {
+            self.batch.add(at, time, value, verdict);
         }
-        Ok(id)
+        Ok(SeriesRef(u64::from(id)))
     }
 }
 
 impl Appender for BatchAppender<'_> {
-    fn append(
-        &mut self,
-        series: Option<SeriesRef>,
-        labels: &Labels,
-        sample: Sample,
-    ) -> std::result::Result<SeriesRef, AppendError> {
+    fn append(&mut self, series: Option<SeriesRef>, labels: &Labels, sample: Sample) -> Outcome<SeriesRef> {
         self.add(series, labels, sample.timestamp, SampleValue::Float(sample.value))
+    }
+
+    fn append_columns(&mut self, columns: &FloatColumns<'_>, refused: &mut Vec<(usize, AppendError)>) {
+        let rules = self.db.rules();
+        let (series, values) = (columns.series(), columns.values());
+        self.batch.floats.reserve(series.len());
+        let mut index = 0;
+        while index < series.len() {
+            let Some((first, id)) = self.known(series[index]) else {
+                refused.push((index, AppendError::UnknownSeries(series[index].0)));
+                index += 1;
+                continue;
+            };
+            // All neighbours under one lock.
+            let page = self.batch.pages[first.page()].page.clone();
+            let data = page.lock();
+            let number = u64::from(page_of(id));
+            while index < series.len() && series[index].0 / PAGE_SERIES as u64 == number {
+                let slot = (series[index].0 % PAGE_SERIES as u64) as usize;
+                let (at, time) = (At::new(first.page(), slot), columns.time(index).millis());
+                let value = SampleValue::Float(values[index]);
+                let judged = if data.has(slot) {
+                    self.batch.judge(&data, at, time, &value, rules)
+                } else {
+                    Err(AppendError::UnknownSeries(series[index].0))
+                };
+                match judged {
+                    Ok(Verdict::Repeat) => {}
+                    Ok(verdict) => self.batch.add(at, time, value, verdict),
+                    Err(error) => refused.push((index, error)),
+                }
+                index += 1;
+            }
+        }
     }
 
     fn append_histogram(
@@ -122,34 +316,37 @@ impl Appender for BatchAppender<'_> {
         labels: &Labels,
         timestamp: Timestamp,
         histogram: &Histogram,
-    ) -> std::result::Result<SeriesRef, AppendError> {
+    ) -> Outcome<SeriesRef> {
         histogram.validate().map_err(|error| AppendError::InvalidHistogram(error.to_string()))?;
         self.add(series, labels, timestamp, SampleValue::Histogram(Arc::new(histogram.clone())))
     }
 
-    fn append_exemplar(
-        &mut self,
-        series: SeriesRef,
-        exemplar: &Exemplar,
-    ) -> std::result::Result<(), AppendError> {
+    fn append_exemplar(&mut self, series: SeriesRef, exemplar: &Exemplar) -> Outcome<()> {
         if !exemplar.fits() {
             return Err(AppendError::ExemplarTooLong);
         }
-        let time = exemplar.timestamp.millis();
-        if time < self.db.head.min_valid() {
+        if exemplar.timestamp.millis() < self.db.head.min_valid() {
             return Err(AppendError::OutOfBounds);
         }
-        let known = u32::try_from(series.0).ok().and_then(|id| self.db.head.by_id(id));
-        let series = known.ok_or(AppendError::UnknownSeries(series.0))?;
-        let newest = self.newest.exemplars.entry(series.id);
-        let verdict = match &newest {
-            Entry::Occupied(at) => judge_exemplar(Some(&self.batch.exemplars[*at.get()].1), exemplar)?,
-            Entry::Vacant(_) => series.judge_exemplar(exemplar)?,
+        let unknown = AppendError::UnknownSeries(series.0);
+        let Some((at, _)) = self.known(series) else { return Err(unknown) };
+        let newest = self.batch.newest_exemplars.entry(at);
+        let verdict = {
+            let data = self.batch.pages[at.page()].page.lock();
+            if !data.has(at.slot()) {
+                return Err(unknown);
+            }
+            match &newest {
+                Entry::Occupied(index) => {
+                    judge_exemplar(Some(&self.batch.exemplars[*index.get()].1), exemplar)?
+                }
+                Entry::Vacant(_) => data.judge_exemplar(at.slot(), exemplar)?,
+            }
         };
-        if verdict == Verdict::Add {
+        if verdict != Verdict::Repeat {
             newest.insert_entry(self.batch.exemplars.len());
-            self.batch.saw(&series, time);
-            self.batch.exemplars.push((series, exemplar.clone()));
+            self.batch.pages[at.page()].used |= 1 << at.slot();
+            self.batch.exemplars.push((at, exemplar.clone()));
         }
         Ok(())
     }
@@ -160,162 +357,7 @@ impl Appender for BatchAppender<'_> {
         }
     }
 
-    fn commit(self: Box<Self>) -> std::result::Result<(), CommitError> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let body = self.batch.encode();
-        let pending = Arc::new(Pending { batch: self.batch, body, result: OnceLock::new() });
-        self.db.commit(&pending).map_err(|error| CommitError(Box::new(error)))
-    }
-}
-
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.samples.is_empty() && self.exemplars.is_empty() && self.metadata.is_empty()
-    }
-
-    fn saw(&mut self, series: &Arc<Series>, time: i64) {
-        self.min_time = Some(self.min_time.map_or(time, |min| min.min(time)));
-        if !series.is_logged() {
-            self.fresh.push(series.clone());
-        }
-    }
-
-    /// The batch as sections of a log frame. Floats and histograms are told in runs, so that a replay sees the
-    /// samples of a series in their order.
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.samples.len() * 6 + 64);
-        let is_float = |value: &SampleValue| matches!(value, SampleValue::Float(_));
-        for run in self.samples.chunk_by(|a, b| is_float(&a.2) == is_float(&b.2)) {
-            let ids: Vec<u32> = run.iter().map(|(series, _, _)| series.id).collect();
-            let times: Vec<i64> = run.iter().map(|(_, time, _)| *time).collect();
-            let (mut floats, mut histograms) = (Vec::new(), Vec::new());
-            for (_, _, value) in run {
-                match value {
-                    SampleValue::Float(float) => floats.push(*float),
-                    SampleValue::Histogram(histogram) => histograms.push(histogram.clone()),
-                }
-            }
-            if histograms.is_empty() {
-                record::put_floats(&mut out, &ids, &times, &floats);
-            } else {
-                record::put_histograms(&mut out, &ids, &times, &histograms);
-            }
-        }
-        if !self.exemplars.is_empty() {
-            let ids: Vec<u32> = self.exemplars.iter().map(|(series, _)| series.id).collect();
-            let exemplars: Vec<&Exemplar> = self.exemplars.iter().map(|(_, exemplar)| exemplar).collect();
-            record::put_exemplars(&mut out, &ids, &exemplars);
-        }
-        if !self.metadata.is_empty() {
-            record::put_metadata(&mut out, self.metadata.iter().map(|(family, m)| (family.as_str(), m)));
-        }
-        out
-    }
-
-    fn apply(&self, head: &Head) {
-        let (mut taken, mut oldest, mut newest) = (0, i64::MAX, i64::MIN);
-        for (series, time, value) in &self.samples {
-            if head.append(series, *time, value.clone()).is_ok() {
-                (taken, oldest, newest) = (taken + 1, oldest.min(*time), newest.max(*time));
-            }
-        }
-        // Counted once per batch: these are written by every committing thread.
-        head.saw_times(oldest, newest);
-        Counters::add(&head.counters.samples_appended, taken);
-        Counters::add(&head.counters.samples_dropped, self.samples.len() as u64 - taken);
-        for (series, exemplar) in &self.exemplars {
-            apply_exemplar(head, series, exemplar);
-        }
-        for (family, metadata) in &self.metadata {
-            head.set_metadata(family, metadata);
-        }
-    }
-}
-
-/// Makes a sample of the log visible. One that another batch had overtaken is dropped and counted.
-pub(super) fn apply_sample(head: &Head, series: &Arc<Series>, time: i64, value: SampleValue) {
-    let taken = time >= head.min_valid() && head.append(series, time, value).is_ok();
-    if taken {
-        head.saw_times(time, time);
-        Counters::add(&head.counters.samples_appended, 1);
-    } else {
-        Counters::add(&head.counters.samples_dropped, 1);
-    }
-}
-
-/// As [`apply_sample`], for an exemplar.
-pub(super) fn apply_exemplar(head: &Head, series: &Arc<Series>, exemplar: &Exemplar) {
-    let in_time = exemplar.timestamp.millis() >= head.min_valid();
-    if in_time && series.append_exemplar(exemplar) == Ok(Verdict::Add) {
-        Counters::add(&head.counters.exemplars_appended, 1);
-    }
-}
-
-impl Shared {
-    fn commit(&self, pending: &Arc<Pending>) -> std::result::Result<(), Arc<Error>> {
-        self.queue.lock().push(pending.clone());
-        let mut wal = self.wal.lock();
-        // Whoever had the log before may have taken this batch along.
-        if let Some(result) = pending.result.get() {
-            return result.clone();
-        }
-        let group = std::mem::take(&mut *self.queue.lock());
-        let result = match wal.as_mut() {
-            Some(wal) => self.commit_group(wal, &group),
-            None => Err(Error::Closed),
-        };
-        let result = result.map_err(Arc::new);
-        for member in &group {
-            // A member that was refused by itself has its result already.
-            let _ = member.result.set(result.clone());
-        }
-        pending.result.get().cloned().unwrap_or(result)
-    }
-
-    /// Writes, syncs and applies batches in their order.
-    fn commit_group(&self, wal: &mut crate::wal::Wal, group: &[Arc<Pending>]) -> Result<()> {
-        let mut frames = Vec::with_capacity(group.iter().map(|member| member.body.len() + 256).sum());
-        let mut defined: HashSet<u32, RandomState> = HashSet::default();
-        let mut accepted: Vec<&Pending> = Vec::with_capacity(group.len());
-        let min_valid = self.head.min_valid();
-        for member in group {
-            if member.batch.min_time.is_some_and(|time| time < min_valid) {
-                let _ = member.result.set(Err(Arc::new(Error::BatchOutdated)));
-                continue;
-            }
-            let mut fresh: Vec<&Arc<Series>> = Vec::new();
-            let mut here: HashSet<u32, RandomState> = HashSet::default();
-            for series in &member.batch.fresh {
-                if !series.is_logged() && !defined.contains(&series.id) && here.insert(series.id) {
-                    fresh.push(series);
-                }
-            }
-            let mut definitions = Vec::new();
-            if !fresh.is_empty() {
-                record::put_series(&mut definitions, fresh.iter().map(|series| (series.id, &series.labels)));
-            }
-            match put_frame(&mut frames, [&definitions, &member.body]) {
-                Ok(()) => {
-                    defined.extend(here);
-                    accepted.push(member);
-                }
-                Err(error) => {
-                    let _ = member.result.set(Err(Arc::new(error)));
-                }
-            }
-        }
-        if accepted.is_empty() {
-            return Ok(());
-        }
-        wal.append(&frames, self.clock.now())?;
-        let view = self.view.write();
-        for member in accepted {
-            member.batch.fresh.iter().for_each(|series| series.set_logged());
-            member.batch.apply(&self.head);
-        }
-        drop(view);
-        Ok(())
+    fn commit(self: Box<Self>) -> Result<Vec<Refused>, CommitError> {
+        self.db.commit(self.batch).map_err(|error| CommitError(Box::new(error)))
     }
 }

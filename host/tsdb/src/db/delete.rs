@@ -58,8 +58,9 @@ impl Shared {
             deleted.write(&*self.fs, &block.tombstones_path())?;
         }
 
+        // What is in the log is visible, while no batch is on its way.
+        let _none_in_flight = self.flight.write();
         let mut wal = self.wal.lock();
-        // Whoever has the log has made visible what is in it.
         let wal = wal.as_mut().ok_or(Error::Closed)?;
         let deleted = self.delete_of_head(&query, start, end)?;
         if !deleted.is_empty() {
@@ -86,12 +87,12 @@ impl Shared {
     /// What a deletion takes of the head: from the oldest to the newest sample of each series, as far as it reaches.
     fn delete_of_head(&self, query: &Query<'_>, start: i64, end: i64) -> Result<Tombstones> {
         let mut deleted = Tombstones::default();
-        for id in self.head.with_index(|index| query.resolve(index))? {
-            let Some(series) = self.head.by_id(id) else { continue };
+        let ids = self.head.with_index(|index| query.resolve(index))?;
+        self.head.visit(ids, |series| {
             if let Some((first, last)) = series.view(start, end).times() {
-                deleted.add(id, start.max(first), end.min(last));
+                deleted.add(series.id, start.max(first), end.min(last));
             }
-        }
+        });
         Ok(deleted)
     }
 

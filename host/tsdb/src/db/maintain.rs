@@ -8,9 +8,9 @@ use model::Exemplar;
 use super::Shared;
 use crate::Tsdb;
 use crate::block::{Block, BlockSeries, BlockWriter};
-use crate::chunk::{Chunk, ChunkMeta, Run};
+use crate::chunk::{Chunk, ChunkMeta, Run, RunValues};
 use crate::error::{Error, IoContext, Result};
-use crate::head::SeriesView;
+use crate::head::{LateTimes, SampleValue, SeriesView};
 use crate::tombstones::{Intervals, Tombstones};
 use crate::wal::CheckpointWriter;
 use crate::wal::record;
@@ -92,29 +92,32 @@ impl Shared {
     fn cut(&self, start: i64, end: i64) -> Result<bool> {
         // From here on nothing older is taken, so that what the views show is all that there will ever be.
         {
-            let _no_commit = self.wal.lock();
-            let _no_reader = self.view.write();
+            let _alone = self.flight.write();
             self.head.set_min_valid(end.max(self.head.min_valid()));
         }
         let mut views = Vec::new();
         self.head.for_each(|series| {
             let view = series.view(i64::MIN, end - 1);
             let exemplars = view.exemplars().iter().any(|exemplar| exemplar.timestamp.millis() < end);
-            if exemplars || !view.chunks.is_empty() || view.open.is_some() {
+            if exemplars || !view.is_empty() {
                 views.push(view);
             }
         });
-        views.sort_by(|a, b| a.series.labels.cmp(&b.series.labels));
+        views.sort_by(|a, b| a.labels.cmp(&b.labels));
 
         let mut writer = BlockWriter::create(&*self.fs, &self.next_block_path()?, start, end)?;
         let deleted = self.view.read().head_deleted.clone();
+        let mut late = LateTimes::default();
         for view in &views {
-            add_to_block(&mut writer, view, end, deleted.of(view.series.id))?;
+            let written = add_to_block(&mut writer, view, (start, end), deleted.of(view.id))?;
+            if !written.is_empty() {
+                late.insert(view.id, written);
+            }
         }
         drop(views);
         if writer.is_empty() {
-            // All that there was may have been deleted.
-            self.drop_head_before(end);
+            // All that there was may have been deleted, or the head's oldest sample is not as old as it thought.
+            self.drop_head_before(end, Some(&late));
             return Ok(false);
         }
         let path = writer.finish(&self.head.metadata())?;
@@ -129,13 +132,13 @@ impl Shared {
             view.head_from = end.max(view.head_from);
         }
         // Nobody looks at these samples any more: the head lets go of them while appending and reading go on.
-        self.drop_head_before(end);
+        self.drop_head_before(end, Some(&late));
         Ok(true)
     }
 
-    /// Lets go of what the head has before `end`.
-    pub(super) fn drop_head_before(&self, end: i64) {
-        self.head.drop_before(end);
+    /// Lets go of what the head has before `end`, of the late samples only those named, or all.
+    pub(super) fn drop_head_before(&self, end: i64, late: Option<&LateTimes>) {
+        self.head.drop_before(end, late);
         let mut view = self.view.write();
         if !view.head_deleted.is_empty() {
             let mut deleted = Tombstones::clone(&view.head_deleted);
@@ -169,9 +172,10 @@ impl Shared {
     /// perhaps something of what the ones from it on say, too. A replay passes over what it has seen.
     pub(super) fn checkpoint(&self, corrupt: &[PathBuf]) -> Result<()> {
         let (number, before) = {
+            // All that the segments before say is visible by now.
+            let _alone = self.flight.write();
             let mut wal = self.wal.lock();
             let wal = wal.as_mut().ok_or(Error::Closed)?;
-            // Who has the log has applied what is in it: every batch of the segments before is in the head.
             (wal.rotate()?, wal.bytes_since_checkpoint())
         };
         let mut writer = CheckpointWriter::create(&*self.fs, &self.wal_dir, number)?;
@@ -180,16 +184,13 @@ impl Shared {
             let families = metadata.iter().map(|(family, m)| (family.as_str(), m));
             writer.sections(|out| record::put_metadata(out, families))?;
         }
-        self.head.try_for_each(|series| {
-            if series.is_logged() {
-                writer.sections(|out| put_view(out, &series.view(i64::MIN, i64::MAX)))?;
-            }
-            Ok(())
-        })?;
+        self.head.try_for_each_logged(|view| writer.sections(|out| put_view(out, &view)))?;
         let deleted = self.view.read().head_deleted.clone();
         if !deleted.is_empty() {
             writer.sections(|out| record::put_deletions(out, &deleted))?;
         }
+        // No batch may become durable in part, by what the checkpoint has of it.
+        self.wal.lock().as_mut().ok_or(Error::Closed)?.sync(self.clock.now())?;
         let bytes = writer.finish(corrupt)?;
         if let Some(wal) = self.wal.lock().as_mut() {
             wal.checkpointed(bytes, before);
@@ -198,32 +199,70 @@ impl Shared {
     }
 }
 
+/// Adds what a series has in a block's range to it, and gives the times of its late samples that are among it.
 fn add_to_block(
     writer: &mut BlockWriter<'_>,
     view: &SeriesView,
-    end: i64,
+    (start, end): (i64, i64),
     deleted: Option<&Intervals>,
-) -> Result<()> {
+) -> Result<Vec<i64>> {
     let sealed: Option<Chunk> = view.open.as_ref().and_then(|open| open.seal());
     let chunks = view.chunks.iter().map(|chunk| &**chunk).chain(&sealed);
     let runs = Run::join(chunks.map(|chunk| (chunk.meta, &*chunk.data)), RUN_SAMPLES_MAX);
-    let mut runs = runs.map_err(|malformed| view.series.corrupt(malformed))?;
+    let mut runs = runs.map_err(|malformed| view.corrupt(malformed))?;
+    let late: Vec<&(i64, SampleValue)> =
+        view.late().iter().filter(|(time, _)| (start..end).contains(time)).collect();
+    if !late.is_empty() {
+        runs = merge_late(runs, &late);
+    }
     let mut exemplars: Vec<&Exemplar> =
         view.exemplars().iter().filter(|exemplar| exemplar.timestamp.millis() < end).collect();
     if let Some(deleted) = deleted {
         runs.iter_mut().for_each(|run| run.leave_out(0, deleted));
         runs.retain(|run| !run.times.is_empty());
         exemplars.retain(|exemplar| !deleted.contains(exemplar.timestamp.millis()));
-        if runs.is_empty() && exemplars.is_empty() {
-            return Ok(());
+    }
+    if !runs.is_empty() || !exemplars.is_empty() {
+        writer.add(&BlockSeries { labels: &view.labels, runs: &runs, exemplars: &exemplars })?;
+    }
+    Ok(late.into_iter().map(|(time, _)| *time).collect())
+}
+
+/// Puts late samples, which are in time order, where they belong.
+fn merge_late(runs: Vec<Run>, late: &[&(i64, SampleValue)]) -> Vec<Run> {
+    let mut merged: Vec<(i64, SampleValue)> = Vec::new();
+    for run in runs {
+        match run.values {
+            RunValues::Floats(floats) => {
+                merged.extend(run.times.into_iter().zip(floats.into_iter().map(SampleValue::Float)));
+            }
+            RunValues::Histograms(histograms) => {
+                merged.extend(run.times.into_iter().zip(histograms.into_iter().map(SampleValue::Histogram)));
+            }
         }
     }
-    writer.add(&BlockSeries { labels: &view.series.labels, runs: &runs, exemplars: &exemplars })
+    // Stable: where both have a time, the one that was there first stays.
+    merged.extend(late.iter().map(|sample| (*sample).clone()));
+    merged.sort_by_key(|(time, _)| *time);
+    merged.dedup_by_key(|(time, _)| *time);
+    let mut runs: Vec<Run> = Vec::new();
+    for (time, value) in merged {
+        let meta = ChunkMeta { kind: value.kind(), count: 1, min_time: time, max_time: time };
+        let run = Run::next(&mut runs, &meta, RUN_SAMPLES_MAX);
+        run.times.push(time);
+        match (&mut run.values, value) {
+            (RunValues::Floats(floats), SampleValue::Float(float)) => floats.push(float),
+            (RunValues::Histograms(all), SampleValue::Histogram(histogram)) => all.push(histogram),
+            // A run of that kind was asked for.
+            _ => {}
+        }
+    }
+    runs
 }
 
 fn put_view(out: &mut Vec<u8>, view: &SeriesView) {
-    let id = view.series.id;
-    record::put_series(out, std::iter::once((id, &view.series.labels)));
+    let id = view.id;
+    record::put_series(out, std::iter::once((id, &view.labels)));
     let sealed: Option<Chunk> = view.open.as_ref().and_then(|open| open.seal());
     let chunks: Vec<(ChunkMeta, &[u8])> = view
         .chunks
@@ -234,6 +273,14 @@ fn put_view(out: &mut Vec<u8>, view: &SeriesView) {
         .collect();
     if !chunks.is_empty() {
         record::put_chunks(out, id, chunks.into_iter());
+    }
+    for (time, value) in view.late() {
+        match value {
+            SampleValue::Float(float) => record::put_floats(out, &[id], &[*time], &[*float]),
+            SampleValue::Histogram(h) => {
+                record::put_histograms(out, &[id], &[*time], std::slice::from_ref(h));
+            }
+        }
     }
     if !view.exemplars().is_empty() {
         let exemplars: Vec<&Exemplar> = view.exemplars().iter().collect();

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use ahash::RandomState;
 use parking_lot::{Mutex, RwLock};
 
-use super::append::{apply_exemplar, apply_sample};
+use super::gate::Gate;
 use super::retention::Expiry;
 use super::{Shared, View};
 use crate::block::Block;
@@ -17,7 +17,8 @@ use crate::chunk::{Chunk, ChunkKind};
 use crate::clock::Clock;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::FileSystem;
-use crate::head::{Counters, Head, LastSample, SampleValue, Series};
+use crate::head::page::{PAGE_SERIES, Page, PageData};
+use crate::head::{Counters, Head, SampleValue};
 use crate::options::Options;
 use crate::tombstones::{self, Tombstones};
 use crate::wal::Wal;
@@ -69,8 +70,13 @@ impl Shared {
             newest.metadata()?.iter().for_each(|(family, metadata)| head.set_metadata(family, metadata));
         }
 
-        let mut restore =
-            Restore { head: &head, series: HashMap::default(), deleted: Tombstones::default(), orphans: 0 };
+        let mut restore = Restore {
+            head: &head,
+            others: HashMap::default(),
+            page: None,
+            deleted: Tombstones::default(),
+            orphans: 0,
+        };
         let replayed = replay(&*fs, &wal_dir, |section| restore.section(section))?;
         recovery.orphans = restore.orphans;
         let mut head_deleted = restore.deleted;
@@ -97,8 +103,10 @@ impl Shared {
             wal_dir,
             blocks_dir,
             head,
+            flight: RwLock::default(),
             queue: Mutex::default(),
             wal: Mutex::new(Some(wal)),
+            gate: Gate::default(),
             view: RwLock::new(View {
                 blocks: Arc::new(blocks),
                 head_from: i64::MIN,
@@ -203,36 +211,49 @@ fn set_aside(fs: &dyn FileSystem, path: &Path) -> Result<()> {
 }
 
 /// Rebuilds the head from the log.
+///
+/// A sample that is there already changes nothing, so that what a checkpoint and the log both have comes once.
 struct Restore<'a> {
     head: &'a Head,
-    /// By the id that the log uses, which may be one of several for the same labels.
-    series: HashMap<u32, Arc<Series>, RandomState>,
+    /// Ids that the log uses for labels which are there under another id.
+    others: HashMap<u32, u32, RandomState>,
+    /// Where the last item went: its neighbours mostly follow.
+    page: Option<Arc<Page>>,
     deleted: Tombstones,
     orphans: u64,
 }
 
 impl Restore<'_> {
     fn section(&mut self, section: Section) {
+        let range = self.head.block_range_ms;
         match section {
             Section::Series(all) => {
                 for (id, labels) in all {
-                    self.series.insert(id, self.head.restore(id, labels));
+                    let known = self.head.restore(id, labels);
+                    if known != id {
+                        self.others.insert(id, known);
+                    }
                 }
             }
             Section::Floats { ids, times, floats } => {
                 for ((id, time), float) in ids.into_iter().zip(times).zip(floats) {
-                    self.with(id, |head, series| apply_sample(head, series, time, SampleValue::Float(float)));
+                    self.sample(id, time, |data, slot| data.add_float(slot, time, float, range));
                 }
             }
             Section::Histograms { ids, times, histograms } => {
                 for ((id, time), histogram) in ids.into_iter().zip(times).zip(histograms) {
                     let value = SampleValue::Histogram(histogram);
-                    self.with(id, |head, series| apply_sample(head, series, time, value));
+                    self.sample(id, time, |data, slot| data.add(slot, time, value, range));
                 }
             }
             Section::Exemplars(all) => {
                 for (id, exemplar) in all {
-                    self.with(id, |head, series| apply_exemplar(head, series, &exemplar));
+                    let in_time = exemplar.timestamp.millis() >= self.head.min_valid();
+                    self.with(id, |_, data, slot| {
+                        if in_time {
+                            data.add_exemplar(slot, &exemplar);
+                        }
+                    });
                 }
             }
             Section::Metadata(all) => {
@@ -240,31 +261,52 @@ impl Restore<'_> {
             }
             Section::Chunks(all) => {
                 for (id, chunk) in all {
-                    self.with(id, |head, series| apply_chunk(head, series, chunk));
+                    self.with(id, |head, data, slot| apply_chunk(head, data, slot, chunk));
                 }
             }
             Section::Deletions(deletions) => {
                 for (id, intervals) in deletions.iter() {
-                    match self.series.get(&id) {
-                        Some(series) => self.deleted.add_to(series.id, intervals),
-                        None => self.orphans += 1,
+                    if let Some(known) = self.known(id) {
+                        self.deleted.add_to(known, intervals);
                     }
                 }
             }
         }
     }
 
-    fn with(&mut self, id: u32, apply: impl FnOnce(&Head, &Arc<Series>)) {
-        match self.series.get(&id) {
-            Some(series) => apply(self.head, series),
-            None => self.orphans += 1,
+    fn sample(&mut self, id: u32, time: i64, add: impl FnOnce(&mut PageData, usize) -> bool) {
+        self.with(id, |head, data, slot| {
+            // What is older is in a block.
+            if time >= head.min_valid() {
+                head.saw_times(time, time);
+                Counters::add(&head.counters.samples_appended, u64::from(add(data, slot)));
+            }
+        });
+    }
+
+    /// The id of the series that the log means.
+    fn known(&mut self, id: u32) -> Option<u32> {
+        let mut known = None;
+        self.with(id, |_, data, slot| known = data.series(slot).map(|series| series.id));
+        known
+    }
+
+    fn with(&mut self, id: u32, apply: impl FnOnce(&Head, &mut PageData, usize)) {
+        let id = self.others.get(&id).copied().unwrap_or(id);
+        let (number, slot) = (id / PAGE_SERIES as u32, id as usize % PAGE_SERIES);
+        if self.page.as_ref().is_none_or(|page| page.number != number) {
+            self.page = self.head.page(number);
+        }
+        match self.page.as_ref().map(|page| page.lock()) {
+            Some(mut data) if data.has(slot) => apply(self.head, &mut data, slot),
+            _ => self.orphans += 1,
         }
     }
 }
 
 /// Puts a chunk of a checkpoint back. One that crosses a border of block ranges, since the range was configured
-/// differently when it was sealed, is taken sample by sample.
-fn apply_chunk(head: &Head, series: &Arc<Series>, chunk: Chunk) {
+/// differently when it was sealed, or that is not newer than all, is taken sample by sample.
+fn apply_chunk(head: &Head, data: &mut PageData, slot: usize, chunk: Chunk) {
     let mut samples = Vec::with_capacity(chunk.meta.count as usize);
     let decoded = match chunk.meta.kind {
         ChunkKind::Floats => {
@@ -277,14 +319,19 @@ fn apply_chunk(head: &Head, series: &Arc<Series>, chunk: Chunk) {
             samples.push((time, SampleValue::Histogram(histogram)));
         }),
     };
-    let Some((last_time, last)) = samples.last().cloned().filter(|_| decoded.is_ok()) else {
+    if decoded.is_err() {
         Counters::add(&head.counters.samples_dropped, u64::from(chunk.meta.count));
         return;
-    };
-    let range = |time: i64| time.div_euclid(head.block_range_ms);
-    if chunk.meta.min_time >= head.min_valid() && range(chunk.meta.min_time) == range(last_time) {
-        head.restore_chunk(series, chunk, LastSample { time: last_time, value: last });
-    } else {
-        samples.into_iter().for_each(|(time, value)| apply_sample(head, series, time, value));
     }
+    let (min, max, count) = (chunk.meta.min_time, chunk.meta.max_time, chunk.meta.count);
+    let range = |time: i64| time.div_euclid(head.block_range_ms);
+    head.saw_times(min.max(head.min_valid()), max);
+    if min >= head.min_valid() && range(min) == range(max) && data.restore_chunk(slot, chunk) {
+        Counters::add(&head.counters.samples_appended, u64::from(count));
+        return;
+    }
+    let valid = samples.into_iter().filter(|(time, _)| *time >= head.min_valid());
+    let added =
+        valid.filter_map(|(time, value)| data.add(slot, time, value, head.block_range_ms).then_some(()));
+    Counters::add(&head.counters.samples_appended, added.count() as u64);
 }

@@ -3,6 +3,7 @@
 //! A chunk is decoded into a [`Stretch`], and every stretch passes [`Reading::hand_over`]: what narrows an answer
 //! belongs there, and what joins parts that overlap in time belongs before it.
 
+use std::iter::Peekable;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::block::{Block, BlockChunk};
 use crate::chunk::{Chunk, ChunkKind};
 use crate::codec::Malformed;
 use crate::error::Result;
-use crate::head::{OpenChunk, SeriesView};
+use crate::head::{OpenChunk, SampleValue, SeriesView};
 use crate::tombstones::Intervals;
 
 /// Takes the samples of a series, in strictly increasing order of time, as columns.
@@ -93,9 +94,40 @@ impl SelectedSeries {
         start: Timestamp,
         end: Timestamp,
         sink: &mut S,
-        mut instead: impl FnMut(&mut S, &Block, &BlockChunk) -> Result<bool>,
+        instead: impl FnMut(&mut S, &Block, &BlockChunk) -> Result<bool>,
     ) -> Result<()> {
         let (start, end) = (start.millis(), end.millis());
+        let late = self.late(start, end);
+        if late.is_empty() {
+            return self.pass_in_order(start, end, sink, instead);
+        }
+        // A late sample may lie within any chunk: all are read.
+        let mut merging = Merging { late: late.into_iter().peekable(), sink };
+        self.pass_in_order(start, end, &mut merging, |_, _, _| Ok(false))?;
+        merging.hand_over_before(i64::MAX);
+        Ok(())
+    }
+
+    /// Late samples of the head, in order of time.
+    fn late(&self, start: i64, end: i64) -> Vec<&(i64, SampleValue)> {
+        let mut late = Vec::new();
+        for part in &self.parts {
+            if let Part::Head { view, deleted } = part {
+                let shown = |time: i64| (start..=end).contains(&time) && !deleted.contains(time);
+                late.extend(view.late().iter().filter(|(time, _)| shown(*time)));
+            }
+        }
+        late
+    }
+
+    /// As [`SelectedSeries::pass`], without late samples.
+    fn pass_in_order<S: Sink>(
+        &self,
+        start: i64,
+        end: i64,
+        sink: &mut S,
+        mut instead: impl FnMut(&mut S, &Block, &BlockChunk) -> Result<bool>,
+    ) -> Result<()> {
         let nothing = Intervals::default();
         let mut reading = Reading { start, end, deleted: &nothing, stretch: Stretch::default(), sink };
         for part in &self.parts {
@@ -117,7 +149,7 @@ impl SelectedSeries {
                     for chunk in view.chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
                         reading.stretch.clear();
                         let decoded = reading.stretch.decode_of_head(chunk);
-                        decoded.map_err(|malformed| view.series.corrupt(malformed))?;
+                        decoded.map_err(|malformed| view.corrupt(malformed))?;
                         reading.hand_over();
                     }
                     if let Some(open) = &view.open {
@@ -129,6 +161,55 @@ impl SelectedSeries {
             }
         }
         Ok(())
+    }
+}
+
+/// Hands late samples over where their time has come, and everything else as it comes.
+struct Merging<'a, I: Iterator<Item = &'a (i64, SampleValue)>, S> {
+    late: Peekable<I>,
+    sink: &'a mut S,
+}
+
+impl<'a, I: Iterator<Item = &'a (i64, SampleValue)>, S: Sink> Merging<'a, I, S> {
+    fn hand_over_before(&mut self, time: i64) {
+        while let Some((late, value)) = self.late.next_if(|(late, _)| *late < time) {
+            match value {
+                SampleValue::Float(float) => self.sink.floats(&[*late], &[*float], &[]),
+                SampleValue::Histogram(h) => self.sink.histograms(&[*late], std::slice::from_ref(h), &[]),
+            }
+        }
+    }
+
+    /// Cuts a column of times where late samples go in between, and hands over both in turn.
+    fn merge(&mut self, times: &[i64], mut hand_over: impl FnMut(&mut S, Range<usize>)) {
+        let mut from = 0;
+        while let Some(next) = times.get(from) {
+            self.hand_over_before(*next);
+            // A block may have got hold of a late sample meanwhile: it is the same one.
+            self.late.next_if(|(late, _)| late == next);
+            let to = match self.late.peek() {
+                Some((late, _)) => times.partition_point(|time| time < late).max(from + 1),
+                None => times.len(),
+            };
+            hand_over(self.sink, from..to);
+            from = to;
+        }
+    }
+}
+
+impl<'a, I: Iterator<Item = &'a (i64, SampleValue)>, S: Sink> Sink for Merging<'a, I, S> {
+    fn floats(&mut self, times: &[i64], values: &[f64], starts: &[i64]) {
+        self.merge(times, |sink, range| {
+            let starts = starts.get(range.clone()).unwrap_or_default();
+            sink.floats(&times[range.clone()], &values[range], starts);
+        });
+    }
+
+    fn histograms(&mut self, times: &[i64], values: &[Arc<Histogram>], starts: &[i64]) {
+        self.merge(times, |sink, range| {
+            let starts = starts.get(range.clone()).unwrap_or_default();
+            sink.histograms(&times[range.clone()], &values[range], starts);
+        });
     }
 }
 

@@ -135,10 +135,10 @@ impl Shared {
     /// Takes chunks out of the head that end before a time. Nothing that old is taken any more.
     fn trim_head(&self, before: i64) {
         {
-            let _no_commit = self.wal.lock();
+            let _alone = self.flight.write();
             self.head.set_min_valid(before.max(self.head.min_valid()));
         }
-        self.drop_head_before(before);
+        self.drop_head_before(before, None);
     }
 
     /// Blocks of which everything is past.

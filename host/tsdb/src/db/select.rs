@@ -15,7 +15,7 @@ use super::visible::{VisibleBlock, VisibleHead};
 use crate::Tsdb;
 use crate::block::Block;
 use crate::error::Result;
-use crate::head::Series;
+use crate::head::SeriesIn;
 use crate::index::{LabelIndex, Query};
 
 /// The exemplars of one series.
@@ -99,17 +99,19 @@ impl Shared {
         &self,
         query: &Query<'_>,
         (start, end): (i64, i64),
-        mut keep: impl FnMut(&Arc<Series>, &VisibleHead<'_>) -> Option<T>,
+        mut keep: impl FnMut(SeriesIn<'_>, &VisibleHead<'_>) -> Option<T>,
     ) -> Result<(Vec<VisibleBlock>, Vec<T>)> {
+        let pass = self.gate.read();
         let view = self.view.read();
         let expiry = view.expiry.clone();
         let blocks = view.blocks.iter().filter(|block| block.meta().overlaps(start, end));
         let blocks: Vec<_> = blocks.map(|block| (block.clone(), block.tombstones())).collect();
         let head = VisibleHead { from: view.head_from, deleted: &view.head_deleted };
         let ids = self.head.with_index(|index| query.resolve(index))?;
-        let series = ids.iter().filter_map(|id| self.head.by_id(id));
-        let kept = series.filter_map(|series| keep(&series, &head)).collect();
+        let mut kept = Vec::new();
+        self.head.visit(ids, |series| kept.extend(keep(series, &head)));
         drop(view);
+        drop(pass);
         let visible = |(block, deleted): (Arc<Block>, _)| {
             let past = expiry.hidden(&block)?;
             Ok(VisibleBlock { block, deleted, past })
@@ -136,9 +138,7 @@ impl Shared {
             }
         }
         parts.extend(
-            views
-                .into_iter()
-                .map(|(view, deleted)| (view.series.labels.clone(), Part::Head { view, deleted })),
+            views.into_iter().map(|(view, deleted)| (view.labels.clone(), Part::Head { view, deleted })),
         );
         Ok(group(parts).map(|(labels, parts)| SelectedSeries::new(labels, parts)).collect())
     }

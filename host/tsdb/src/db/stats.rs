@@ -23,7 +23,7 @@ pub struct Stats {
     pub head_max_time: Option<Timestamp>,
     /// Samples appended.
     pub samples_appended: u64,
-    /// Samples that were committed and dropped, since another batch had overtaken them.
+    /// Samples that a checkpoint holds in chunks that cannot be read.
     pub samples_dropped: u64,
     /// Exemplars appended.
     pub exemplars_appended: u64,
@@ -98,7 +98,7 @@ impl Shared {
         let counters = &self.head.counters;
         Stats {
             head_series: self.head.series_count(),
-            head_chunks: counters.chunks.load(Ordering::Relaxed),
+            head_chunks: self.head.chunk_count(),
             head_min_time: head_min.map(Timestamp::from_millis),
             head_max_time: head_max.map(Timestamp::from_millis),
             samples_appended: counters.samples_appended.load(Ordering::Relaxed),

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use model::{
-    Append, AppendError, Exemplar, Histogram, Labels, Matcher, Metadata, MetricKind, Sample, SeriesRef,
-    Timestamp,
+    Append, AppendError, Exemplar, FloatColumns, Histogram, Labels, Matcher, Metadata, MetricKind, Refused,
+    Sample, SeriesRef, Timestamp,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use crate::block::Block;
 use crate::error::Result;
-use crate::head::{Series, SeriesView};
+use crate::head::{SeriesIn, SeriesView};
 use crate::tombstones::{Intervals, Tombstones};
 
 /// A block, and what must not be seen of it.
@@ -52,17 +52,17 @@ impl VisibleBlock {
 
 impl VisibleHead<'_> {
     /// The samples of a series in `[start, end]`, if there are any.
-    pub(super) fn view(&self, series: &Arc<Series>, start: i64, end: i64) -> Option<(SeriesView, Intervals)> {
-        let mut view = series.view(start.max(self.from), end);
+    pub(super) fn view(&self, series: SeriesIn<'_>, start: i64, end: i64) -> Option<(SeriesView, Intervals)> {
+        let mut view = series.view_from(self.from, start, end);
         let deleted = self.deleted.of(series.id).cloned().unwrap_or_default();
         view.leave_out(&deleted, start, end);
         (!view.is_empty()).then_some((view, deleted))
     }
 
     /// Whether there are any samples of a series in `[start, end]`.
-    pub(super) fn shows(&self, series: &Arc<Series>, start: i64, end: i64) -> bool {
+    pub(super) fn shows(&self, series: SeriesIn<'_>, start: i64, end: i64) -> bool {
         match self.deleted.of(series.id) {
-            None => series.overlaps(start.max(self.from), end),
+            None => series.overlaps(self.from, start, end),
             Some(_) => self.view(series, start, end).is_some(),
         }
     }
@@ -70,7 +70,7 @@ impl VisibleHead<'_> {
     /// The exemplars of a series for which `wanted` says yes.
     pub(super) fn exemplars(
         &self,
-        series: &Arc<Series>,
+        series: SeriesIn<'_>,
         wanted: impl Fn(&Exemplar) -> bool,
     ) -> Vec<Exemplar> {
         // No sample is older than the lowest time: the view is of the exemplars only.

@@ -2,99 +2,86 @@
 //!
 //! Most series are scraped at a steady interval and most never change, so times are kept as an interval and values
 //! as one number until a sample breaks the pattern: then, and only then, each sample takes memory.
+//!
+//! A clone is what a reader holds: it shares the buffers and has a count of its own. Buffers only grow at their end,
+//! beyond every count that has been given out, so that a clone never changes. Only the original may be added to.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use model::Histogram;
 
 use super::SampleValue;
 use crate::chunk::{Chunk, ChunkKind, ChunkMeta, SAMPLES_MAX};
 
+/// Buffers begin with room for so many samples, double, and end at what a chunk can hold.
+const BUFFER_SAMPLES_MIN: usize = 8;
+
 /// The samples since the last sealed chunk; never empty. All of one kind and of one block range.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenChunk {
-    times: OpenTimes,
+    first: i64,
+    /// Milliseconds between two samples; zero with a single one, and without meaning where there are offsets.
+    step: u32,
+    count: u32,
+    /// Milliseconds since the first one, which is among them; none while the samples are `step` apart.
+    offsets: Option<Arc<[AtomicU32]>>,
     values: OpenValues,
 }
 
-#[derive(Debug, Clone)]
-enum OpenTimes {
-    /// `step` milliseconds apart; zero with a single one.
-    Steady { first: i64, step: u32, count: u32 },
-    /// Milliseconds since the first one, which is among them.
-    Offsets { first: i64, offsets: Vec<u32> },
-}
-
-/// Their values, as many as times.
+/// The values, as many as times.
 #[derive(Debug, Clone)]
 enum OpenValues {
     /// The same one, bit for bit, at every time.
     Constant(f64),
-    Floats(Vec<f64>),
-    Histograms(Vec<Arc<Histogram>>),
+    /// Their bits.
+    Floats(Arc<[AtomicU64]>),
+    Histograms(Arc<Vec<Arc<Histogram>>>),
 }
 
-impl OpenTimes {
-    fn first(&self) -> i64 {
-        match self {
-            Self::Steady { first, .. } | Self::Offsets { first, .. } => *first,
-        }
+/// Puts `new` at the end of a buffer that holds `count`, in a larger copy where it is full.
+fn put<A, T>(
+    buffer: &mut Arc<[A]>,
+    count: usize,
+    new: T,
+    load: impl Fn(&A) -> T,
+    store: impl Fn(&A, T),
+    make: impl Fn(T) -> A,
+) where
+    T: Default,
+{
+    if count == buffer.len() {
+        let capacity = (count * 2).min(SAMPLES_MAX).max(count + 1);
+        let old = buffer.iter().map(load).chain(std::iter::repeat_with(T::default));
+        *buffer = old.take(capacity).map(make).collect();
     }
+    if let Some(place) = buffer.get(count) {
+        store(place, new);
+    }
+}
 
-    fn last(&self) -> i64 {
-        match self {
-            Self::Steady { first, step, count } => first + i64::from(*step) * i64::from(count - 1),
-            Self::Offsets { first, offsets } => first + offsets.last().copied().map_or(0, i64::from),
-        }
-    }
+fn put_offset(buffer: &mut Arc<[AtomicU32]>, count: usize, new: u32) {
+    let load = |place: &AtomicU32| place.load(Ordering::Relaxed);
+    put(buffer, count, new, load, |place, new| place.store(new, Ordering::Relaxed), AtomicU32::new);
+}
 
-    fn count(&self) -> usize {
-        match self {
-            Self::Steady { count, .. } => *count as usize,
-            Self::Offsets { offsets, .. } => offsets.len(),
-        }
-    }
+fn put_float(buffer: &mut Arc<[AtomicU64]>, count: usize, new: u64) {
+    let load = |place: &AtomicU64| place.load(Ordering::Relaxed);
+    put(buffer, count, new, load, |place, new| place.store(new, Ordering::Relaxed), AtomicU64::new);
+}
 
-    /// Whether `time`, which is later than all, is close enough to be told as an offset.
-    fn takes(&self, time: i64) -> bool {
-        time.checked_sub(self.first()).is_some_and(|offset| u32::try_from(offset).is_ok())
-    }
-
-    /// Adds a time that [`OpenTimes::takes`] has said yes to.
-    fn push(&mut self, time: i64) {
-        let (offset, since_last) = ((time - self.first()) as u32, (time - self.last()) as u32);
-        match self {
-            Self::Steady { step, count, .. } if *count == 1 => (*step, *count) = (since_last, 2),
-            Self::Steady { step, count, .. } if *step == since_last => *count += 1,
-            Self::Steady { first, step, count } => {
-                let mut offsets = Vec::with_capacity((*count as usize + 1).next_power_of_two());
-                offsets.extend((0..*count).map(|at| at * *step));
-                offsets.push(offset);
-                *self = Self::Offsets { first: *first, offsets };
-            }
-            Self::Offsets { offsets, .. } => offsets.push(offset),
-        }
-    }
-
-    fn copy_to(&self, out: &mut Vec<i64>) {
-        match self {
-            Self::Steady { first, step, count } => {
-                out.extend((0..i64::from(*count)).map(|at| first + at * i64::from(*step)));
-            }
-            Self::Offsets { first, offsets } => {
-                out.extend(offsets.iter().map(|offset| first + i64::from(*offset)));
-            }
-        }
-    }
+/// Room for one more than `count`, of which there will be more.
+fn capacity(count: usize) -> usize {
+    (count + 1).next_power_of_two().clamp(BUFFER_SAMPLES_MIN, SAMPLES_MAX)
 }
 
 impl OpenChunk {
     pub(super) fn new(time: i64, value: SampleValue) -> Self {
         let values = match value {
             SampleValue::Float(float) => OpenValues::Constant(float),
-            SampleValue::Histogram(histogram) => OpenValues::Histograms(vec![histogram]),
+            SampleValue::Histogram(histogram) => OpenValues::Histograms(Arc::new(vec![histogram])),
         };
-        Self { times: OpenTimes::Steady { first: time, step: 0, count: 1 }, values }
+        Self { first: time, step: 0, count: 1, offsets: None, values }
     }
 
     fn kind(&self) -> ChunkKind {
@@ -104,56 +91,94 @@ impl OpenChunk {
         }
     }
 
+    pub(crate) const fn count(&self) -> usize {
+        self.count as usize
+    }
+
     /// Whether a sample, later than all, can go in without breaking what holds of chunks.
-    pub(super) fn takes(&self, time: i64, value: &SampleValue, block_range_ms: i64) -> bool {
-        let kind = match value {
-            SampleValue::Float(_) => ChunkKind::Floats,
-            SampleValue::Histogram(_) => ChunkKind::Histograms,
-        };
-        let same_range = self.min_time().div_euclid(block_range_ms) == time.div_euclid(block_range_ms);
-        kind == self.kind() && same_range && self.times.takes(time) && self.times.count() < SAMPLES_MAX
+    pub(super) fn takes(&self, time: i64, kind: ChunkKind, block_range_ms: i64) -> bool {
+        let near = time.checked_sub(self.first).is_some_and(|offset| u32::try_from(offset).is_ok());
+        let same_range = || self.first.div_euclid(block_range_ms) == time.div_euclid(block_range_ms);
+        kind == self.kind() && near && self.count() < SAMPLES_MAX && same_range()
     }
 
     /// Adds a sample that [`OpenChunk::takes`] has said yes to.
     pub(super) fn push(&mut self, time: i64, value: SampleValue) {
-        match (&mut self.values, value) {
-            (OpenValues::Constant(known), SampleValue::Float(float)) => {
-                if known.to_bits() != float.to_bits() {
-                    let count = self.times.count();
-                    let mut floats = Vec::with_capacity((count + 1).next_power_of_two());
-                    floats.resize(count, *known);
-                    floats.push(float);
-                    self.values = OpenValues::Floats(floats);
+        match value {
+            SampleValue::Float(float) => self.push_float(time, float),
+            SampleValue::Histogram(histogram) => {
+                if let OpenValues::Histograms(all) = &mut self.values {
+                    Arc::make_mut(all).push(histogram);
+                    self.push_time(time);
                 }
             }
-            (OpenValues::Floats(floats), SampleValue::Float(float)) => floats.push(float),
-            (OpenValues::Histograms(all), SampleValue::Histogram(histogram)) => all.push(histogram),
-            // `takes` has said no.
-            _ => return,
         }
-        self.times.push(time);
+    }
+
+    /// As [`OpenChunk::push`], for a float.
+    pub(super) fn push_float(&mut self, time: i64, float: f64) {
+        let count = self.count();
+        match &mut self.values {
+            OpenValues::Constant(known) if known.to_bits() == float.to_bits() => {}
+            OpenValues::Constant(known) => {
+                let before = std::iter::repeat_n(known.to_bits(), count).chain([float.to_bits()]);
+                let buffer = before.chain(std::iter::repeat(0)).take(capacity(count)).map(AtomicU64::new);
+                self.values = OpenValues::Floats(buffer.collect());
+            }
+            OpenValues::Floats(floats) => put_float(floats, count, float.to_bits()),
+            // `takes` has said no.
+            OpenValues::Histograms(_) => return,
+        }
+        self.push_time(time);
+    }
+
+    fn push_time(&mut self, time: i64) {
+        let (offset, count) = ((time - self.first) as u32, self.count());
+        match &mut self.offsets {
+            Some(offsets) => put_offset(offsets, count, offset),
+            None if count == 1 => self.step = offset,
+            // The last one was at `step * (count - 1)`.
+            None if u64::from(self.step) * count as u64 == u64::from(offset) => {}
+            None => {
+                let before = (0..self.count).map(|at| at * self.step).chain([offset]);
+                let buffer = before.chain(std::iter::repeat(0)).take(capacity(count)).map(AtomicU32::new);
+                self.offsets = Some(buffer.collect());
+            }
+        }
+        self.count += 1;
     }
 
     pub(crate) fn seal(&self) -> Option<Chunk> {
-        let mut times = Vec::with_capacity(self.times.count());
-        self.times.copy_to(&mut times);
+        let (mut times, mut floats) = (Vec::with_capacity(self.count()), Vec::new());
+        self.times(&mut times);
         match &self.values {
-            OpenValues::Constant(float) => Chunk::from_floats(&times, &vec![*float; times.len()]),
-            OpenValues::Floats(floats) => Chunk::from_floats(&times, floats),
             OpenValues::Histograms(histograms) => Chunk::from_histograms(&times, histograms),
+            OpenValues::Constant(_) | OpenValues::Floats(_) => {
+                self.floats(&mut floats);
+                Chunk::from_floats(&times, &floats)
+            }
         }
     }
 
     /// Appends the times.
     pub(crate) fn times(&self, out: &mut Vec<i64>) {
-        self.times.copy_to(out);
+        match &self.offsets {
+            None => out.extend((0..i64::from(self.count)).map(|at| self.first + at * i64::from(self.step))),
+            Some(offsets) => {
+                let offsets = offsets.iter().take(self.count());
+                out.extend(offsets.map(|offset| self.first + i64::from(offset.load(Ordering::Relaxed))));
+            }
+        }
     }
 
     /// Appends the floats, of which there are as many as times or none at all.
     pub(crate) fn floats(&self, out: &mut Vec<f64>) {
         match &self.values {
-            OpenValues::Constant(float) => out.extend(std::iter::repeat_n(*float, self.times.count())),
-            OpenValues::Floats(floats) => out.extend_from_slice(floats),
+            OpenValues::Constant(float) => out.extend(std::iter::repeat_n(*float, self.count())),
+            OpenValues::Floats(floats) => {
+                let floats = floats.iter().take(self.count());
+                out.extend(floats.map(|bits| f64::from_bits(bits.load(Ordering::Relaxed))));
+            }
             OpenValues::Histograms(_) => {}
         }
     }
@@ -166,18 +191,49 @@ impl OpenChunk {
         }
     }
 
-    pub(crate) fn min_time(&self) -> i64 {
-        self.times.first()
+    /// The value at a position among the samples.
+    pub(super) fn value(&self, at: usize) -> Option<SampleValue> {
+        if at >= self.count() {
+            return None;
+        }
+        match &self.values {
+            OpenValues::Constant(float) => Some(SampleValue::Float(*float)),
+            OpenValues::Floats(floats) => {
+                floats.get(at).map(|bits| SampleValue::Float(f64::from_bits(bits.load(Ordering::Relaxed))))
+            }
+            OpenValues::Histograms(histograms) => histograms.get(at).cloned().map(SampleValue::Histogram),
+        }
+    }
+
+    /// The value at a time.
+    pub(super) fn find(&self, time: i64) -> Option<SampleValue> {
+        if time == self.max_time() {
+            return self.value(self.count() - 1);
+        }
+        let mut times = Vec::with_capacity(self.count());
+        self.times(&mut times);
+        self.value(times.binary_search(&time).ok()?)
+    }
+
+    pub(crate) const fn min_time(&self) -> i64 {
+        self.first
     }
 
     pub(crate) fn max_time(&self) -> i64 {
-        self.times.last()
+        let last = self.count - 1;
+        let offset = match &self.offsets {
+            Some(offsets) => {
+                offsets.get(last as usize).map_or(0, |offset| i64::from(offset.load(Ordering::Relaxed)))
+            }
+            None => i64::from(self.step) * i64::from(last),
+        };
+        self.first + offset
     }
 
     pub(crate) fn meta(&self) -> ChunkMeta {
         ChunkMeta {
             kind: self.kind(),
-            count: self.times.count() as u32,
+            count: self.count,
             min_time: self.min_time(),
             max_time: self.max_time(),
         }

@@ -31,7 +31,8 @@ fn samples_are_refused_as_prometheus_does() {
     assert_eq!(try_append(9, f64::NAN), Err(AppendError::OutOfOrder));
     assert_eq!(try_append(11, 0.0), Ok(()));
     assert_eq!(try_append(11, -0.0), Err(AppendError::DuplicateTimestamp));
-    assert_eq!(try_append(10, f64::NAN), Err(AppendError::OutOfOrder));
+    assert_eq!(try_append(10, f64::NAN), Ok(()), "what is visible already is no reason to complain");
+    assert_eq!(try_append(9, 0.0), Err(AppendError::OutOfOrder));
     let refused = batch.append(None, &Labels::empty(), Sample::new(1, 1.0));
     assert!(matches!(refused, Err(AppendError::InvalidLabels(_))));
     batch.commit().unwrap();
@@ -136,18 +137,95 @@ fn a_cut_moves_whole_ranges_and_shortens_the_log() {
 }
 
 #[test]
-fn a_batch_that_a_cut_overtakes_is_refused_whole() {
+fn what_a_cut_overtakes_is_refused_by_name_and_the_rest_is_kept() {
     let (fs, clock) = (SimFileSystem::default(), far_clock());
     let db = open(&fs, &clock);
     append(&db, 1, 10, 1.0);
     let mut late = db.appender();
-    late.append(None, &series(2), Sample::new(20, 1.0)).unwrap();
+    let id = late.append(None, &series(2), Sample::new(20, 1.0)).unwrap();
     late.append(None, &series(3), Sample::new(2600, 1.0)).unwrap();
     append(&db, 1, 2600, 1.0);
     assert_eq!(db.maintain().unwrap().blocks_cut, 1);
-    let error = late.commit().unwrap_err();
-    assert!(error.to_string().contains("send it again"), "{error}");
-    assert_eq!(everything(&db).len(), 1);
+    let refused = [Refused { series: id, timestamp: ms(20), error: AppendError::OutOfBounds }];
+    assert_eq!(late.commit().unwrap(), refused);
+    let seen = everything(&db);
+    assert_eq!(seen.keys().collect::<Vec<_>>(), [&series(1), &series(3)]);
+    drop(db);
+    assert_eq!(everything(&open(&fs, &clock)), seen);
+}
+
+#[test]
+fn of_two_batches_with_the_same_time_the_first_commit_counts() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let db = open(&fs, &clock);
+    let id = append(&db, 1, 10, 1.0);
+    let (mut first, mut second, mut third) = (db.appender(), db.appender(), db.appender());
+    for (batch, time, value) in [(&mut first, 20, 2.0), (&mut second, 20, 3.0), (&mut third, 20, 2.0)] {
+        batch.append(Some(id), &series(1), Sample::new(time, value)).unwrap();
+        batch.append(None, &series(2), Sample::new(value as i64, value)).unwrap();
+    }
+    second.append(Some(id), &series(1), Sample::new(30, 4.0)).unwrap();
+    assert_eq!(first.commit().unwrap(), []);
+    let refused = Refused { series: id, timestamp: ms(20), error: AppendError::DuplicateTimestamp };
+    assert_eq!(second.commit().unwrap(), [refused]);
+    // Of the third, both samples are there already, exactly or as something older than the newest.
+    let refused = third.commit().unwrap();
+    assert_eq!(refused.iter().map(|r| &r.error).collect::<Vec<_>>(), [&AppendError::OutOfOrder; 2]);
+    let expected = Content::from([
+        (series(1), floats(&[(10, 1.0), (20, 2.0), (30, 4.0)])),
+        (series(2), floats(&[(2, 2.0), (3, 3.0)])),
+    ]);
+    assert_eq!(everything(&db), expected);
+    drop(db);
+    assert_eq!(everything(&open(&fs, &clock)), expected);
+}
+
+#[test]
+fn columns_go_by_reference_and_name_what_they_cannot_take() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let db = open(&fs, &clock);
+    let ids: Vec<SeriesRef> = (0..200).map(|number| append(&db, number, 10, 1.0)).collect();
+    let unknown = [SeriesRef(0), SeriesRef(9999), SeriesRef(u64::MAX), SeriesRef(ids[5].0 | 1 << 32)];
+    let mut refs: Vec<SeriesRef> = ids.iter().rev().copied().collect();
+    refs.extend(unknown);
+    refs.extend([ids[7], ids[7]]);
+    let values: Vec<f64> = (0..refs.len()).map(|at| at as f64).collect();
+    assert!(FloatColumns::at(ms(20), &refs, &values[1..]).is_none());
+    let (mut batch, mut refused) = (db.appender(), Vec::new());
+    batch.append_columns(&FloatColumns::at(ms(20), &refs, &values).unwrap(), &mut refused);
+    let mut expected: Vec<(usize, AppendError)> =
+        unknown.iter().enumerate().map(|(at, id)| (200 + at, AppendError::UnknownSeries(id.0))).collect();
+    expected.extend([(204, AppendError::DuplicateTimestamp), (205, AppendError::DuplicateTimestamp)]);
+    assert_eq!(refused, expected);
+    refused.clear();
+    let times = [ms(5), ms(20), ms(30), ms(25)];
+    let again = [ids[1], ids[1], ids[1], ids[1]];
+    let timed = FloatColumns::timed(&again, &times, &[1.0, 198.0, 3.0, 2.0]).unwrap();
+    batch.append_columns(&timed, &mut refused);
+    assert_eq!(refused, [(0, AppendError::OutOfOrder), (3, AppendError::OutOfOrder)]);
+    assert_eq!(batch.commit().unwrap(), []);
+    let seen = everything(&db);
+    assert_eq!(seen[&series(1)], floats(&[(10, 1.0), (20, 198.0), (30, 3.0)]));
+    assert_eq!(seen[&series(199)], floats(&[(10, 1.0), (20, 0.0)]));
+    drop(db);
+    assert_eq!(everything(&open(&fs, &clock)), seen);
+}
+
+#[test]
+fn a_span_finds_its_series_while_it_is_there() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let db = open(&fs, &clock);
+    let id = append(&db, 1, 10, 1.0);
+    assert_eq!(db.resolve(series(1).as_encoded()), Some(id));
+    assert_eq!(db.resolve(series(2).as_encoded()), None);
+    assert_eq!(db.resolve(b"no span"), None);
+    append(&db, 2, 2600, 1.0);
+    assert_eq!(db.maintain().unwrap().series_removed, 1);
+    assert_eq!(db.resolve(series(1).as_encoded()), None);
+    let mut refused = Vec::new();
+    let columns = FloatColumns::at(ms(3000), std::slice::from_ref(&id), &[1.0]).unwrap();
+    db.appender().append_columns(&columns, &mut refused);
+    assert_eq!(refused, [(0, AppendError::UnknownSeries(id.0))]);
 }
 
 #[test]

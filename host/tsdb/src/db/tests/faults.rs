@@ -98,7 +98,10 @@ impl World {
             self.time = self.time.max(time);
         }
         match batch.commit() {
-            Ok(()) => self.expected = after,
+            Ok(refused) => {
+                assert_eq!(refused, []);
+                self.expected = after;
+            }
             // Refused before anything was written, or written and not acknowledged.
             Err(_) if self.fs.has_crashed() => self.unsure = self.unsure.take().or(Some(after)),
             Err(_) => {}

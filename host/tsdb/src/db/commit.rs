@@ -1,0 +1,291 @@
+//! Committing: how a batch becomes durable and then visible.
+//!
+//! ```text
+//!  reserve ────► encode, checksum ────► queue ─► log ────► apply
+//!  by pages      outside of locks       one writes for     by pages, behind
+//!                                       all that wait      the gate
+//! ```
+//!
+//! Any number of batches are *in flight* at once, on all cores. They hold `flight` shared. A batch first keeps the
+//! places of its samples: each must be newer than everything of its series that is visible or in flight. Then whatever
+//! becomes of the others, its samples are fine; that is what lets it go ahead without a look at the others' fate. The
+//! frames are written in groups: whoever finds the log free becomes the leader, takes every frame that waits by then,
+//! writes and syncs them as one, and leaves each its result. Then each batch makes itself visible.
+//!
+//! A batch that cannot keep all places (another one in flight has the same time, or a later one; or it holds late
+//! samples) takes `flight` alone: nothing else is in flight then, each of its samples is judged by what is visible, and
+//! those that are refused are named to the sender. So nothing that is acknowledged is ever dropped.
+//!
+//! Two batches in flight may become visible in the other order than that of the log. Where they have samples of the
+//! same series, the older one then joins the late samples, and readers see the same as after a replay.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use ahash::RandomState;
+use model::{AppendError, Exemplar, Refused, SeriesRef, Timestamp};
+
+use super::Shared;
+use super::append::{At, Batch, Column};
+use crate::error::{Error, Result};
+use crate::head::page::{PAGE_SERIES, PageData, Rules};
+use crate::head::{Counters, Head, SampleValue, Verdict};
+use crate::wal::{put_frame, record};
+
+/// A frame that waits for its turn.
+pub(super) struct Pending {
+    frame: Vec<u8>,
+    result: OnceLock<std::result::Result<(), Arc<Error>>>,
+}
+
+impl Batch {
+    /// Goes through a column, all neighbours under one lock, until `each` says no. Says whether it never did.
+    fn by_page<T>(
+        &self,
+        column: &Column<T>,
+        mut each: impl FnMut(&mut PageData, usize, usize) -> bool,
+    ) -> bool {
+        let mut index = 0;
+        while let Some(first) = column.at.get(index) {
+            let mut data = self.pages[first.page()].page.lock();
+            while let Some(at) = column.at.get(index).filter(|at| at.page() == first.page()) {
+                if !each(&mut data, at.slot(), index) {
+                    return false;
+                }
+                index += 1;
+            }
+        }
+        true
+    }
+
+    fn reserve_column<T>(&self, column: &Column<T>, min_valid: i64) -> bool {
+        self.by_page(column, |data, slot, index| {
+            let time = column.times[index];
+            time >= min_valid && data.reserve(slot, time)
+        })
+    }
+
+    /// Keeps the places of all samples, if each is newer than all that is visible or in flight.
+    fn reserve(&self, min_valid: i64) -> bool {
+        let exemplars_fit = self.exemplars.iter().all(|(_, e)| e.timestamp.millis() >= min_valid);
+        exemplars_fit
+            && self.reserve_column(&self.floats, min_valid)
+            && self.reserve_column(&self.histograms, min_valid)
+    }
+
+    /// Gives all places up. Only for those who have `flight` alone.
+    fn release(&self) {
+        self.pages.iter().for_each(|page| page.page.lock().release(page.used));
+    }
+
+    /// Judges a column by what is visible. Repeated samples go, since they are there; refused ones are named.
+    fn settle_column<T>(
+        &self,
+        column: &Column<T>,
+        value: impl Fn(&T) -> SampleValue,
+        rules: Rules,
+        seen: &mut HashMap<(At, i64), SampleValue, RandomState>,
+        refused: &mut Vec<Refused>,
+    ) -> Vec<bool> {
+        let mut keep = Vec::with_capacity(column.at.len());
+        self.by_page(column, |data, slot, index| {
+            let (at, time, value) = (column.at[index], column.times[index], value(&column.values[index]));
+            let verdict = match seen.get(&(at, time)) {
+                Some(known) if known.bits_equal(&value) => Ok(Verdict::Repeat),
+                Some(_) => Err(AppendError::DuplicateTimestamp),
+                None => data.judge(slot, time, &value, rules),
+            };
+            keep.push(verdict == Ok(Verdict::Add) || verdict == Ok(Verdict::Late));
+            match verdict {
+                Ok(Verdict::Repeat) => {}
+                Ok(_) => drop(seen.insert((at, time), value)),
+                Err(error) => refused.push(Refused {
+                    series: SeriesRef(u64::from(self.id(at))),
+                    timestamp: Timestamp::from_millis(time),
+                    error,
+                }),
+            }
+            true
+        });
+        keep
+    }
+
+    /// Leaves out what is not fine any more, and says what that is. Only for those who have `flight` alone.
+    fn settle(&mut self, rules: Rules) -> Vec<Refused> {
+        let (mut refused, mut seen) = (Vec::new(), HashMap::default());
+        let float = |value: &f64| SampleValue::Float(*value);
+        let keep = self.settle_column(&self.floats, float, rules, &mut seen, &mut refused);
+        self.floats.retain(&keep);
+        let histogram = |value: &Arc<_>| SampleValue::Histogram(Arc::clone(value));
+        let keep = self.settle_column(&self.histograms, histogram, rules, &mut seen, &mut refused);
+        self.histograms.retain(&keep);
+        let (exemplars, old) = std::mem::take(&mut self.exemplars)
+            .into_iter()
+            .partition(|(_, exemplar)| exemplar.timestamp.millis() >= rules.min_valid);
+        self.exemplars = exemplars;
+        refused.extend(old.into_iter().map(|(at, exemplar): (At, Exemplar)| Refused {
+            series: SeriesRef(u64::from(self.id(at))),
+            timestamp: exemplar.timestamp,
+            error: AppendError::OutOfBounds,
+        }));
+        refused
+    }
+
+    /// The batch as one frame. Series that the log does not know yet are defined first, perhaps by two batches at once.
+    fn encode(&self) -> Result<Vec<u8>> {
+        let mut fresh = Vec::new();
+        for page in &self.pages {
+            let data = page.page.lock();
+            let unlogged = data.unlogged(page.used);
+            if unlogged != 0 {
+                let slots = (0..PAGE_SERIES).filter(|slot| unlogged >> slot & 1 == 1);
+                fresh.extend(
+                    slots
+                        .filter_map(|slot| data.series(slot))
+                        .map(|series| (series.id, series.labels.clone())),
+                );
+            }
+        }
+        let mut definitions = Vec::new();
+        if !fresh.is_empty() {
+            record::put_series(&mut definitions, fresh.iter().map(|(id, labels)| (*id, labels)));
+        }
+        let mut body = Vec::with_capacity(self.floats.at.len() * 6 + self.histograms.at.len() * 64 + 64);
+        let ids = |at: &[At]| at.iter().map(|at| self.id(*at)).collect::<Vec<u32>>();
+        let floats = &self.floats;
+        if !floats.at.is_empty() {
+            record::put_floats(&mut body, &ids(&floats.at), &floats.times, &floats.values);
+        }
+        let histograms = &self.histograms;
+        if !histograms.at.is_empty() {
+            record::put_histograms(&mut body, &ids(&histograms.at), &histograms.times, &histograms.values);
+        }
+        if !self.exemplars.is_empty() {
+            let ids: Vec<u32> = self.exemplars.iter().map(|(at, _)| self.id(*at)).collect();
+            let exemplars: Vec<&Exemplar> = self.exemplars.iter().map(|(_, exemplar)| exemplar).collect();
+            record::put_exemplars(&mut body, &ids, &exemplars);
+        }
+        if !self.metadata.is_empty() {
+            record::put_metadata(&mut body, self.metadata.iter().map(|(family, m)| (family.as_str(), m)));
+        }
+        let mut frame = Vec::with_capacity(definitions.len() + body.len() + 64);
+        put_frame(&mut frame, [&definitions, &body])?;
+        Ok(frame)
+    }
+
+    /// Makes the batch visible.
+    fn apply(&self, head: &Head) {
+        for page in &self.pages {
+            page.page.lock().set_logged(page.used);
+        }
+        let range = head.block_range_ms;
+        let (mut taken, mut oldest, mut newest) = (0, i64::MAX, i64::MIN);
+        let min_valid = head.min_valid();
+        let mut note = |added: bool, time: i64| {
+            taken += u64::from(added);
+            newest = newest.max(time);
+            if time >= min_valid {
+                oldest = oldest.min(time);
+            }
+            true
+        };
+        let floats = &self.floats;
+        self.by_page(floats, |data, slot, index| {
+            note(data.add_float(slot, floats.times[index], floats.values[index], range), floats.times[index])
+        });
+        let histograms = &self.histograms;
+        self.by_page(histograms, |data, slot, index| {
+            let value = SampleValue::Histogram(histograms.values[index].clone());
+            note(data.add(slot, histograms.times[index], value, range), histograms.times[index])
+        });
+        // Counted once per batch: these are written by every committing thread.
+        head.saw_times(oldest, newest);
+        Counters::add(&head.counters.samples_appended, taken);
+        let mut exemplars = 0;
+        for (at, exemplar) in &self.exemplars {
+            let mut data = self.pages[at.page()].page.lock();
+            exemplars += u64::from(data.add_exemplar(at.slot(), exemplar));
+        }
+        Counters::add(&head.counters.exemplars_appended, exemplars);
+        for (family, metadata) in &self.metadata {
+            head.set_metadata(family, metadata);
+        }
+    }
+}
+
+impl Shared {
+    /// What is taken at the moment.
+    pub(super) fn rules(&self) -> Rules {
+        Rules { min_valid: self.head.min_valid(), late_from: None }
+    }
+
+    /// Whether any series may take a sample of that time.
+    pub(super) fn check_bounds(&self, time: i64, rules: Rules) -> std::result::Result<(), AppendError> {
+        match rules.late_from {
+            Some(from) if time < from.min(rules.min_valid) => Err(AppendError::TooOld),
+            None if time < rules.min_valid => Err(AppendError::OutOfBounds),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a batch durable and visible, and says what of it could not be taken any more.
+    pub(super) fn commit(&self, mut batch: Batch) -> std::result::Result<Vec<Refused>, Arc<Error>> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !batch.late {
+            let flight = self.flight.read();
+            if batch.reserve(self.head.min_valid()) {
+                let written = self.write(&batch);
+                if written.is_ok() {
+                    let _pass = self.gate.write();
+                    batch.apply(&self.head);
+                } else {
+                    drop(flight);
+                    let _alone = self.flight.write();
+                    batch.release();
+                }
+                return written.map(|()| Vec::new());
+            }
+        }
+        let _alone = self.flight.write();
+        // Nothing is in flight: places that are still kept are this batch's own, or those of one that is about to
+        // give them up.
+        batch.release();
+        let refused = batch.settle(self.rules());
+        if !batch.is_empty() {
+            self.write(&batch)?;
+            let _pass = self.gate.write();
+            batch.apply(&self.head);
+        }
+        Ok(refused)
+    }
+
+    /// Writes a batch to the log, together with all that wait for it.
+    fn write(&self, batch: &Batch) -> std::result::Result<(), Arc<Error>> {
+        let pending = Arc::new(Pending { frame: batch.encode().map_err(Arc::new)?, result: OnceLock::new() });
+        self.queue.lock().push(pending.clone());
+        let mut wal = self.wal.lock();
+        // Whoever had the log before may have taken this frame along.
+        if let Some(result) = pending.result.get() {
+            return result.clone();
+        }
+        let group = std::mem::take(&mut *self.queue.lock());
+        let result = match wal.as_mut() {
+            None => Err(Error::Closed),
+            Some(wal) => match &group[..] {
+                [alone] => wal.append(&alone.frame, self.clock.now()),
+                all => {
+                    let frames: Vec<&[u8]> = all.iter().map(|member| &member.frame[..]).collect();
+                    wal.append(&frames.concat(), self.clock.now())
+                }
+            },
+        };
+        let result = result.map_err(Arc::new);
+        for member in &group {
+            // Each is in one group only.
+            let _ = member.result.set(result.clone());
+        }
+        result
+    }
+}
