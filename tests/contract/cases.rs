@@ -154,6 +154,32 @@ pub(super) fn queries(start: &str, end: &str) -> Vec<Case> {
         ),
         good("a formatted query", "/format_query", [("query", "sum( up )")], ["/data=sum(up)"]),
         bad("no query to format", "/format_query", []),
+        good(
+            "a query's tree",
+            "/parse_query",
+            [("query", "sum by (job) (rate(up[5m]))")],
+            [
+                "/data/type=aggregation",
+                "/data/grouping/0=job",
+                "/data/expr/type=call",
+                "/data/expr/func/name=rate",
+                "/data/expr/args/0/type=matrixSelector",
+                "/data/expr/args/0/matchers/0/value=up",
+            ],
+        ),
+        bad("the tree of a broken query", "/parse_query", [("query", "sum(")]),
+        good(
+            "what a query took",
+            "/query",
+            [("query", "up"), ("time", end), ("stats", "all")],
+            ["/data/stats/timings/evalTotalTime", "/data/stats/samples/totalQueryableSamples"],
+        ),
+        good(
+            "a cut vector",
+            "/query",
+            [("query", "{__name__=~\"up|scrape_samples_scraped\"}"), ("time", end), ("limit", "1")],
+            ["/data/result/0", "/warnings/0=results truncated due to limit"],
+        ),
     ]
 }
 
@@ -269,6 +295,16 @@ pub(super) fn lists(start: &str) -> Vec<Case> {
             ["/data/headStats/numSeries", "/data/seriesCountByMetricName/0/name"],
         ),
         bad("the storage with a broken limit", "/status/tsdb", [("limit", "few")]),
+        good(
+            "features",
+            "/features",
+            [],
+            [
+                "/data/promql/at_modifier",
+                "/data/promql_functions/rate",
+                "/data/templating_functions/humanize",
+            ],
+        ),
         good("the replay of the log", "/status/walreplay", [], ["/data/min", "/data/max", "/data/current"]),
     ]
 }

@@ -39,6 +39,11 @@ impl Client {
         Self { base: base.to_owned(), agent }
     }
 
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// `None` where nobody answers.
     pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
         self.agent.get(format!("{}{path}", self.base)).call().ok().map(read)
@@ -60,6 +65,23 @@ impl Client {
             request = request.query(*name, *value);
         }
         read(request.call().unwrap_or_else(|error| panic!("{path}: {error}")))
+    }
+
+    /// As [`Client::get_with`], over a connection that is compressed.
+    pub(crate) fn get_zipped(&self, path: &str, parameters: &[(&str, &str)]) -> Answer {
+        let mut request = self.agent.get(format!("{}{path}", self.base)).header("Accept-Encoding", "gzip");
+        for (name, value) in parameters {
+            request = request.query(*name, *value);
+        }
+        let response = request.call().unwrap_or_else(|error| panic!("{path}: {error}"));
+        let encoding = response.headers().get("content-encoding").and_then(|value| value.to_str().ok());
+        assert_eq!(encoding, Some("gzip"), "{path} was asked for compressed");
+        let mut answer =
+            Answer { status: response.status().as_u16(), content_type: String::new(), body: String::new() };
+        let mut packed = Vec::new();
+        response.into_body().into_reader().read_to_end(&mut packed).unwrap();
+        flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut answer.body).unwrap();
+        answer
     }
 
     pub(crate) fn post_form(&self, path: &str, parameters: &[(&str, &str)]) -> Answer {

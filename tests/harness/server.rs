@@ -70,6 +70,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server on a folder that holds `prometheus.yml` and `plugins/`, and waits until it is ready.
     pub(crate) fn start(folder: &Path, ports: Ports) -> Self {
+        Self::start_with(folder, ports, &[])
+    }
+
+    /// As [`Server::start`], with more flags.
+    pub(crate) fn start_with(folder: &Path, ports: Ports, flags: &[&str]) -> Self {
         let mut child = Command::new(binary())
             .current_dir(folder)
             .arg("--config.file=prometheus.yml")
@@ -79,6 +84,7 @@ impl Server {
             .arg(format!("--web.listen-address=127.0.0.1:{}", ports.web))
             .arg(format!("--otlp.grpc.listen-address=127.0.0.1:{}", ports.otlp_grpc))
             .arg(format!("--otlp.http.listen-address=127.0.0.1:{}", ports.otlp_http))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

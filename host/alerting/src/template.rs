@@ -178,6 +178,11 @@ pub enum Rendered {
     Needs(Arc<str>),
 }
 
+/// The functions that templates can call, but for what the language itself brings.
+pub fn functions() -> &'static [&'static str] {
+    functions::prometheus()
+}
+
 impl Template {
     /// Parses a template.
     ///

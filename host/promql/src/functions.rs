@@ -50,6 +50,11 @@ const EXPERIMENTAL: [&str; 17] = [
 ];
 
 impl Signature {
+    /// All of them, sorted by name.
+    pub fn all() -> &'static [Self] {
+        &TABLE
+    }
+
     /// The least and, where there is one, the most number of arguments.
     pub(crate) fn arity(&self) -> (usize, Option<usize>) {
         match usize::try_from(self.optional) {

@@ -5,8 +5,12 @@
 
 pub(crate) mod admission;
 mod alerts;
+mod answer;
+mod ast;
 mod blocking;
+mod client;
 pub(crate) mod envelope;
+mod features;
 mod lifecycle;
 mod params;
 mod query;
@@ -26,6 +30,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, extract::MatchedPath};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
@@ -50,6 +55,10 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/query_range", get(query::range).post(query::range))
         .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
         .route("/format_query", get(query::format).post(query::format))
+        .route("/parse_query", get(query::tree).post(query::tree))
+        .route("/explain", get(query::explain).post(query::explain))
+        .route("/features", get(features::features))
+        .route("/status/active_queries", get(query::active))
         .route("/series", get(series::series).post(series::series))
         .route("/labels", get(series::labels).post(series::labels))
         .route("/label/{name}/values", get(series::label_values))
@@ -95,7 +104,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .merge(otlp_metrics)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(app.http_metrics.clone(), observe))
-        .layer(CompressionLayer::new())
+        // Large answers are many; what stronger compression saves is not worth a processor.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(CorsLayer::permissive())
         .layer(CatchPanicLayer::custom(panicked))
 }

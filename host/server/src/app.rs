@@ -360,8 +360,12 @@ async fn open_storage(args: &ServerArgs) -> anyhow::Result<(Storage, TraceStore)
     let head_series_max = args.head_series_max;
     tokio::task::spawn_blocking(move || {
         let wal_sync = if always { tsdb::WalSync::Always } else { tsdb::WalSync::Interval(SYNC_INTERVAL) };
-        let options =
-            Options { wal_sync, retention: Retention::of_time(retention), head_series_max, ..Options::prometheus() };
+        let options = Options {
+            wal_sync,
+            retention: Retention::of_time(retention),
+            head_series_max,
+            ..Options::prometheus()
+        };
         let tsdb = Tsdb::open(path.join("metrics"), options, Arc::new(RealFileSystem), Arc::new(SystemClock))
             .with_context(|| format!("open the metrics in {}", path.display()))?;
         report_recovery(&tsdb, &path);

@@ -76,13 +76,27 @@ pub(crate) struct ServerArgs {
     #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub(crate) query_timeout: ConfigDuration,
 
-    /// Most queries that run at once; more wait.
+    /// Most queries of clients that run at once; more wait, and clients take turns. Rules and detectors have places of
+    /// their own.
     #[arg(long = "query.max-concurrency", value_name = "COUNT", default_value_t = 20)]
     pub(crate) query_concurrency: usize,
+
+    /// Most queries that wait for their turn; one beyond it is refused with 503.
+    #[arg(long = "query.queue-max", value_name = "COUNT", default_value_t = 1000)]
+    pub(crate) query_queue_max: usize,
 
     /// Most samples a query may hold in memory.
     #[arg(long = "query.max-samples", value_name = "COUNT", default_value_t = 50_000_000)]
     pub(crate) query_samples: u64,
+
+    /// Most memory a query may take, as in 512MB. Default: no limit of its own.
+    #[arg(long = "query.max-memory", value_name = "SIZE")]
+    pub(crate) query_memory: Option<ByteSize>,
+
+    /// Most memory all queries and the answers being written may take together. Where they ask for more, some wait, and
+    /// the one that holds most is stopped. Default: half of what the machine or its control group has.
+    #[arg(long = "query.max-memory-total", value_name = "SIZE")]
+    pub(crate) query_memory_total: Option<ByteSize>,
 
     /// Features of Prometheus that are off by default, by Prometheus' names; several are set apart by commas. Names that
     /// change nothing are told in the log.
@@ -124,6 +138,44 @@ impl FromStr for ListenAddress {
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A size in bytes, written with a unit as Prometheus does: `512MB` is 512 times 1024 times 1024 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ByteSize(pub(crate) u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (digits, unit) = text.split_at(end);
+        let power = match unit.to_ascii_uppercase().as_str() {
+            "" | "B" => 0,
+            "KB" | "KIB" => 1,
+            "MB" | "MIB" => 2,
+            "GB" | "GIB" => 3,
+            "TB" | "TIB" => 4,
+            "PB" | "PIB" => 5,
+            _ => return Err(format!("unknown unit {unit:?}: write B, KB, MB, GB, TB or PB")),
+        };
+        let number: f64 =
+            digits.parse().map_err(|_| "must be a number with a unit, as in 512MB".to_owned())?;
+        Ok(Self((number * 1024_f64.powi(power)) as u64))
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["B", "KB", "MB", "GB", "TB", "PB"];
+        let mut whole = self.0;
+        let mut unit = 0;
+        while whole > 0 && whole.is_multiple_of(1024) && unit + 1 < UNITS.len() {
+            whole /= 1024;
+            unit += 1;
+        }
+        write!(f, "{whole}{}", UNITS[unit])
     }
 }
 
@@ -253,7 +305,7 @@ mod tests {
 
     use clap::Parser as _;
 
-    use super::Cli;
+    use super::{ByteSize, Cli};
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -264,5 +316,21 @@ mod tests {
         assert_eq!(cli.server.storage_path.to_str(), Some("b"));
         assert_eq!(cli.server.web_listen.as_host_port(), "[::]:1");
         assert!(Cli::try_parse_from(["stormglass", "--web.listen-address=9090"]).is_err());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes, shown) in [
+            ("512MB", 512 << 20, "512MB"),
+            ("1.5GiB", 3 << 29, "1536MB"),
+            ("10", 10, "10B"),
+            ("0B", 0, "0B"),
+            ("2kb", 2048, "2KB"),
+        ] {
+            let size: ByteSize = text.parse().unwrap();
+            assert_eq!((size.0, size.to_string().as_str()), (bytes, shown));
+        }
+        assert!("MB".parse::<ByteSize>().is_err());
+        assert!("1XB".parse::<ByteSize>().is_err());
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::queries::{Queries, QueryOptions};
+use crate::queries::Queries;
 
 /// What a detector says of one series, by name and help.
 const FAMILIES: [(&str, &str); 3] = [
@@ -165,7 +165,7 @@ impl Round {
         let step_ms = i64::try_from(config.step.0.as_millis())?;
         let at = now();
         let start = at - config.range.0;
-        let result = self.queries.range(&config.expr, start, at, step_ms, QueryOptions::default()).await?;
+        let result = self.queries.inside_range(&config.expr, start, at, step_ms).await?;
         let QueryValue::Matrix(series) = result.value else {
             anyhow::bail!("the expression does not yield series");
         };

@@ -8,6 +8,7 @@ mod config;
 mod detectors;
 mod features;
 mod ingest;
+mod lenient;
 mod otlp;
 mod plugin_command;
 mod plugins;

@@ -1,4 +1,11 @@
 //! Queries: each on a thread of its own, so many at a time, stopped when nobody waits for them any more.
+//!
+//! Queries of clients go through a [fair queue](fair); rules and detectors have a lane of their own, so that neither
+//! keeps the other waiting. All draw their memory from one pool, and an answer keeps its share until it is written.
+
+pub(crate) mod active;
+pub(crate) mod fair;
+mod metrics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,12 +14,22 @@ use std::time::{Duration, Instant};
 use alerting::{QueryFailure, RuleVector};
 use async_trait::async_trait;
 use model::{Labels, Matcher, Sample, Timestamp};
-use prometheus::{HistogramOpts, HistogramVec, Registry};
-use promql::{Engine, EngineOptions, QueryControl, QueryError, QueryResult};
+use prometheus::Registry;
+use promql::{Answer, Engine, EngineOptions, MemoryPool, QueryControl, QueryError, QueryResult, Times};
 use storage::Storage;
 use tokio::sync::Semaphore;
 
+use self::active::{ActiveQueries, ActiveQuery};
+use self::fair::{Client, FairQueue, Full};
+use self::metrics::QueryMetrics;
 use crate::cli::ServerArgs;
+use crate::features::Features;
+
+/// Queries of rules and detectors that are evaluated at once. They are many and small, and come at the same moments.
+const INSIDE_MAX: usize = 8;
+
+/// How long a query may wait for memory that others hold. Longer, and dashboards ask again anyway.
+const MEMORY_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What one query may ask for beyond its text.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,15 +37,59 @@ pub(crate) struct QueryOptions {
     /// Shorter than the server's own limit, or it does not count.
     pub(crate) timeout: Option<Duration>,
     pub(crate) lookback: Option<Duration>,
+    /// Whether samples are counted by step.
+    pub(crate) per_step_stats: bool,
+    /// Whether the answer brings its plan.
+    pub(crate) analyze: bool,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Somebody outside, who shares the places with others.
+    Client(Client),
+    /// A rule or a detector.
+    Inside,
+}
+
+/// Why a query has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum QueryFailed {
+    /// Too many wait already.
+    #[error("too many queries wait for their turn; try again later, or raise --query.queue-max")]
+    Busy,
+    /// Its time was over before its turn came.
+    #[error("query timed out in query queue")]
+    QueueTimeout,
+    /// Our fault.
+    #[error("the query failed inside the server: {0}")]
+    Inside(String),
+    /// The engine's word.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+impl QueryFailed {
+    const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Busy => "unavailable",
+            Self::QueueTimeout => "timeout",
+            Self::Inside(_) => "internal",
+            Self::Query(error) => error.error_type(),
+        }
+    }
 }
 
 /// Runs queries.
 pub(crate) struct Queries {
     engine: Engine,
     storage: Storage,
-    permits: Arc<Semaphore>,
+    queue: FairQueue,
+    inside: Arc<Semaphore>,
+    active: ActiveQueries,
     timeout: Duration,
-    duration: HistogramVec,
+    metrics: QueryMetrics,
 }
 
 /// Ends a query when its caller goes away.
@@ -42,90 +103,150 @@ impl Drop for CancelOnDrop {
 
 impl Queries {
     pub(crate) fn new(args: &ServerArgs, storage: Storage, registry: &Registry) -> prometheus::Result<Self> {
-        let duration = HistogramVec::new(
-            HistogramOpts::new(
-                "stormglass_query_duration_seconds",
-                "Time to evaluate queries, waiting included.",
-            ),
-            &["outcome"],
-        )?;
-        registry.register(Box::new(duration.clone()))?;
         let options = EngineOptions {
             lookback: args.lookback.0,
             samples_max: args.query_samples,
+            bytes_max: args.query_memory.map_or(u64::MAX, |size| size.0),
             timeout: args.query_timeout.0,
             ..EngineOptions::prometheus_defaults()
         };
-        Ok(Self {
-            engine: Engine::new(options),
-            storage,
-            permits: Arc::new(Semaphore::new(args.query_concurrency)),
-            timeout: args.query_timeout.0,
-            duration,
+        let features = Features::parse(&args.enable_feature);
+        let pool_bytes = args.query_memory_total.map_or_else(default_memory_total, |size| size.0);
+        let pool = MemoryPool::new(pool_bytes, MEMORY_WAIT_MAX);
+        let engine = Engine::new(features.engine(options)).with_pool(pool);
+        let queue = FairQueue::new(args.query_concurrency, args.query_queue_max);
+        let metrics = QueryMetrics::register(registry, args.query_concurrency, &queue, &engine)?;
+        let inside = Arc::new(Semaphore::new(INSIDE_MAX));
+        let (active, timeout) = (ActiveQueries::default(), args.query_timeout.0);
+        Ok(Self { engine, storage, queue, inside, active, timeout, metrics })
+    }
+
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The queries under way, the oldest first.
+    pub(crate) fn active(&self) -> Vec<ActiveQuery> {
+        self.active.list()
+    }
+
+    /// Evaluates a query when its turn comes. Stops it when nobody waits for the answer any more.
+    pub(crate) async fn run(
+        &self,
+        text: &str,
+        times: Times,
+        options: QueryOptions,
+        caller: &Caller,
+    ) -> Result<Answer, QueryFailed> {
+        let started = Instant::now();
+        let answer = self.evaluate(text, times, options, caller, started).await;
+        match &answer {
+            Ok(answer) => {
+                self.metrics.answered(&answer.stats);
+                self.metrics.ended("success", started.elapsed());
+            }
+            Err(error) => self.metrics.ended(error.outcome(), started.elapsed()),
+        }
+        answer
+    }
+
+    async fn evaluate(
+        &self,
+        text: &str,
+        times: Times,
+        options: QueryOptions,
+        caller: &Caller,
+        started: Instant,
+    ) -> Result<Answer, QueryFailed> {
+        let timeout = options.timeout.map_or(self.timeout, |timeout| timeout.min(self.timeout));
+        let client = match caller {
+            Caller::Client(client) => Some(Arc::clone(&client.0)),
+            Caller::Inside => None,
+        };
+        let listed = self.active.add(text, times, client);
+        // Waiting counts: a dashboard that gave up must not be served later.
+        let place = match tokio::time::timeout(timeout, self.enter(caller)).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(Full)) => {
+                self.metrics.refused("queue full");
+                return Err(QueryFailed::Busy);
+            }
+            Err(_) => {
+                self.metrics.refused("timeout in queue");
+                return Err(QueryFailed::QueueTimeout);
+            }
+        };
+        let control = QueryControl {
+            deadline: started.checked_add(timeout),
+            lookback: options.lookback,
+            queued: started.elapsed(),
+            per_step_stats: options.per_step_stats,
+            analyze: options.analyze,
+            ..QueryControl::default()
+        };
+        let cancel = CancelOnDrop(Arc::clone(&control.canceled));
+        let (engine, storage, text) = (self.engine.clone(), self.storage.clone(), text.to_owned());
+        let span = tracing::info_span!(target: "stormglass", "evaluate");
+        let answer = tokio::task::spawn_blocking(move || {
+            // Both go with the evaluation, which a caller who goes away leaves running for a moment.
+            let (_place, listed) = (place, listed);
+            listed.start();
+            span.in_scope(|| engine.run(&storage, &text, times, &control))
+        })
+        .await
+        .map_err(|error| QueryFailed::Inside(error.to_string()))?;
+        drop(cancel);
+        Ok(answer?)
+    }
+
+    /// Waits for a place, which is given back when what this answers is dropped.
+    async fn enter(&self, caller: &Caller) -> Result<Box<dyn Send>, Full> {
+        Ok(match caller {
+            Caller::Client(client) => Box::new(self.queue.enter(client).await?),
+            Caller::Inside => Box::new(Arc::clone(&self.inside).acquire_owned().await.map_err(|_| Full)?),
         })
     }
 
-    pub(crate) async fn instant(
-        &self,
-        query: &str,
-        at: Timestamp,
-        options: QueryOptions,
-    ) -> Result<QueryResult, QueryError> {
-        let query = query.to_owned();
-        self.run(options, move |engine, storage, control| engine.instant(storage, &query, at, control)).await
-    }
-
-    pub(crate) async fn range(
+    /// A range query of the server itself, all of its answer at once.
+    pub(crate) async fn inside_range(
         &self,
         query: &str,
         start: Timestamp,
         end: Timestamp,
         step_ms: i64,
-        options: QueryOptions,
-    ) -> Result<QueryResult, QueryError> {
-        let query = query.to_owned();
-        self.run(options, move |engine, storage, control| {
-            engine.range(storage, &query, start, end, step_ms, control)
-        })
-        .await
+    ) -> Result<QueryResult, QueryFailed> {
+        let times = Times::Range { start, end, step_ms };
+        Ok(self.run(query, times, QueryOptions::default(), &Caller::Inside).await?.into_result())
     }
+}
 
-    async fn run(
-        &self,
-        options: QueryOptions,
-        work: impl FnOnce(&Engine, &Storage, &QueryControl) -> Result<QueryResult, QueryError> + Send + 'static,
-    ) -> Result<QueryResult, QueryError> {
-        let started = Instant::now();
-        let timeout = options.timeout.map_or(self.timeout, |timeout| timeout.min(self.timeout));
-        let deadline = started.checked_add(timeout);
-        let permit = tokio::time::timeout(timeout, Arc::clone(&self.permits).acquire_owned());
-        // Waiting counts: a dashboard that gave up must not be served later.
-        let Ok(Ok(permit)) = permit.await else { return Err(QueryError::Timeout) };
-        let control = QueryControl { deadline, lookback: options.lookback, ..QueryControl::default() };
-        let cancel = CancelOnDrop(Arc::clone(&control.canceled));
-        let (engine, storage) = (self.engine.clone(), self.storage.clone());
-        let span = tracing::info_span!(target: "stormglass", "evaluate");
-        let result = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            span.in_scope(|| work(&engine, &storage, &control))
-        })
-        .await
-        .unwrap_or_else(|error| {
-            Err(QueryError::Execution(format!("the query failed inside the server: {error}")))
-        });
-        drop(cancel);
-        let outcome = result.as_ref().map_or_else(|error| error.error_type(), |_| "success");
-        self.duration.with_label_values(&[outcome]).observe(started.elapsed().as_secs_f64());
-        result
+/// Half of the memory that there is: the other half is for the head, for the page cache and for what no query owns.
+fn default_memory_total() -> u64 {
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
+    let machine = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    memory_bytes(&group, &machine).map_or(u64::MAX, |bytes| bytes / 2)
+}
+
+/// The smaller of the control group's limit and the machine's memory, as the kernel writes them.
+fn memory_bytes(group: &str, machine: &str) -> Option<u64> {
+    let group = group.trim().parse::<u64>().ok();
+    let total = machine.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let machine = total.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let machine = machine.map(|kilobytes| kilobytes * 1024);
+    match (group, machine) {
+        (Some(group), Some(machine)) => Some(group.min(machine)),
+        (group, machine) => group.or(machine),
     }
 }
 
 #[async_trait]
 impl alerting::Query for Queries {
     async fn instant(&self, expr: &str, at: Timestamp) -> Result<RuleVector, QueryFailure> {
-        let failed = |error: QueryError| QueryFailure::new(error.to_string());
-        let result = Self::instant(self, expr, at, QueryOptions::default()).await.map_err(failed)?;
-        alerting::rule_vector(result.value)
+        let times = Times::Instant(at);
+        let answer = self.run(expr, times, QueryOptions::default(), &Caller::Inside).await;
+        alerting::rule_vector(
+            answer.map_err(|error| QueryFailure::new(error.to_string()))?.into_result().value,
+        )
     }
 
     async fn latest(
@@ -139,5 +260,18 @@ impl alerting::Query for Queries {
             .await
             .map_err(|error| QueryFailure::new(error.to_string()))?
             .map_err(QueryFailure::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::memory_bytes;
+
+    #[test]
+    fn the_smaller_limit_counts() {
+        let machine = "MemTotal:        1000 kB\nMemFree: 1 kB\n";
+        assert_eq!(memory_bytes("max\n", machine), Some(1_024_000));
+        assert_eq!(memory_bytes("500000\n", machine), Some(500_000));
+        assert_eq!(memory_bytes("", ""), None);
     }
 }

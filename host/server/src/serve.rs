@@ -18,6 +18,8 @@ use tower::ServiceExt as _;
 use crate::api;
 use crate::app::{self, App};
 use crate::cli::{ListenAddress, ServerArgs};
+use crate::features::Features;
+use crate::lenient::{LenientListener, Peer};
 use crate::otlp;
 use crate::telemetry::Telemetry;
 
@@ -28,6 +30,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 pub(crate) async fn serve(args: ServerArgs) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(args.log_level, args.log_format);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting stormglass");
+    for warning in Features::parse(&args.enable_feature).warnings() {
+        tracing::warn!("{warning}");
+    }
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
@@ -40,7 +45,7 @@ pub(crate) async fn serve(args: ServerArgs) -> anyhow::Result<()> {
 
     let stopping = CancellationToken::new();
     let gate = Gate::default();
-    let mut servers = vec![spawn_http(web, gate.router(), stopping.clone())];
+    let mut servers = vec![spawn_web(web, gate.router(), stopping.clone())];
 
     let start = App::start(args, addresses[0]);
     let app = tokio::select! {
@@ -97,6 +102,17 @@ fn announce(addresses: [SocketAddr; 3]) {
         "\nStormglass is at http://{web} (OTLP at {grpc} for gRPC and {http} for HTTP). A query to try:\n\n    \
          curl -s 'http://{web}/api/v1/query?query=up'\n"
     );
+}
+
+/// The API and the user interface: people write its URLs, and queries take turns by where they come from.
+fn spawn_web(listener: TcpListener, router: Router, stopping: CancellationToken) -> JoinHandle<()> {
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    tokio::spawn(async move {
+        let served = axum::serve(LenientListener(listener), service);
+        if let Err(error) = served.with_graceful_shutdown(stopping.cancelled_owned()).await {
+            tracing::error!(%error, "a listener ended");
+        }
+    })
 }
 
 fn spawn_http(listener: TcpListener, router: Router, stopping: CancellationToken) -> JoinHandle<()> {

@@ -8,64 +8,54 @@ use super::Value;
 use super::format::{general, go_float, print, printf, type_name};
 use super::time;
 
-/// What can be called. `query`, `now`, `externalURL` and `pathPrefix` depend on the evaluation and are known where the
+/// What Prometheus adds to the language. `query`, `now`, `externalURL` and `pathPrefix` depend on the evaluation and are known where the
 /// template is executed; the others are here.
-const KNOWN: [&str; 47] = [
-    "and",
-    "or",
-    "not",
-    "len",
-    "index",
-    "slice",
-    "print",
-    "println",
-    "printf",
-    "html",
-    "js",
-    "urlquery",
-    "call",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "query",
-    "first",
-    "label",
-    "value",
-    "strvalue",
+const PROMETHEUS: [&str; 29] = [
     "args",
-    "sortByLabel",
+    "externalURL",
+    "first",
+    "graphLink",
     "humanize",
     "humanize1024",
     "humanizeDuration",
     "humanizePercentage",
     "humanizeTimestamp",
-    "toTime",
-    "toDuration",
-    "now",
-    "toUpper",
-    "toLower",
-    "title",
+    "label",
     "match",
-    "reReplaceAll",
-    "stripPort",
-    "stripDomain",
+    "now",
     "parseDuration",
-    "safeHtml",
-    "graphLink",
-    "tableLink",
     "pathPrefix",
-    "externalURL",
+    "query",
+    "reReplaceAll",
+    "safeHtml",
+    "sortByLabel",
+    "stripDomain",
+    "stripPort",
+    "strvalue",
+    "tableLink",
+    "title",
+    "toDuration",
+    "toLower",
+    "toTime",
+    "toUpper",
+    "urlQueryEscape",
+    "value",
 ];
 
-/// Known by another name in the language's own documents: it escapes for a URL, as `urlquery` does.
-const URL_QUERY_ESCAPE: &str = "urlQueryEscape";
+/// What Go's language brings.
+const GO: [&str; 19] = [
+    "and", "or", "not", "len", "index", "slice", "print", "println", "printf", "html", "js", "urlquery",
+    "call", "eq", "ne", "lt", "le", "gt", "ge",
+];
+
+/// Prometheus' own functions.
+pub(super) fn prometheus() -> &'static [&'static str] {
+    &PROMETHEUS
+}
 
 /// Whether there is such a function.
 pub(super) fn is_known(name: &str) -> bool {
-    KNOWN.contains(&name) || name == URL_QUERY_ESCAPE
+    GO.contains(&name) || PROMETHEUS.contains(&name)
 }
 
 /// Whether a value counts as true: not zero, not empty.
@@ -96,7 +86,7 @@ pub(super) fn call(name: &str, arguments: &[Value], bytes_max: usize) -> Result<
         ("js", values) => js(&joined(values, false)).into(),
         ("urlquery", values) => escape_query(&joined(values, false)).into(),
         ("safeHtml", [Value::Text(text)]) => text.to_string().into(),
-        (URL_QUERY_ESCAPE, [Value::Text(text)]) => escape_query(text).into(),
+        ("urlQueryEscape", [Value::Text(text)]) => escape_query(text).into(),
         ("graphLink", [Value::Text(expr)]) => {
             format!("/graph?g0.expr={}&g0.tab=0", escape_query(expr)).into()
         }

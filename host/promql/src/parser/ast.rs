@@ -240,6 +240,28 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Or,
+        Self::And,
+        Self::Unless,
+        Self::Equal,
+        Self::NotEqual,
+        Self::Less,
+        Self::LessEqual,
+        Self::Greater,
+        Self::GreaterEqual,
+        Self::TrimUpper,
+        Self::TrimLower,
+        Self::Add,
+        Self::Sub,
+        Self::Mul,
+        Self::Div,
+        Self::Mod,
+        Self::Atan2,
+        Self::Pow,
+    ];
+
     /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -369,6 +391,24 @@ pub enum AggregateOp {
 }
 
 impl AggregateOp {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Sum,
+        Self::Avg,
+        Self::Count,
+        Self::Min,
+        Self::Max,
+        Self::Group,
+        Self::Stddev,
+        Self::Stdvar,
+        Self::Topk,
+        Self::Bottomk,
+        Self::CountValues,
+        Self::Quantile,
+        Self::Limitk,
+        Self::LimitRatio,
+    ];
+
     /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -391,23 +431,7 @@ impl AggregateOp {
 
     /// The aggregation of that name, in any case.
     pub fn from_name(name: &str) -> Option<Self> {
-        const ALL: [AggregateOp; 14] = [
-            AggregateOp::Sum,
-            AggregateOp::Avg,
-            AggregateOp::Count,
-            AggregateOp::Min,
-            AggregateOp::Max,
-            AggregateOp::Group,
-            AggregateOp::Stddev,
-            AggregateOp::Stdvar,
-            AggregateOp::Topk,
-            AggregateOp::Bottomk,
-            AggregateOp::CountValues,
-            AggregateOp::Quantile,
-            AggregateOp::Limitk,
-            AggregateOp::LimitRatio,
-        ];
-        ALL.into_iter().find(|op| op.as_str().eq_ignore_ascii_case(name))
+        Self::ALL.into_iter().find(|op| op.as_str().eq_ignore_ascii_case(name))
     }
 
     /// Whether it needs the feature `promql-experimental-functions`.

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// When to come back. Senders wait longer by themselves where it happens again.
-const RETRY_AFTER_SECS: &str = "1";
+pub(super) const RETRY_AFTER_SECS: &str = "1";
 
 /// Lets in a number of requests at once; clones share it.
 #[derive(Debug, Clone)]

@@ -1,11 +1,13 @@
 //! Prometheus' answer envelope: `{"status": …, "data": …}` with its error types and status codes
 //! (`docs/querying/api.md` of Prometheus 3.14).
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use promql::read::ReadError;
 use serde::Serialize;
 use tokio::task::JoinError;
+
+use super::admission::RETRY_AFTER_SECS;
 
 /// Why a request failed, in Prometheus' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) enum ErrorKind {
     Internal,
     /// No such thing.
     NotFound,
+    /// Not now; sending it again later helps.
+    Unavailable,
 }
 
 impl ErrorKind {
@@ -33,6 +37,7 @@ impl ErrorKind {
             Self::Timeout => "timeout",
             Self::Internal => "internal",
             Self::NotFound => "not_found",
+            Self::Unavailable => "unavailable",
         }
     }
 
@@ -42,7 +47,7 @@ impl ErrorKind {
             Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
             // nginx's "client closed request", which Prometheus uses too; it has no constant.
             Self::Canceled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotFound => StatusCode::NOT_FOUND,
         }
@@ -93,7 +98,11 @@ impl IntoResponse for ApiError {
             error: &'a str,
         }
         let body = Failure { status: "error", error_type: self.kind.name(), error: &self.message };
-        json(self.kind.status(), &body)
+        let mut response = json(self.kind.status(), &body);
+        if self.kind == ErrorKind::Unavailable {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS));
+        }
+        response
     }
 }
 

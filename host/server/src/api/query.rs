@@ -1,21 +1,25 @@
-//! Queries over HTTP.
+//! Queries over HTTP: values, plans and trees.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::State;
-use model::{Exemplar, Sample, Timestamp, Value};
+use axum::response::Response;
+use model::{Exemplar, Timestamp};
 use promql::read::{ReadError, Select, SeriesExemplars, Storage as _};
-use promql::{MatrixSeries, QueryError, QueryResult, QueryValue, VectorSample};
+use promql::{Operator, QueryError, Times};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
+use super::answer::{self, Wanted};
+use super::ast;
 use super::blocking::blocking;
 use super::envelope::{ApiError, ApiResult, ErrorKind, Success};
 use super::params::Params;
-use super::value::{JsonFloat, JsonHistogramPoint, JsonLabels, JsonPoint, JsonTime};
+use super::value::{JsonFloat, JsonLabels, JsonTime};
 use crate::app::App;
-use crate::queries::QueryOptions;
+use crate::queries::{Caller, QueryFailed, QueryOptions};
 
 /// The most points a range query may ask for of each series, as in Prometheus.
 const POINTS_MAX: i64 = 11_000;
@@ -24,52 +28,35 @@ fn now() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
 }
 
-fn options(params: &Params) -> Result<QueryOptions, ApiError> {
-    Ok(QueryOptions { timeout: params.duration("timeout")?, lookback: params.duration("lookback_delta")? })
+/// Reads what all queries may ask for; `stats` is what Prometheus calls so.
+fn options(params: &Params) -> Result<(QueryOptions, Wanted), ApiError> {
+    let stats = params.get("stats");
+    let options = QueryOptions {
+        timeout: params.duration("timeout")?,
+        lookback: params.duration("lookback_delta")?,
+        per_step_stats: stats == Some("all"),
+        analyze: false,
+    };
+    Ok((options, Wanted { limit: params.limit("limit")?, stats: stats.is_some() }))
 }
 
-fn failed(error: QueryError) -> ApiError {
-    let kind = match error {
-        QueryError::Parse(_) => return ApiError::parameter("query", error),
-        QueryError::Timeout => ErrorKind::Timeout,
-        QueryError::Canceled => ErrorKind::Canceled,
-        QueryError::Storage(_) => ErrorKind::Internal,
-        _ => ErrorKind::Execution,
+fn failed(error: QueryFailed) -> ApiError {
+    let kind = match &error {
+        QueryFailed::Busy => ErrorKind::Unavailable,
+        QueryFailed::QueueTimeout | QueryFailed::Query(QueryError::Timeout) => ErrorKind::Timeout,
+        QueryFailed::Inside(_) | QueryFailed::Query(QueryError::Storage(_)) => ErrorKind::Internal,
+        QueryFailed::Query(QueryError::Parse(error)) => return ApiError::parameter("query", error),
+        QueryFailed::Query(QueryError::Canceled) => ErrorKind::Canceled,
+        QueryFailed::Query(_) => ErrorKind::Execution,
     };
     ApiError::new(kind, error)
 }
 
-/// Truncates to the limit and says so.
-fn answer(mut result: QueryResult, limit: Option<usize>) -> Success<Data> {
-    if let Some(limit) = limit {
-        let truncated = match &mut result.value {
-            QueryValue::Vector(samples) if samples.len() > limit => {
-                samples.truncate(limit);
-                true
-            }
-            QueryValue::Matrix(series) if series.len() > limit => {
-                series.truncate(limit);
-                true
-            }
-            _ => false,
-        };
-        if truncated {
-            result.warnings.push("results truncated due to limit".to_owned());
-        }
-    }
-    Success::annotated(Data(result.value), result.warnings, result.infos)
+fn instant_times(params: &Params) -> Result<Times, ApiError> {
+    Ok(Times::Instant(params.time("time")?.unwrap_or_else(now)))
 }
 
-pub(super) async fn instant(State(app): State<Arc<App>>, params: Params) -> ApiResult<Data> {
-    let query = params.required("query")?;
-    let at = params.time("time")?.unwrap_or_else(now);
-    let limit = params.limit("limit")?;
-    let result = app.queries.instant(query, at, options(&params)?).await.map_err(failed)?;
-    Ok(answer(result, limit))
-}
-
-pub(super) async fn range(State(app): State<Arc<App>>, params: Params) -> ApiResult<Data> {
-    let query = params.required("query")?;
+fn range_times(params: &Params) -> Result<Times, ApiError> {
     let start = params.required_time("start")?;
     let end = params.required_time("end")?;
     if end < start {
@@ -87,20 +74,119 @@ pub(super) async fn range(State(app): State<Arc<App>>, params: Params) -> ApiRes
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));
     }
-    let limit = params.limit("limit")?;
-    let result = app.queries.range(query, start, end, step_ms, options(&params)?).await.map_err(failed)?;
-    Ok(answer(result, limit))
+    Ok(Times::Range { start, end, step_ms })
 }
 
-pub(super) async fn format(params: Params) -> ApiResult<String> {
-    let expr =
-        promql::parse(params.required("query")?).map_err(|error| ApiError::parameter("query", error))?;
+pub(super) async fn instant(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let times = instant_times(&params)?;
+    evaluate(&app, &caller, &params, times).await
+}
+
+pub(super) async fn range(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let times = range_times(&params)?;
+    evaluate(&app, &caller, &params, times).await
+}
+
+async fn evaluate(app: &App, caller: &Caller, params: &Params, times: Times) -> Result<Response, ApiError> {
+    let query = params.required("query")?;
+    let (options, wanted) = options(params)?;
+    let answer = app.queries.run(query, times, options, caller).await.map_err(failed)?;
+    Ok(answer::respond(answer, wanted))
+}
+
+/// How a query is run: its plan, and what every operator of it took. `analyze=false` plans it only. A range where
+/// `step` is given, else an instant.
+pub(super) async fn explain(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult<Value> {
+    let query = params.required("query")?;
+    let times = if params.get("step").is_some() { range_times(&params)? } else { instant_times(&params)? };
+    let run = params.get("analyze").is_none() || params.flag("analyze")?;
+    if !run {
+        let plan = app.queries.engine().explain(query, times).map_err(|error| failed(error.into()))?;
+        return Ok(Success::new(json!({ "plan": operator(&plan), "text": plan.to_text() })));
+    }
+    let (options, _) = options(&params)?;
+    let options = QueryOptions { analyze: true, ..options };
+    let mut answer = app.queries.run(query, times, options, &caller).await.map_err(failed)?;
+    let plan = answer.plan.take();
+    let data = json!({
+        "plan": plan.as_ref().map(operator),
+        "text": plan.as_ref().map(Operator::to_text),
+        "series": answer.series_count(),
+        "peakBytes": answer.stats.peak_bytes,
+        "stats": answer::stats(&answer.stats),
+    });
+    Ok(Success::annotated(data, std::mem::take(&mut answer.warnings), std::mem::take(&mut answer.infos)))
+}
+
+fn operator(operator: &Operator) -> Value {
+    let stats = operator.stats.as_ref().map(|stats| {
+        json!({
+            "runs": stats.runs,
+            "seconds": stats.time.as_secs_f64(),
+            "selfSeconds": stats.self_time.as_secs_f64(),
+            "series": stats.series,
+            "samples": stats.samples,
+            "samplesRead": stats.samples_read,
+            "peakBytes": stats.peak_bytes,
+        })
+    });
+    json!({
+        "operator": operator.name,
+        "detail": operator.detail,
+        "span": operator.span.map(|(start, end)| [start, end]),
+        "stats": stats,
+        "inputs": operator.inputs.iter().map(self::operator).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) async fn format(State(app): State<Arc<App>>, params: Params) -> ApiResult<String> {
+    let expr = parse(&app, &params)?;
     Ok(Success::new(expr.pretty()))
 }
 
+pub(super) async fn tree(State(app): State<Arc<App>>, params: Params) -> ApiResult<Value> {
+    Ok(Success::new(ast::tree(&parse(&app, &params)?)))
+}
+
+fn parse(app: &App, params: &Params) -> Result<promql::Expr, ApiError> {
+    let parsed = app.queries.engine().parse(params.required("query")?);
+    parsed.map_err(|error| ApiError::parameter("query", error))
+}
+
+/// The queries under way, those that wait among them.
+pub(super) async fn active(State(app): State<Arc<App>>) -> ApiResult<Value> {
+    let seconds = |at: std::time::Instant| at.elapsed().as_secs_f64();
+    let queries = app.queries.active().into_iter().map(|query| {
+        let (start, end, step_ms) = match query.times {
+            Times::Instant(at) => (at, at, 0),
+            Times::Range { start, end, step_ms } => (start, end, step_ms),
+        };
+        json!({
+            "id": query.id,
+            "query": query.text,
+            "start": start.millis() as f64 / 1000.0,
+            "end": end.millis() as f64 / 1000.0,
+            "step": step_ms as f64 / 1000.0,
+            "client": query.client,
+            "askedAt": Timestamp::from_system(query.asked_at).millis() as f64 / 1000.0,
+            "state": if query.started.is_some() { "running" } else { "waiting" },
+            "waitedSeconds": query.started.map_or_else(|| seconds(query.asked), |at| (at - query.asked).as_secs_f64()),
+            "runningSeconds": query.started.map(seconds),
+        })
+    });
+    Ok(Success::new(queries.collect()))
+}
+
 pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> ApiResult<impl Serialize> {
-    let expr =
-        promql::parse(params.required("query")?).map_err(|error| ApiError::parameter("query", error))?;
+    let expr = parse(&app, &params)?;
     let start = params.time("start")?.unwrap_or(Timestamp::MIN);
     let end = params.time("end")?.unwrap_or(Timestamp::MAX);
     if end < start {
@@ -121,77 +207,12 @@ pub(super) async fn exemplars(State(app): State<Arc<App>>, params: Params) -> Ap
     Ok(Success::new(found.into_iter().map(JsonSeriesExemplars).collect::<Vec<_>>()))
 }
 
-/// The value of a query as the API writes it.
-pub(super) struct Data(QueryValue);
-
-impl Serialize for Data {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
-        match &self.0 {
-            QueryValue::Scalar { timestamp, value } => {
-                map.serialize_entry("resultType", "scalar")?;
-                map.serialize_entry("result", &JsonPoint(*timestamp, *value))?;
-            }
-            QueryValue::String { timestamp, value } => {
-                map.serialize_entry("resultType", "string")?;
-                map.serialize_entry("result", &(JsonTime(*timestamp), value))?;
-            }
-            QueryValue::Vector(samples) => {
-                map.serialize_entry("resultType", "vector")?;
-                map.serialize_entry("result", &Each(samples, JsonSample))?;
-            }
-            QueryValue::Matrix(series) => {
-                map.serialize_entry("resultType", "matrix")?;
-                map.serialize_entry("result", &Each(series, JsonSeries))?;
-            }
-        }
-        map.end()
-    }
-}
-
 /// A list, each item in its wrapper, without collecting the wrappers first.
 struct Each<'a, T, F>(&'a [T], F);
 
 impl<'a, T, W: Serialize, F: Fn(&'a T) -> W> Serialize for Each<'a, T, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().map(&self.1))
-    }
-}
-
-struct JsonSample<'a>(&'a VectorSample);
-
-impl Serialize for JsonSample<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let sample = self.0;
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("metric", &JsonLabels(&sample.labels))?;
-        match &sample.value {
-            Value::Float(value) => map.serialize_entry("value", &JsonPoint(sample.timestamp, *value))?,
-            Value::Histogram(histogram) => {
-                map.serialize_entry("histogram", &JsonHistogramPoint(sample.timestamp, histogram))?;
-            }
-        }
-        map.end()
-    }
-}
-
-struct JsonSeries<'a>(&'a MatrixSeries);
-
-impl Serialize for JsonSeries<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let series = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("metric", &JsonLabels(&series.labels))?;
-        if !series.floats.is_empty() {
-            map.serialize_entry(
-                "values",
-                &Each(&series.floats, |s: &Sample| JsonPoint(s.timestamp, s.value)),
-            )?;
-        }
-        if !series.histograms.is_empty() {
-            map.serialize_entry("histograms", &Each(&series.histograms, JsonHistogramPoint::of))?;
-        }
-        map.end()
     }
 }
 

@@ -15,7 +15,7 @@ use super::blocking::blocking;
 use super::envelope::{ApiError, ApiResult, Success, json};
 use super::params::Params;
 use crate::app::App;
-use crate::cli::ServerArgs;
+use crate::cli::{ByteSize, ServerArgs};
 
 /// The Prometheus whose API this one follows; clients choose features by it.
 const COMPATIBLE_VERSION: &str = "3.14.0";
@@ -113,6 +113,7 @@ pub(super) async fn flags(State(app): State<Arc<App>>) -> ApiResult<BTreeMap<&'s
 }
 
 fn flag_values(args: &ServerArgs) -> BTreeMap<&'static str, String> {
+    let size = |size: Option<ByteSize>| size.map_or_else(String::new, |size| size.to_string());
     [
         ("config.file", args.config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
         ("enable-feature", args.enable_feature.join(",")),
@@ -123,7 +124,10 @@ fn flag_values(args: &ServerArgs) -> BTreeMap<&'static str, String> {
         ("plugins.dir", args.plugins_dir.display().to_string()),
         ("query.lookback-delta", model::format_duration(args.lookback.0)),
         ("query.max-concurrency", args.query_concurrency.to_string()),
+        ("query.max-memory", size(args.query_memory)),
+        ("query.max-memory-total", size(args.query_memory_total)),
         ("query.max-samples", args.query_samples.to_string()),
+        ("query.queue-max", args.query_queue_max.to_string()),
         ("query.timeout", model::format_duration(args.query_timeout.0)),
         (
             "storage.tsdb.head-series-max",

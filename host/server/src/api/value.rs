@@ -1,7 +1,5 @@
 //! Query results as the API writes them: times as seconds, values as strings.
 
-use std::sync::Arc;
-
 use model::{Histogram, Labels, Timestamp};
 use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeTuple as _};
 use serde::{Serialize, Serializer};
@@ -38,26 +36,8 @@ impl Serialize for JsonFloat {
     }
 }
 
-/// `[time, "value"]`.
-pub(crate) struct JsonPoint(pub(crate) Timestamp, pub(crate) f64);
-
-impl Serialize for JsonPoint {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut pair = serializer.serialize_tuple(2)?;
-        pair.serialize_element(&JsonTime(self.0))?;
-        pair.serialize_element(&JsonFloat(self.1))?;
-        pair.end()
-    }
-}
-
 /// `[time, {histogram}]`.
 pub(crate) struct JsonHistogramPoint<'a>(pub(crate) Timestamp, pub(crate) &'a Histogram);
-
-impl<'a> JsonHistogramPoint<'a> {
-    pub(crate) fn of((timestamp, histogram): &'a (Timestamp, Arc<Histogram>)) -> Self {
-        Self(*timestamp, histogram)
-    }
-}
 
 impl Serialize for JsonHistogramPoint<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -125,17 +105,6 @@ mod tests {
     use model::Buckets;
 
     use super::*;
-
-    #[test]
-    fn points_are_written_as_prometheus_does() {
-        let json = |value: &dyn Fn() -> String| value();
-        expect![[r#"[1435781430.781,"1"]"#]].assert_eq(&json(&|| {
-            serde_json::to_string(&JsonPoint(Timestamp::from_millis(1_435_781_430_781), 1.0)).unwrap()
-        }));
-        expect![[r#"[5,"+Inf"]"#]].assert_eq(&json(&|| {
-            serde_json::to_string(&JsonPoint(Timestamp::from_millis(5000), f64::INFINITY)).unwrap()
-        }));
-    }
 
     #[test]
     fn histograms_list_their_buckets_in_order() {

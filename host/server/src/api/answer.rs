@@ -1,0 +1,309 @@
+//! The answer to a query as JSON, written while it is sent.
+//!
+//! A body is made of pieces of about [`PIECE_BYTES`], each written when the connection has taken the one before; what a
+//! series held goes back to the pool as soon as it is written. So an answer is in memory once, as numbers, and never as
+//! a whole in text. Times and values are written as Prometheus writes them.
+
+use std::convert::Infallible;
+use std::io::Write as _;
+
+use axum::body::Body;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use model::{Labels, Sample, Timestamp, Value};
+use promql::{Answer, AnswerSeries, QueryStats, SeriesPoints, ValueType};
+use serde::Serialize;
+use serde_json::json;
+
+use super::value::{JsonHistogramPoint, JsonLabels};
+
+/// A piece is handed on when it is at least this large: large enough that little is spent on handing on, small enough
+/// that nobody notices it in memory.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What is said when a limit has cut the answer.
+const TRUNCATED: &str = "results truncated due to limit";
+
+/// What is asked of the answer beyond its value.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted {
+    /// Most series.
+    pub(super) limit: Option<usize>,
+    /// Whether to tell what the query took.
+    pub(super) stats: bool,
+}
+
+/// An answer that is being written.
+struct Writer {
+    state: State,
+    kind: ValueType,
+    time: Timestamp,
+    series: AnswerSeries,
+    /// How many series may still be written.
+    left: Option<usize>,
+    written: usize,
+    warnings: Vec<String>,
+    infos: Vec<String>,
+    stats: Option<serde_json::Value>,
+}
+
+enum State {
+    Series,
+    /// A series of which so many floats and histograms are written.
+    Within {
+        series: SeriesPoints,
+        floats: usize,
+        histograms: usize,
+    },
+    Done,
+}
+
+/// The response to a query that was answered.
+pub(super) fn respond(mut answer: Answer, wanted: Wanted) -> Response {
+    let kind = answer.value_type();
+    let stats = wanted.stats.then(|| stats(&answer.stats));
+    let (warnings, infos) = (std::mem::take(&mut answer.warnings), std::mem::take(&mut answer.infos));
+    let mut head = Vec::with_capacity(256);
+    head.extend_from_slice(b"{\"status\":\"success\",\"data\":{\"resultType\":\"");
+    head.extend_from_slice(match kind {
+        ValueType::Scalar => b"scalar\",\"result\":".as_slice(),
+        ValueType::String => b"string\",\"result\":",
+        ValueType::Vector => b"vector\",\"result\":[",
+        ValueType::Matrix => b"matrix\",\"result\":[",
+    });
+    match (kind, answer.scalar(), answer.string()) {
+        (_, Some(value), _) => point(&mut head, answer.time(), value),
+        (_, _, Some(text)) => {
+            head.push(b'[');
+            timestamp(&mut head, answer.time());
+            head.push(b',');
+            value(&mut head, text);
+            head.push(b']');
+        }
+        _ => {}
+    }
+    let time = answer.time();
+    let series = answer.into_series();
+    let mut writer = Writer {
+        state: State::Series,
+        kind,
+        time,
+        series,
+        left: wanted.limit,
+        written: 0,
+        warnings,
+        infos,
+        stats,
+    };
+    let first = writer.piece(head);
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    if matches!(writer.state, State::Done) {
+        return (headers, first).into_response();
+    }
+    let rest = std::iter::once(first).chain(std::iter::from_fn(move || {
+        (!matches!(writer.state, State::Done)).then(|| writer.piece(Vec::with_capacity(PIECE_BYTES + 4096)))
+    }));
+    let pieces = futures::stream::iter(rest.map(|piece| Ok::<_, Infallible>(Bytes::from(piece))));
+    (headers, Body::from_stream(pieces)).into_response()
+}
+
+impl Writer {
+    /// The next piece, which begins with `out`.
+    fn piece(&mut self, mut out: Vec<u8>) -> Vec<u8> {
+        while out.len() < PIECE_BYTES && !matches!(self.state, State::Done) {
+            match std::mem::replace(&mut self.state, State::Done) {
+                State::Series => self.next_series(&mut out),
+                State::Within { series, floats, histograms } => {
+                    self.go_on(series, floats, histograms, &mut out);
+                }
+                State::Done => {}
+            }
+        }
+        out
+    }
+
+    fn next_series(&mut self, out: &mut Vec<u8>) {
+        let Some(series) = self.series.next() else { return self.end(out) };
+        if self.left.is_some_and(|left| left == 0) {
+            self.warnings.push(TRUNCATED.to_owned());
+            return self.end(out);
+        }
+        self.left = self.left.map(|left| left - 1);
+        if self.written > 0 {
+            out.push(b',');
+        }
+        self.written += 1;
+        out.extend_from_slice(b"{\"metric\":");
+        labels(out, &series.labels);
+        if self.kind == ValueType::Matrix {
+            self.go_on(series, 0, 0, out);
+            return;
+        }
+        match series.first() {
+            Some(Value::Float(value)) => {
+                out.extend_from_slice(b",\"value\":");
+                point(out, self.time, value);
+            }
+            Some(Value::Histogram(histogram)) => {
+                out.extend_from_slice(b",\"histogram\":");
+                value(out, &JsonHistogramPoint(self.time, &histogram));
+            }
+            None => {}
+        }
+        out.push(b'}');
+        self.state = State::Series;
+    }
+
+    /// Writes points of a series until it ends or the piece is large enough.
+    fn go_on(&mut self, series: SeriesPoints, floats: usize, histograms: usize, out: &mut Vec<u8>) {
+        let (mut float_count, mut histogram_count) = (floats, histograms);
+        let mut full = false;
+        for Sample { timestamp, value } in series.floats().skip(floats) {
+            out.extend_from_slice(if float_count == 0 { b",\"values\":[" } else { b"," });
+            point(out, timestamp, value);
+            float_count += 1;
+            if out.len() >= PIECE_BYTES {
+                full = true;
+                break;
+            }
+        }
+        if !full {
+            if float_count > 0 && histograms == 0 {
+                out.push(b']');
+            }
+            for (timestamp, histogram) in series.histograms().skip(histograms) {
+                out.extend_from_slice(if histogram_count == 0 { b",\"histograms\":[" } else { b"," });
+                value(out, &JsonHistogramPoint(timestamp, histogram));
+                histogram_count += 1;
+                if out.len() >= PIECE_BYTES {
+                    full = true;
+                    break;
+                }
+            }
+        }
+        if full {
+            self.state = State::Within { series, floats: float_count, histograms: histogram_count };
+            return;
+        }
+        if histogram_count > 0 {
+            out.push(b']');
+        }
+        out.push(b'}');
+        self.state = State::Series;
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if matches!(self.kind, ValueType::Vector | ValueType::Matrix) {
+            out.push(b']');
+        }
+        if let Some(stats) = &self.stats {
+            out.extend_from_slice(b",\"stats\":");
+            value(out, stats);
+        }
+        out.push(b'}');
+        for (name, notes) in [("warnings", &self.warnings), ("infos", &self.infos)] {
+            if !notes.is_empty() {
+                out.extend_from_slice(format!(",\"{name}\":").as_bytes());
+                value(out, notes);
+            }
+        }
+        out.push(b'}');
+        self.state = State::Done;
+    }
+}
+
+/// What a query took, in Prometheus' shape.
+pub(super) fn stats(stats: &QueryStats) -> serde_json::Value {
+    let timings = &stats.timings;
+    let mut samples = json!({
+        "totalQueryableSamples": stats.queryable_samples,
+        "peakSamples": stats.peak_samples,
+        "samplesRead": stats.samples_read,
+    });
+    if !stats.queryable_samples_per_step.is_empty() {
+        let steps = &stats.queryable_samples_per_step;
+        let pair = |(at, count): &(Timestamp, u64)| json!([at.millis() as f64 / 1000.0, count]);
+        samples["totalQueryableSamplesPerStep"] = steps.iter().map(pair).collect();
+    }
+    json!({
+        "timings": {
+            "evalTotalTime": timings.eval_total.as_secs_f64(),
+            "resultSortTime": timings.result_sort.as_secs_f64(),
+            "queryPreparationTime": timings.query_preparation.as_secs_f64(),
+            "innerEvalTime": timings.inner_eval.as_secs_f64(),
+            "execQueueTime": timings.exec_queue.as_secs_f64(),
+            "execTotalTime": timings.exec_total.as_secs_f64(),
+        },
+        "samples": samples,
+    })
+}
+
+fn value(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    // Nothing that is written here can fail: keys are texts, and memory takes what is written to it.
+    let _ = serde_json::to_writer(out, value);
+}
+
+fn labels(out: &mut Vec<u8>, labels: &Labels) {
+    value(out, &JsonLabels(labels));
+}
+
+/// `[time,"value"]`
+fn point(out: &mut Vec<u8>, time: Timestamp, value: f64) {
+    out.push(b'[');
+    timestamp(out, time);
+    out.extend_from_slice(b",\"");
+    float(out, value);
+    out.extend_from_slice(b"\"]");
+}
+
+/// Seconds, with three digits for the milliseconds where there are any.
+fn timestamp(out: &mut Vec<u8>, time: Timestamp) {
+    let millis = time.millis();
+    if millis < 0 {
+        out.push(b'-');
+    }
+    let (seconds, rest) = (millis.unsigned_abs() / 1000, millis.unsigned_abs() % 1000);
+    whole(out, seconds);
+    if rest != 0 {
+        let digit = |unit: u64| b'0' + (rest / unit % 10) as u8;
+        out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+    }
+}
+
+fn whole(out: &mut Vec<u8>, value: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    let mut rest = value;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// As [`promql::format_float`], without a text in between for the many values that are whole and not large.
+fn float(out: &mut Vec<u8>, value: f64) {
+    /// Below it every whole number has a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if value.fract() == 0.0 && value.abs() < EXACT && (value != 0.0 || value.is_sign_positive()) {
+        if value < 0.0 {
+            out.push(b'-');
+        }
+        return whole(out, value.abs() as u64);
+    }
+    let size = value.abs();
+    if value.is_finite() && (1e-6..1e21).contains(&size) {
+        // Within these bounds the shortest digits are written without an exponent, as Rust does.
+        let _ = write!(out, "{value}");
+        return;
+    }
+    out.extend_from_slice(promql::format_float(value).as_bytes());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Answers, as they are written.
+
+use axum::body::to_bytes;
+use expect_test::{Expect, expect};
+use futures::StreamExt as _;
+use promql::script::{MemoryStorage, parse_series};
+use promql::{Engine, EngineOptions, QueryControl, Times};
+use serde_json::Value as Json;
+
+use super::*;
+
+fn storage(series: &[(&str, &str)]) -> MemoryStorage {
+    let mut storage = MemoryStorage::default();
+    for (metric, values) in series {
+        let (labels, values) = parse_series(metric, values).unwrap();
+        for (step, value) in values.into_iter().enumerate() {
+            if let Some(value) = value {
+                storage.put(&labels, Timestamp::from_millis(1500 * step as i64), value);
+            }
+        }
+    }
+    storage
+}
+
+fn ask(storage: &MemoryStorage, query: &str, times: Times) -> Answer {
+    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    engine.run(storage, query, times, &QueryControl::default()).unwrap()
+}
+
+const INSTANT: Times = Times::Instant(Timestamp::from_millis(1500));
+const RANGE: Times =
+    Times::Range { start: Timestamp::EPOCH, end: Timestamp::from_millis(3000), step_ms: 1500 };
+
+async fn body(response: Response) -> String {
+    String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap()
+}
+
+async fn check(query: &str, times: Times, wanted: Wanted, expected: &Expect) {
+    let storage = storage(&[
+        ("a{x=\"1\"}", "1 2.5 -1e-7"),
+        ("a{x=\"\\n\\\"\"}", "_ 0x2"),
+        ("h", "{{schema:0 count:3 sum:4 z_bucket:1 z_bucket_w:0.5 buckets:[2]}}x2"),
+    ]);
+    expected.assert_eq(&body(respond(ask(&storage, query, times), wanted)).await);
+}
+
+#[tokio::test]
+async fn values_of_every_type() {
+    let all = Wanted::default();
+    check(
+        "1 / 0",
+        INSTANT,
+        all,
+        &expect![[r#"{"status":"success","data":{"resultType":"scalar","result":[1.500,"+Inf"]}}"#]],
+    )
+    .await;
+    check(
+        "\"a\\nb\"",
+        INSTANT,
+        all,
+        &expect![[r#"{"status":"success","data":{"resultType":"string","result":[1.500,"a\nb"]}}"#]],
+    )
+    .await;
+    check("a", INSTANT, all, &expect![[r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"a","x":"\n\""},"value":[1.500,"0"]},{"metric":{"__name__":"a","x":"1"},"value":[1.500,"2.5"]}]}}"#]]).await;
+    check(
+        "nothing",
+        INSTANT,
+        all,
+        &expect![[r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#]],
+    )
+    .await;
+    check("h", INSTANT, all, &expect![[r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"h"},"histogram":[1.5,{"count":"3","sum":"4","buckets":[[3,"-0.5","0.5","1"],[0,"0.5","1","2"]]}]}]}}"#]]).await;
+    check("a", RANGE, all, &expect![[r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"a","x":"\n\""},"values":[[1.500,"0"],[3,"0"]]},{"metric":{"__name__":"a","x":"1"},"values":[[0,"1"],[1.500,"2.5"],[3,"-1e-07"]]}]}}"#]]).await;
+    check("h", RANGE, all, &expect![[r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"h"},"histograms":[[0,{"count":"3","sum":"4","buckets":[[3,"-0.5","0.5","1"],[0,"0.5","1","2"]]}],[1.5,{"count":"3","sum":"4","buckets":[[3,"-0.5","0.5","1"],[0,"0.5","1","2"]]}],[3,{"count":"3","sum":"4","buckets":[[3,"-0.5","0.5","1"],[0,"0.5","1","2"]]}]]}]}}"#]]).await;
+    check("a[3s]", INSTANT, all, &expect![[r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"a","x":"\n\""},"values":[[1.500,"0"]]},{"metric":{"__name__":"a","x":"1"},"values":[[0,"1"],[1.500,"2.5"]]}]}}"#]]).await;
+    check("quantile(7, a)", INSTANT, all, &expect![[r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.500,"+Inf"]}]},"warnings":["PromQL warning: quantile value should be between 0 and 1, got 7 (1:10)"]}"#]]).await;
+}
+
+#[tokio::test]
+async fn a_limit_cuts_and_says_so() {
+    let limit = |limit| Wanted { limit: Some(limit), stats: false };
+    check("a", RANGE, limit(1), &expect![[r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"a","x":"\n\""},"values":[[1.500,"0"],[3,"0"]]}]},"warnings":["results truncated due to limit"]}"#]]).await;
+    check("count(a)", INSTANT, limit(1), &expect![[r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.500,"2"]}]}}"#]]).await;
+}
+
+#[tokio::test]
+async fn stats_come_with_the_data() {
+    let storage = storage(&[("a", "1x10")]);
+    let wanted = Wanted { limit: None, stats: true };
+    let json: Json = serde_json::from_str(&body(respond(ask(&storage, "a", RANGE), wanted)).await).unwrap();
+    assert_eq!(json["data"]["stats"]["samples"]["totalQueryableSamples"], 3);
+    assert!(json["data"]["stats"]["timings"]["evalTotalTime"].as_f64().unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn large_answers_come_in_pieces_that_make_the_same_whole() {
+    let names: Vec<String> = (0..300).map(|n| format!("m{{series=\"{n:03}\"}}")).collect();
+    let series: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "0.125+0.25x99")).collect();
+    let mut storage = storage(&series);
+    // One series alone is larger than a piece.
+    let (labels, values) = parse_series("m{series=\"long\"}", "1.5+1x9999").unwrap();
+    for (step, value) in values.into_iter().flatten().enumerate() {
+        storage.put(&labels, Timestamp::from_millis(step as i64), value);
+    }
+    let times = Times::Instant(Timestamp::from_millis(1_000_000));
+    let response = respond(ask(&storage, "m[1h]", times), Wanted::default());
+    let pieces: Vec<Bytes> = response.into_body().into_data_stream().map(Result::unwrap).collect().await;
+    assert!(pieces.len() > 10, "{} pieces", pieces.len());
+    assert!(pieces.iter().all(|piece| piece.len() < PIECE_BYTES + 4096));
+    let json: Json = serde_json::from_slice(&pieces.concat()).unwrap();
+    let result = json["data"]["result"].as_array().unwrap();
+    assert_eq!(result.len(), 301);
+    for (n, series) in result.iter().take(300).enumerate() {
+        assert_eq!(series["metric"]["series"], format!("{n:03}"));
+        let values = series["values"].as_array().unwrap();
+        assert_eq!(values.len(), 100);
+        assert_eq!(values[99], serde_json::json!([148.5, "24.875"]));
+    }
+    assert_eq!(result[300]["values"].as_array().unwrap().len(), 10_000);
+}
+
+#[test]
+fn numbers_are_written_as_everywhere() {
+    let text = |value: f64| {
+        let mut out = Vec::new();
+        float(&mut out, value);
+        String::from_utf8(out).unwrap()
+    };
+    for value in [
+        0.0,
+        -0.0,
+        1.0,
+        -7.0,
+        0.1,
+        1e20,
+        1e21,
+        1.5e-7,
+        1e-6,
+        9.9e-7,
+        123_456_789.0,
+        9_007_199_254_740_993.0,
+        -9_007_199_254_740_992.0,
+        f64::MAX,
+        f64::MIN_POSITIVE,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+    ] {
+        assert_eq!(text(value), promql::format_float(value));
+    }
+    let time = |millis: i64| {
+        let mut out = Vec::new();
+        timestamp(&mut out, Timestamp::from_millis(millis));
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!([time(1500), time(-1), time(0), time(12_005)], ["1.500", "-0.001", "0", "12.005"]);
+}
