@@ -108,7 +108,9 @@ impl Labels {
 
     /// The value of the label `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+        // Names are sorted: what is not there is missed early.
+        let entry = self.entries().find(|entry| entry.name >= name.as_bytes())?;
+        if entry.name == name.as_bytes() { std::str::from_utf8(entry.value).ok() } else { None }
     }
 
     /// The metric's name.
@@ -141,13 +143,22 @@ impl Labels {
     #[must_use]
     pub fn filtered(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
         let mut bytes = Vec::with_capacity(self.0.len());
-        for (name, value) in self.iter() {
-            if keep(name) {
-                put(&mut bytes, name);
-                put(&mut bytes, value);
+        self.project(|name| std::str::from_utf8(name).is_ok_and(&mut keep), &mut bytes);
+        Self(bytes.into())
+    }
+
+    /// Appends the encoded span of the set with only the labels to whose names, in bytes, `keep` says yes: for keys
+    /// of groups, of which there are far fewer than of series.
+    pub fn project(&self, mut keep: impl FnMut(&[u8]) -> bool, span: &mut Vec<u8>) {
+        for entry in self.entries() {
+            if keep(entry.name) {
+                span.extend_from_slice(entry.span);
             }
         }
-        Self(bytes.into())
+    }
+
+    fn entries(&self) -> Entries<'_> {
+        Entries(&self.0)
     }
 
     /// This set with `name` set to `value`; an empty value removes it.
@@ -174,7 +185,8 @@ impl Hash for Labels {
 /// By the first pair that differs, names before values; a set that is a prefix of another comes first.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        // Text is ordered as its bytes are.
+        self.entries().map(Entry::pair).cmp(other.entries().map(Entry::pair))
     }
 }
 
@@ -246,6 +258,36 @@ impl<'a> Iterator for LabelIter<'a> {
         let name = take_checked(&mut self.0).ok()?;
         let value = take_checked(&mut self.0).ok()?;
         Some((name, value))
+    }
+}
+
+/// One label in the span of a set, as bytes.
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+    /// Both with their lengths.
+    span: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    fn pair(self) -> (&'a [u8], &'a [u8]) {
+        (self.name, self.value)
+    }
+}
+
+/// The labels of a set without a look at whether they are text: the span was checked or written by this module.
+#[derive(Clone)]
+struct Entries<'a>(&'a [u8]);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let all = self.0;
+        let name = take(&mut self.0).ok()?;
+        let value = take(&mut self.0).ok()?;
+        Some(Entry { name, value, span: &all[..all.len() - self.0.len()] })
     }
 }
 
@@ -337,6 +379,16 @@ fn put(bytes: &mut Vec<u8>, text: &str) {
 }
 
 fn take_checked<'a>(rest: &mut &'a [u8]) -> Result<&'a str, LabelsError> {
+    std::str::from_utf8(take(rest)?).map_err(|_| LabelsError::NotUtf8)
+}
+
+fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], LabelsError> {
+    // Nearly all texts are shorter than this.
+    if let Some((&length @ 0..0x80, tail)) = rest.split_first() {
+        let (text, tail) = tail.split_at_checked(usize::from(length)).ok_or(LabelsError::Truncated)?;
+        *rest = tail;
+        return Ok(text);
+    }
     let mut length = 0usize;
     let mut shift = 0;
     loop {
@@ -357,7 +409,7 @@ fn take_checked<'a>(rest: &mut &'a [u8]) -> Result<&'a str, LabelsError> {
     }
     let (text, tail) = rest.split_at_checked(length).ok_or(LabelsError::Truncated)?;
     *rest = tail;
-    std::str::from_utf8(text).map_err(|_| LabelsError::NotUtf8)
+    Ok(text)
 }
 
 #[cfg(test)]

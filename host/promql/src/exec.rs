@@ -31,6 +31,7 @@ mod shared;
 mod size;
 mod smoothed;
 mod sort;
+mod summed;
 pub(crate) mod window;
 
 pub(crate) use aggregate::finish_sum;

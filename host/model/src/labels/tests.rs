@@ -23,6 +23,20 @@ fn labels_print_as_promql_writes_them() {
 }
 
 #[test]
+fn keys_are_spans_of_smaller_sets() {
+    let long = "v".repeat(300);
+    let labels = Labels::from_pairs([("__name__", "up"), ("a", "1"), ("b", &long), ("c", "é")]);
+    for kept in [&["a", "c"][..], &["b"], &["x"], &["__name__", "a", "b", "c"]] {
+        let mut span = Vec::new();
+        labels.project(|name| kept.iter().any(|k| k.as_bytes() == name), &mut span);
+        let filtered = labels.filtered(|name| kept.contains(&name));
+        assert_eq!(span, filtered.as_encoded());
+        assert_eq!(Labels::from_encoded(&span), Ok(filtered));
+    }
+    assert_eq!((labels.get("b"), labels.get("bb")), (Some(long.as_str()), None));
+}
+
+#[test]
 fn damaged_spans_are_refused() {
     let good = Labels::from_pairs([("a", "1"), ("b", "2")]);
     let bytes = good.as_encoded();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use model::{Histogram, Labels, LabelsBuilder, METRIC_NAME, Value};
 
+use super::column::is_metric_label_bytes;
 use super::{Column, Context, Grid, Series, Sink, Size, rank};
 use crate::error::QueryError;
 use crate::functions::quantile;
@@ -43,13 +44,59 @@ pub(crate) fn run(
 
 /// The labels of the group that a series belongs to.
 pub(crate) fn group_labels(labels: &Labels, grouping: &Grouping) -> Labels {
-    let named = |name: &str| grouping.labels.iter().any(|l| l == name);
+    let mut span = Vec::new();
+    project(labels, grouping, &mut span);
+    Labels::from_encoded(&span).unwrap_or_default()
+}
+
+fn project(labels: &Labels, grouping: &Grouping, span: &mut Vec<u8>) {
+    let named = |name: &[u8]| grouping.labels.iter().any(|l| l.as_bytes() == name);
     if grouping.without {
-        labels.without(|name| super::column::is_metric_label(name) || named(name))
-    } else if grouping.labels.is_empty() {
-        Labels::empty()
-    } else {
-        labels.filtered(named)
+        labels.project(|name| !is_metric_label_bytes(name) && !named(name), span);
+    } else if !grouping.labels.is_empty() {
+        labels.project(named, span);
+    }
+}
+
+/// Finds the number of a group by a series of it. Labels are made only of groups that are new.
+pub(crate) struct Groups<'g> {
+    grouping: &'g Grouping,
+    known: AHashMap<Box<[u8]>, usize>,
+    span: Vec<u8>,
+    /// The group before: series of one often come one after the other.
+    last: Option<(Vec<u8>, usize)>,
+}
+
+/// The group of a series.
+pub(crate) enum Found {
+    Known(usize),
+    /// It is the first of its group, whose number is the next one.
+    New(Labels),
+}
+
+impl<'g> Groups<'g> {
+    pub(crate) fn new(grouping: &'g Grouping) -> Self {
+        Self { grouping, known: AHashMap::new(), span: Vec::new(), last: None }
+    }
+
+    pub(crate) fn find(&mut self, labels: &Labels) -> Found {
+        self.span.clear();
+        project(labels, self.grouping, &mut self.span);
+        if let Some((span, at)) = &self.last
+            && *span == self.span
+        {
+            return Found::Known(*at);
+        }
+        let next = self.known.len();
+        let at = self.known.get(self.span.as_slice()).copied();
+        let last = self.last.get_or_insert_default();
+        last.0.clone_from(&self.span);
+        last.1 = at.unwrap_or(next);
+        if let Some(at) = at {
+            return Found::Known(at);
+        }
+        self.known.insert(self.span.as_slice().into(), next);
+        Found::New(Labels::from_encoded(&self.span).unwrap_or_default())
     }
 }
 
@@ -104,18 +151,16 @@ fn fold<F: Fold>(
             quantile::check(q, &cx.notes, node.param_span);
         }
     }
-    let mut known: AHashMap<Labels, usize> = AHashMap::new();
+    let mut known = Groups::new(&node.grouping);
     let mut groups: Vec<Group<F>> = Vec::new();
     let mut held = Size::default();
     super::vector(&node.input, cx, grid, &mut |series| {
-        let labels = group_labels(&series.labels, &node.grouping);
-        let at = match known.get(&labels) {
-            Some(at) => *at,
-            None => {
+        let at = match known.find(&series.labels) {
+            Found::Known(at) => at,
+            Found::New(labels) => {
                 let size = Size::of_group(grid.count, &labels);
                 cx.hold(size)?;
                 held = held + size;
-                known.insert(labels.clone(), groups.len());
                 groups.push(Group { labels, drop_name: false, fold: new() });
                 groups.len() - 1
             }

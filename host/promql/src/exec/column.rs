@@ -140,6 +140,11 @@ pub(crate) fn is_metric_label(name: &str) -> bool {
     matches!(name, "__name__" | "__type__" | "__unit__")
 }
 
+/// The same of a name in bytes.
+pub(crate) fn is_metric_label_bytes(name: &[u8]) -> bool {
+    matches!(name, b"__name__" | b"__type__" | b"__unit__")
+}
+
 impl Series {
     pub(crate) fn metric_name(&self) -> &str {
         self.labels.metric_name().unwrap_or("")

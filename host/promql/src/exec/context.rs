@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ahash::AHashSet;
-use model::{Labels, Timestamp};
+use model::{Labels, Timestamp, Windows};
 
 use super::column::is_metric_label;
 use super::shared::Held;
@@ -207,6 +207,24 @@ impl<'q> Context<'q> {
     ) -> Result<(), QueryError> {
         columns.clear();
         reader.read(start, end, columns)?;
+        self.even_starts(columns);
+        Ok(())
+    }
+
+    /// The same of what `windows` hold: summaries in place of samples where storage has them.
+    pub(crate) fn read_windows(
+        &self,
+        reader: &dyn SeriesReader,
+        windows: &Windows,
+        columns: &mut Columns,
+    ) -> Result<(), QueryError> {
+        columns.clear();
+        reader.read_windows(windows, columns)?;
+        self.even_starts(columns);
+        Ok(())
+    }
+
+    fn even_starts(&self, columns: &mut Columns) {
         let even = |starts: &mut Vec<Timestamp>, count: usize| {
             if !self.use_start_timestamps {
                 starts.clear();
@@ -216,7 +234,6 @@ impl<'q> Context<'q> {
         };
         even(&mut columns.start_timestamps, columns.timestamps.len());
         even(&mut columns.histogram_start_timestamps, columns.histograms.len());
-        Ok(())
     }
 
     /// Counts what is now held in memory.
@@ -281,26 +298,34 @@ impl<'q> Context<'q> {
 }
 
 /// Refuses a second series of the same labels below an operator that removes names at once.
+///
+/// Series of one metric come in the order of their labels, and are still in order without its name: as long as that
+/// is so, none can be there twice, and nothing needs to be looked up.
 pub(crate) struct Distinct {
-    seen: Option<AHashSet<Labels>>,
+    wanted: bool,
+    /// All that came, as long as they came in order.
+    ordered: Vec<Labels>,
+    /// All that came, once they did not.
+    seen: AHashSet<Labels>,
 }
 
 impl Distinct {
     pub(crate) fn new(cx: &Context<'_>) -> Self {
-        Self { seen: (!cx.delayed_name_removal).then(AHashSet::new) }
+        Self { wanted: !cx.delayed_name_removal, ordered: Vec::new(), seen: AHashSet::new() }
     }
 
     pub(crate) fn check(&mut self, labels: &Labels) -> Result<(), QueryError> {
-        match &mut self.seen {
-            Some(seen) => {
-                if seen.insert(labels.clone()) {
-                    Ok(())
-                } else {
-                    Err(same_labelset())
-                }
-            }
-            None => Ok(()),
+        if !self.wanted {
+            return Ok(());
         }
+        if self.seen.is_empty() {
+            if self.ordered.last().is_none_or(|last| last < labels) {
+                self.ordered.push(labels.clone());
+                return Ok(());
+            }
+            self.seen.extend(self.ordered.drain(..));
+        }
+        if self.seen.insert(labels.clone()) { Ok(()) } else { Err(same_labelset()) }
     }
 }
 

@@ -14,23 +14,54 @@ use crate::error::QueryError;
 use crate::parser::{Group, Matching};
 use crate::plan::Join;
 
-/// The labels by which series are matched.
-pub(crate) fn signature(labels: &Labels, matching: &Matching) -> Labels {
-    let named = |name: &str| matching.labels.iter().any(|l| l == name);
+/// Appends the span of the labels by which series are matched.
+pub(crate) fn project(labels: &Labels, matching: &Matching, span: &mut Vec<u8>) {
+    let named = |name: &[u8]| matching.labels.iter().any(|l| l.as_bytes() == name);
     if matching.on {
-        labels.filtered(named)
+        labels.project(named, span);
     } else {
-        labels.without(|name| name == METRIC_NAME || named(name))
+        labels.project(|name| name != METRIC_NAME.as_bytes() && !named(name), span);
     }
 }
 
 /// How many series are matched between two looks at the query's limits.
 const MATCHED_AT_ONCE: usize = 1024;
 
+/// The series that match by their labels.
 #[derive(Default)]
 struct Match {
-    many: Vec<usize>,
-    one: Vec<usize>,
+    many: Few,
+    one: Few,
+}
+
+/// Places of series; mostly a single one, which then takes no memory of its own.
+#[derive(Default)]
+struct Few {
+    first: Option<usize>,
+    more: Vec<usize>,
+}
+
+impl Few {
+    fn push(&mut self, index: usize) {
+        if self.first.is_none() {
+            self.first = Some(index);
+        } else {
+            self.more.push(index);
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.first.into_iter().chain(self.more.iter().copied())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// The only one.
+    fn only(&self) -> Option<usize> {
+        if self.more.is_empty() { self.first } else { None }
+    }
 }
 
 pub(crate) fn run(node: &Join, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>) -> Result<(), QueryError> {
@@ -40,7 +71,8 @@ pub(crate) fn run(node: &Join, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
     let swapped = matching.group == Group::Right;
     let (many, one) = if swapped { (&right, &left) } else { (&left, &right) };
     let mut order: Vec<(Labels, Match)> = Vec::new();
-    let mut known: AHashMap<Labels, usize> = AHashMap::new();
+    let mut known: AHashMap<Box<[u8]>, usize> = AHashMap::new();
+    let mut span = Vec::new();
     let mut held = Size::default();
     for (index, series, is_many) in many
         .iter()
@@ -51,14 +83,16 @@ pub(crate) fn run(node: &Join, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
         if index % MATCHED_AT_ONCE == 0 {
             cx.check()?;
         }
-        let key = signature(&series.labels, matching);
-        let at = match known.get(&key) {
+        span.clear();
+        project(&series.labels, matching, &mut span);
+        let at = match known.get(span.as_slice()) {
             Some(at) => *at,
             None => {
+                let key = Labels::from_encoded(&span).unwrap_or_default();
                 let size = Size::of_key(&key) + Size::of_bytes(size_of::<(Labels, Match)>());
                 cx.hold(size)?;
                 held = held + size;
-                known.insert(key.clone(), order.len());
+                known.insert(span.as_slice().into(), order.len());
                 order.push((key, Match::default()));
                 order.len() - 1
             }
@@ -156,7 +190,7 @@ impl Joiner<'_, '_> {
             // Nothing can come of it, but that one side is ambiguous is an error all the same.
             return self.check_one_side(key, found);
         }
-        if let (&[many], &[one]) = (found.many.as_slice(), found.one.as_slice())
+        if let (Some(many), Some(one)) = (found.many.only(), found.one.only())
             && self.of_floats(key, many, one)?
         {
             return Ok(());
@@ -167,7 +201,7 @@ impl Joiner<'_, '_> {
             let one = self.only_one(key, found, step)?;
             let mut pairs = 0;
             self.cx.check()?;
-            for &many in &found.many {
+            for many in found.many.iter() {
                 let Some(many_value) = self.many[many].column.get(step) else { continue };
                 let one_value = match (one, self.fill_one) {
                     (Some(one), _) => self.one[one].column.get(step),
@@ -176,7 +210,7 @@ impl Joiner<'_, '_> {
                 let Some(one_value) = one_value else { continue };
                 self.pair(key, step, (Some(many), &many_value), (one, &one_value), &mut slots, &mut pairs)?;
             }
-            let has_many = found.many.iter().any(|m| self.many[*m].column.has(step));
+            let has_many = found.many.iter().any(|m| self.many[m].column.has(step));
             if let (false, Some(fill), Some(one)) = (has_many, self.fill_many, one)
                 && let Some(one_value) = self.one[one].column.get(step)
             {
@@ -198,12 +232,21 @@ impl Joiner<'_, '_> {
         }
         let (left, right) = if self.swapped { (right, left) } else { (left, right) };
         let column = Column::of_floats(arithmetic::columns(op, return_bool, &left.floats, &right.floats));
+        if self.node.matching.group == Group::None && self.node.op.changes_metric() && keeps_no_name(key) {
+            // What is left of the labels is what was matched by: no other match can come to the same.
+            let series = Series { labels: key.clone(), drop_name: false, column };
+            let size = Size::of_series(&series);
+            self.cx.hold(size)?;
+            self.out.held = self.out.held + size;
+            self.out.series.push(series);
+            return Ok(true);
+        }
         let (labels, drop_name) = self.result_labels(key, Some(many), Some(one));
         self.out.put_new(Series { labels, drop_name, column }, self.cx)
     }
 
     fn check_one_side(&self, key: &Labels, found: &Match) -> Result<(), QueryError> {
-        if found.one.len() > 1 {
+        if !found.one.more.is_empty() {
             for step in 0..self.grid.count {
                 self.only_one(key, found, step)?;
             }
@@ -213,7 +256,7 @@ impl Joiner<'_, '_> {
 
     /// The series of the "one" side that has a sample.
     fn only_one(&self, key: &Labels, found: &Match, step: usize) -> Result<Option<usize>, QueryError> {
-        let mut present = found.one.iter().copied().filter(|i| self.one[*i].column.has(step));
+        let mut present = found.one.iter().filter(|i| self.one[*i].column.has(step));
         let first = present.next();
         if let (Some(first), Some(second)) = (first, present.next()) {
             let side = if self.swapped { "left" } else { "right" };
@@ -310,6 +353,11 @@ impl Joiner<'_, '_> {
         }
         (labels, drop_name)
     }
+}
+
+/// Whether none of the labels goes away with the metric's name.
+fn keeps_no_name(key: &Labels) -> bool {
+    ["__name__", "__type__", "__unit__"].iter().all(|name| key.get(name).is_none())
 }
 
 /// Labels in braces, the metric's name among them, as error texts have them.

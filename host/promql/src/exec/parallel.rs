@@ -6,15 +6,19 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Builder;
 
-use super::{Context, Series, Sink, Size};
+use super::{Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::read::{Columns, Select, SeriesReader};
 
 /// A thread costs as much as decoding some dozens of series: fewer than this are not worth another one.
 const SERIES_PER_THREAD_MIN: usize = 32;
 
-/// Series that a thread evaluates between two looks at its channel.
-const BATCH_SERIES: usize = 16;
+/// Series that a thread evaluates between two looks at its channel: few where each has many steps, so that what
+/// waits takes little memory, and many where a look costs as much as evaluating some of them.
+const BATCH_SERIES: std::ops::RangeInclusive<usize> = 16..=512;
+
+/// Steps of all series of a batch together.
+const BATCH_STEPS: usize = 1 << 14;
 
 /// How many batches a thread may be ahead of the operators above, which bounds the memory of what waits.
 const BATCHES_AHEAD_MAX: usize = 2;
@@ -29,24 +33,29 @@ type Answer = Result<Vec<Series>, QueryError>;
 pub(crate) fn each(
     request: &Select<'_>,
     cx: &Context<'_>,
+    grid: Grid,
     evaluate: &Evaluate<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
     let (readers, held) = cx.select(request)?;
-    run(&readers, cx, evaluate, sink)?;
+    let batch = (BATCH_STEPS / grid.count.max(1)).clamp(*BATCH_SERIES.start(), *BATCH_SERIES.end());
+    run(&readers, batch, cx, evaluate, sink)?;
     cx.release(held);
     Ok(())
 }
 
 fn run(
     readers: &[Box<dyn SeriesReader>],
+    batch_series: usize,
     cx: &Context<'_>,
     evaluate: &Evaluate<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
+    // A thread without a batch of its own would find nothing to do.
+    let batch_series = batch_series.min(readers.len() / cx.threads.max(1) / 4).max(*BATCH_SERIES.start());
     let threads = cx.threads.min(readers.len() / SERIES_PER_THREAD_MIN);
     if threads > 1
-        && let Some(result) = threaded(readers, threads, cx, evaluate, sink)
+        && let Some(result) = threaded(readers, batch_series, threads, cx, evaluate, sink)
     {
         return result;
     }
@@ -63,6 +72,7 @@ fn run(
 /// `None` where the system gives no threads; nothing was handed on then.
 fn threaded(
     readers: &[Box<dyn SeriesReader>],
+    batch_series: usize,
     threads: usize,
     cx: &Context<'_>,
     evaluate: &Evaluate<'_>,
@@ -74,7 +84,7 @@ fn threaded(
             let (send, receive) = sync_channel(BATCHES_AHEAD_MAX);
             let work = move || {
                 let mut columns = Columns::default();
-                for batch in readers.chunks(BATCH_SERIES).skip(thread).step_by(threads) {
+                for batch in readers.chunks(batch_series).skip(thread).step_by(threads) {
                     let answer = batch_of(batch, cx, evaluate, &mut columns);
                     let failed = answer.is_err();
                     // Nobody listens once the query has ended early.
@@ -86,7 +96,7 @@ fn threaded(
             Builder::new().name("promql".to_owned()).spawn_scoped(scope, work).ok()?;
             answers.push(receive);
         }
-        for batch in 0..readers.len().div_ceil(BATCH_SERIES) {
+        for batch in 0..readers.len().div_ceil(batch_series) {
             // A thread ends before its last batch only by a panic, which the scope passes on.
             let Ok(answer) = answers[batch % threads].recv() else { break };
             let passed = answer.and_then(|all| {

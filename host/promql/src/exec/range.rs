@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use model::staleness::is_stale;
-use model::{Histogram, Labels, ResetHint, Timestamp, Value};
+use model::{Histogram, Labels, ResetHint, Timestamp, Value, Windows};
 
 use super::context::Distinct;
 use super::running::Running;
+use super::summed::{self, Parts};
 use super::window::{Scope, Sliding};
 use super::{Column, Context, Grid, Series, Sink, Size, parallel};
 use crate::error::QueryError;
@@ -52,15 +53,24 @@ impl<'a> Wanted<'a> {
         Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms }
     }
 
-    /// Hands the samples of one series to `take`, without stale markers.
+    /// Hands the samples of one series to `take`, without stale markers; what they come to over `windows`, where that
+    /// is enough and storage knows.
     fn read<T>(
         &self,
         reader: &dyn SeriesReader,
+        windows: Option<&Windows>,
         cx: &Context<'_>,
         columns: &mut Columns,
         take: impl FnOnce(&Columns) -> Result<T, QueryError>,
     ) -> Result<T, QueryError> {
-        cx.read(reader, self.start, self.end, columns)?;
+        if let Some(windows) = windows {
+            cx.read_windows(reader, windows, columns)?;
+        }
+        // Histograms beside floats are told of by the samples alone.
+        let whole = !columns.summaries.is_empty() && !columns.histograms.is_empty();
+        if windows.is_none() || whole {
+            cx.read(reader, self.start, self.end, columns)?;
+        }
         remove_stale(columns);
         let size = Size::of_columns(columns);
         cx.count_read(size.samples);
@@ -85,7 +95,9 @@ pub(crate) fn series(
             let (readers, held) = cx.select(&wanted.request(cx))?;
             for reader in &readers {
                 cx.check()?;
-                wanted.read(&**reader, cx, &mut columns, |columns| sink(reader.labels(), false, columns))?;
+                wanted.read(&**reader, None, cx, &mut columns, |columns| {
+                    sink(reader.labels(), false, columns)
+                })?;
             }
             cx.release(held);
             Ok(())
@@ -209,10 +221,21 @@ pub(crate) fn run(
     match &node.input {
         RangeNode::Select { select, range_ms, .. } => {
             let wanted = Wanted::new(select, *range_ms, extension, cx, grid);
+            let summed =
+                extension == Extension::None && summed::suffices(node.function, cx.use_start_timestamps);
+            let windows = summed.then(|| Windows {
+                first_end: Timestamp::from_millis(select.shift.apply(grid.start)),
+                step_ms: grid.step,
+                // Steps that all look at one time have one window.
+                count: if select.shift.at.is_some() { grid.count.min(1) } else { grid.count } as u64,
+                range_ms: *range_ms,
+            });
             let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
-                wanted.read(reader, cx, columns, |columns| answer(reader.labels(), false, columns))
+                wanted.read(reader, windows.as_ref(), cx, columns, |columns| {
+                    answer(reader.labels(), false, columns)
+                })
             };
-            parallel::each(&wanted.request(cx), cx, &evaluate, &mut pass)
+            parallel::each(&wanted.request(cx), cx, grid, &evaluate, &mut pass)
         }
         RangeNode::Subquery(subquery) => {
             of_subquery(subquery, cx, grid, &mut |labels, drop_name, columns| {
@@ -246,6 +269,10 @@ impl AllSteps<'_, '_> {
             }
             return Ok((!column.is_empty()).then_some(column));
         }
+        if !columns.summaries.is_empty() {
+            self.of_summaries(columns, labels, &scope, &mut column);
+            return Ok((!column.is_empty()).then_some(column));
+        }
         let mut sliding = Sliding::new(columns, range_ms, node.input.shift());
         let mut running =
             if grid.count > 1 { Running::new(function, columns, range_ms, grid.step) } else { None };
@@ -258,12 +285,12 @@ impl AllSteps<'_, '_> {
                 continue;
             }
             looked_at += window.weight();
+            for (value, arg) in step_args.iter_mut().zip(args) {
+                *value = arg[step];
+            }
             let value = match &mut running {
-                Some(running) => over_time::advance(function, &window, range_ms, running, &scope),
+                Some(running) => over_time::advance(function, &window, range_ms, &step_args, running, &scope),
                 None => {
-                    for (value, arg) in step_args.iter_mut().zip(args) {
-                        *value = arg[step];
-                    }
                     over_time::check_args(function, &step_args)?;
                     over_time::evaluate(function, &window, range_ms, &step_args, &scope)
                 }
@@ -280,6 +307,28 @@ impl AllSteps<'_, '_> {
             rate::check_counter(function, labels, &scope);
         }
         Ok(found.then_some(column))
+    }
+
+    fn of_summaries(&self, columns: &Columns, labels: &Labels, scope: &Scope<'_, '_>, column: &mut Column) {
+        let Self { node, cx, grid, .. } = *self;
+        let (range_ms, shift) = (node.input.range_ms(), node.input.shift());
+        let all = summed::merged(columns);
+        let mut parts = Parts::new(&all, range_ms, shift);
+        let (mut found, mut looked_at) = (false, 0);
+        for (step, slot) in column.floats.iter_mut().enumerate() {
+            let part = parts.at(grid, step);
+            looked_at += part.sample_count();
+            if let Some(value) = part.evaluate(node.function, range_ms) {
+                *slot = value;
+                found = true;
+            }
+        }
+        cx.count_looked_at(grid, looked_at, |step| {
+            Parts::new(&all, range_ms, shift).at(grid, step).sample_count()
+        });
+        if found {
+            rate::check_counter(node.function, labels, scope);
+        }
     }
 
     fn extended(&self, columns: &Columns, scope: &Scope<'_, '_>, column: &mut Column) {

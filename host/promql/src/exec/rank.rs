@@ -1,9 +1,8 @@
 //! Aggregations that choose among the series of a group: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
-use ahash::AHashMap;
 use model::Labels;
 
-use super::aggregate::{group_labels, info_ignored_histogram};
+use super::aggregate::{Found, Groups, info_ignored_histogram};
 use super::{Column, Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::parser::AggregateOp;
@@ -25,16 +24,14 @@ pub(crate) fn run(
     // Places in groups and in their order, and a column beside each.
     let more = Size { samples: 0, ..held } + Size::of_bytes(4 * size_of::<usize>() * all.len());
     cx.hold(more)?;
-    let mut known: AHashMap<Labels, usize> = AHashMap::new();
+    let mut known = Groups::new(&node.grouping);
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, series) in all.iter().enumerate() {
         cx.check()?;
-        let labels = group_labels(&series.labels, &node.grouping);
-        let at = *known.entry(labels).or_insert_with(|| {
-            groups.push(Vec::new());
-            groups.len() - 1
-        });
-        groups[at].push(index);
+        match known.find(&series.labels) {
+            Found::Known(at) => groups[at].push(index),
+            Found::New(_) => groups.push(vec![index]),
+        }
     }
     let mut kept: Vec<Column> = all.iter().map(|_| Column::empty(grid.count)).collect();
     let mut order = Vec::new();

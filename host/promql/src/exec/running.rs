@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use crate::functions::quantile;
 use crate::functions::start::Starts;
 use crate::kahan::Kahan;
 use crate::plan::WindowFunction;
@@ -24,6 +25,7 @@ pub(crate) enum Running<'a> {
     Extreme(Extreme<'a>),
     Sum { sum: Sum<'a>, mean: bool },
     Resets(Resets),
+    Sorted(Sorted<'a>),
 }
 
 impl<'a> Running<'a> {
@@ -51,6 +53,11 @@ impl<'a> Running<'a> {
             }
             WindowFunction::Rate | WindowFunction::Increase | WindowFunction::Resets => {
                 Self::Resets(Resets::find(columns))
+            }
+            WindowFunction::Quantile => Self::Sorted(Sorted::new(values)),
+            // The distance of infinities from each other is none.
+            WindowFunction::Mad if values.iter().all(|value| value.is_finite()) => {
+                Self::Sorted(Sorted::new(values))
             }
             _ => return None,
         })
@@ -167,6 +174,40 @@ impl Resets {
             self.within.end += 1;
         }
         &self.lost[self.within.clone()]
+    }
+}
+
+/// The values of a range in order, what is not a number first.
+pub(crate) struct Sorted<'a> {
+    values: &'a [f64],
+    within: Range<usize>,
+    sorted: Vec<f64>,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(values: &'a [f64]) -> Self {
+        Self { values, within: 0..0, sorted: Vec::new() }
+    }
+
+    /// The values of a range.
+    pub(crate) fn at(&mut self, range: &Range<usize>) -> &[f64] {
+        let less = |a: &f64, b: &f64| quantile::order(a, b).is_lt();
+        if range.start >= self.within.end {
+            self.sorted.clear();
+            self.sorted.extend_from_slice(&self.values[range.clone()]);
+            self.sorted.sort_unstable_by(quantile::order);
+        } else {
+            for gone in &self.values[self.within.start..range.start] {
+                let at = self.sorted.partition_point(|value| less(value, gone));
+                self.sorted.remove(at);
+            }
+            for come in &self.values[self.within.end..range.end] {
+                let at = self.sorted.partition_point(|value| less(value, come));
+                self.sorted.insert(at, *come);
+            }
+        }
+        self.within = range.clone();
+        &self.sorted
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn run(
         }
         Ok(Some(series))
     };
-    parallel::each(&request, cx, &evaluate, sink)
+    parallel::each(&request, cx, grid, &evaluate, sink)
 }
 
 fn latest(columns: &Columns, shift: plan::Shift, grid: Grid, lookback_ms: i64, what: What) -> Column {

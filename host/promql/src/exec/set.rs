@@ -3,7 +3,7 @@
 use ahash::AHashMap;
 use model::Labels;
 
-use super::join::signature;
+use super::join::project;
 use super::{Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::parser::BinaryOp;
@@ -61,23 +61,25 @@ pub(crate) fn run(node: &Set, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>)
 
 /// At which steps a side has a series of each signature.
 struct Present {
-    steps: AHashMap<Labels, Vec<bool>>,
+    steps: AHashMap<Box<[u8]>, Vec<bool>>,
     held: Size,
 }
 
 impl Present {
     fn find(all: &[Series], node: &Set, cx: &Context<'_>, grid: Grid) -> Result<Self, QueryError> {
+        let mut span = Vec::new();
         let mut present = Self { steps: AHashMap::new(), held: Size::default() };
         for series in all {
             cx.check()?;
-            let key = signature(&series.labels, &node.matching);
-            if !present.steps.contains_key(&key) {
-                let size = Size::of_key(&key) + Size::of_bytes(grid.count);
+            span.clear();
+            project(&series.labels, &node.matching, &mut span);
+            if !present.steps.contains_key(span.as_slice()) {
+                let size = Size::of_key(&series.labels) + Size::of_bytes(grid.count);
                 cx.hold(size)?;
                 present.held = present.held + size;
-                present.steps.insert(key.clone(), vec![false; grid.count]);
+                present.steps.insert(span.as_slice().into(), vec![false; grid.count]);
             }
-            for (step, seen) in present.steps.get_mut(&key).into_iter().flatten().enumerate() {
+            for (step, seen) in present.steps.get_mut(span.as_slice()).into_iter().flatten().enumerate() {
                 *seen |= series.column.has(step);
             }
         }
@@ -86,7 +88,9 @@ impl Present {
 
     /// The series at the steps where there is (`keep`) or is not one of its signature.
     fn filter(&self, mut series: Series, node: &Set, grid: Grid, keep: bool) -> Option<Series> {
-        let seen = self.steps.get(&signature(&series.labels, &node.matching));
+        let mut span = Vec::new();
+        project(&series.labels, &node.matching, &mut span);
+        let seen = self.steps.get(span.as_slice());
         for step in 0..grid.count {
             if seen.is_some_and(|seen| seen[step]) != keep {
                 series.column.remove(step);

@@ -81,7 +81,8 @@ pub(crate) fn evaluate(
             let gauge = |point: Option<&(i64, Histogram)>| {
                 point.is_some_and(|(_, h)| h.reset_hint == ResetHint::Gauge)
             };
-            if !counter && !(gauge(points.first()) && gauge(points.last())) {
+            let gauges = gauge(points.first()) && gauge(points.last());
+            if !counter && !gauges {
                 scope.warn_about_metric("this native histogram metric is not a gauge:");
             }
             let mut change = change(&points, edges, counter)?.times(factor);

@@ -33,6 +33,7 @@ pub(crate) fn advance(
     function: WindowFunction,
     window: &Window<'_>,
     range_ms: i64,
+    args: &[f64],
     running: &mut Running<'_>,
     scope: &Scope<'_, '_>,
 ) -> Option<Value> {
@@ -42,6 +43,14 @@ pub(crate) fn advance(
             let at = extreme.at(&range) - range.start;
             let of_time = matches!(function, WindowFunction::TimeOfMax | WindowFunction::TimeOfMin);
             if of_time { window.times[at].secs_f64() } else { window.values[at] }
+        }
+        Running::Sorted(sorted) if function == WindowFunction::Mad => {
+            quantile::median_deviation(sorted.at(&range))
+        }
+        Running::Sorted(sorted) => {
+            let q = args.first().copied().unwrap_or(f64::NAN);
+            quantile::check(q, &scope.cx.notes, scope.arg_span);
+            quantile::of_sorted(q, sorted.at(&range))
         }
         Running::Sum { sum, mean: true } => sum.at(&range) / range.len() as f64,
         Running::Sum { sum, mean: false } => sum.at(&range),

@@ -7,36 +7,93 @@ use crate::annotations::Annotations;
 /// Up to so many values, sorting them all is as fast as finding two of them; the more so where they rise.
 const SORTED_COUNT_MAX: usize = 64;
 
-/// The `q`-quantile of values, interpolated linearly; changes their order. Not a number comes first.
-pub(crate) fn of_values(q: f64, values: &mut [f64]) -> f64 {
-    if values.is_empty() || q.is_nan() {
-        return f64::NAN;
-    }
-    if q < 0.0 {
-        return f64::NEG_INFINITY;
-    }
-    if q > 1.0 {
-        return f64::INFINITY;
-    }
-    // What is not a number comes first.
-    let order = |a: &f64, b: &f64| match (a.is_nan(), b.is_nan()) {
+/// What is not a number comes first.
+pub(crate) fn order(a: &f64, b: &f64) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Less,
         (false, true) => Ordering::Greater,
         (false, false) => a.total_cmp(b),
-    };
-    let last = values.len() - 1;
-    let rank = q * last as f64;
-    let at = (rank.floor().max(0.0) as usize).min(last);
-    let (lower, upper) = if values.len() <= SORTED_COUNT_MAX {
-        values.sort_unstable_by(order);
-        (values[at], values[(at + 1).min(last)])
+    }
+}
+
+/// What a quantile is of any values; `None` where it depends on them.
+fn of_any(q: f64, count: usize) -> Option<f64> {
+    if count == 0 || q.is_nan() {
+        Some(f64::NAN)
+    } else if q < 0.0 {
+        Some(f64::NEG_INFINITY)
+    } else if q > 1.0 {
+        Some(f64::INFINITY)
     } else {
-        let (_, lower, above) = values.select_nth_unstable_by(at, order);
-        let lower = *lower;
-        (lower, above.iter().copied().min_by(order).unwrap_or(lower))
+        None
+    }
+}
+
+/// Between which of `count` values in order the quantile lies: the place of the lower one, and how far to the next.
+fn rank(q: f64, count: usize) -> (usize, f64) {
+    let last = count - 1;
+    let rank = q * last as f64;
+    ((rank.floor().max(0.0) as usize).min(last), rank - rank.floor())
+}
+
+/// The `q`-quantile of values, interpolated linearly; changes their order. Not a number comes first.
+pub(crate) fn of_values(q: f64, values: &mut [f64]) -> f64 {
+    if let Some(value) = of_any(q, values.len()) {
+        return value;
+    }
+    if values.len() <= SORTED_COUNT_MAX {
+        values.sort_unstable_by(order);
+        return of_sorted(q, values);
+    }
+    let (at, weight) = rank(q, values.len());
+    let (_, lower, above) = values.select_nth_unstable_by(at, order);
+    let lower = *lower;
+    let upper = above.iter().copied().min_by(order).unwrap_or(lower);
+    lower * (1.0 - weight) + upper * weight
+}
+
+/// The same of values that are in order.
+pub(crate) fn of_sorted(q: f64, values: &[f64]) -> f64 {
+    if let Some(value) = of_any(q, values.len()) {
+        return value;
+    }
+    let (at, weight) = rank(q, values.len());
+    let (lower, upper) = (values[at], values[(at + 1).min(values.len() - 1)]);
+    lower * (1.0 - weight) + upper * weight
+}
+
+/// The median of how far values, which are in order and finite, are from their median.
+pub(crate) fn median_deviation(values: &[f64]) -> f64 {
+    let median = of_sorted(0.5, values);
+    if values.is_empty() {
+        return median;
+    }
+    // Distances rise from the median to either end: the two runs are merged up to the middle.
+    let mut right = values.partition_point(|value| *value < median);
+    let mut left = right;
+    let mut next = || -> f64 {
+        let below = left.checked_sub(1).map(|i| median - values[i]);
+        let above = values.get(right).map(|value| value - median);
+        match (below, above) {
+            (Some(below), Some(above)) if above < below => {
+                right += 1;
+                above
+            }
+            (Some(below), _) => {
+                left -= 1;
+                below
+            }
+            (None, Some(above)) => {
+                right += 1;
+                above
+            }
+            (None, None) => f64::NAN,
+        }
     };
-    let weight = rank - rank.floor();
+    let (at, weight) = rank(0.5, values.len());
+    let lower = (0..=at).fold(f64::NAN, |_, _| next());
+    let upper = if at + 1 < values.len() { next() } else { lower };
     lower * (1.0 - weight) + upper * weight
 }
 

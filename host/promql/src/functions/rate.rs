@@ -64,7 +64,7 @@ pub(crate) fn extrapolated(
         let change = histogram_change(window.histograms, starts, started.is_some(), kind.counter, scope)?;
         let observed =
             Observed { first: first.0, last: last.0, intervals: count - 1, started, value: first.1.count };
-        let factor = extrapolation(window, &observed, range_ms, kind, change.count);
+        let factor = extrapolation((window.start, window.end), &observed, range_ms, kind, change.count);
         return Some(Value::Histogram(Arc::new(native::scaled(&change, factor))));
     }
     let (first, rest) = window.values.split_first()?;
@@ -93,20 +93,20 @@ pub(crate) fn extrapolated(
     let (first_time, last_time) = (window.times[0], window.times[rest.len()]);
     let observed =
         Observed { first: first_time, last: last_time, intervals: rest.len(), started, value: *first };
-    let factor = extrapolation(window, &observed, range_ms, kind, change);
+    let factor = extrapolation((window.start, window.end), &observed, range_ms, kind, change);
     Some(Value::Float(change * factor))
 }
 
 /// What of a range was observed.
-struct Observed {
-    first: Timestamp,
-    last: Timestamp,
+pub(crate) struct Observed {
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
     /// Between samples.
-    intervals: usize,
+    pub(crate) intervals: usize,
     /// Where the counter stood at zero, if that is within the range before the first sample.
-    started: Option<Timestamp>,
+    pub(crate) started: Option<Timestamp>,
     /// The first sample, or what counts in it.
-    value: f64,
+    pub(crate) value: f64,
 }
 
 /// By how much the observed change is multiplied to stand for the whole range.
@@ -114,10 +114,16 @@ struct Observed {
 /// The samples rarely reach the range's edges. Where they come close (within 1.1 of the average distance),
 /// the series is taken to go on to the edge, otherwise for half an average distance. A counter is not
 /// extrapolated below zero.
-fn extrapolation(window: &Window<'_>, observed: &Observed, range_ms: i64, kind: Kind, change: f64) -> f64 {
+pub(crate) fn extrapolation(
+    (start, end): (i64, i64),
+    observed: &Observed,
+    range_ms: i64,
+    kind: Kind,
+    change: f64,
+) -> f64 {
     let Observed { first, last, intervals, started, value } = *observed;
-    let mut to_start = first.millis().saturating_sub(window.start) as f64 / 1000.0;
-    let mut to_end = window.end.saturating_sub(last.millis()) as f64 / 1000.0;
+    let mut to_start = first.millis().saturating_sub(start) as f64 / 1000.0;
+    let mut to_end = end.saturating_sub(last.millis()) as f64 / 1000.0;
     let mut sampled = last.since(first) as f64 / 1000.0;
     // How far samples are apart says nothing where there is one only: it is not extrapolated then.
     let average = if intervals == 0 { 0.0 } else { sampled / intervals as f64 };

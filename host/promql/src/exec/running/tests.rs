@@ -13,7 +13,9 @@ use crate::read::Columns;
 use crate::script::MemoryStorage;
 use crate::{EngineOptions, QueryControl};
 
-const FUNCTIONS: [WindowFunction; 9] = [
+const FUNCTIONS: [WindowFunction; 11] = [
+    WindowFunction::Quantile,
+    WindowFunction::Mad,
     WindowFunction::Max,
     WindowFunction::Min,
     WindowFunction::TimeOfMax,
@@ -66,8 +68,8 @@ proptest! {
                     continue;
                 }
                 let Some(running) = &mut running else { continue };
-                let found = over_time::advance(function, &window, range_ms, running, &scope);
-                let wanted = over_time::evaluate(function, &window, range_ms, &[], &scope);
+                let found = over_time::advance(function, &window, range_ms, &[0.9], running, &scope);
+                let wanted = over_time::evaluate(function, &window, range_ms, &[0.9], &scope);
                 match (found, wanted) {
                     (Some(Value::Float(a)), Some(Value::Float(b))) => {
                         let summed = matches!(function, WindowFunction::Sum | WindowFunction::Avg);
