@@ -85,7 +85,7 @@ impl Database {
         for (series, values) in series.chunks(BATCH_SAMPLES).zip(values.chunks(BATCH_SAMPLES)) {
             let columns = FloatColumns::at(Timestamp::from_millis(time), series, values);
             let columns = columns.ok_or_else(|| io::Error::other("as many values as series needed"))?;
-            let (mut appender, mut refused) = (self.tsdb.appender(), Vec::new());
+            let (mut appender, mut refused) = (self.tsdb().appender(), Vec::new());
             appender.append_columns(&columns, &mut refused);
             let late = appender.commit().map_err(io::Error::other)?;
             if !refused.is_empty() || !late.is_empty() {
