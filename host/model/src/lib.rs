@@ -32,7 +32,7 @@ pub use duration::{ConfigDuration, DurationError, format_duration, parse_duratio
 pub use exemplar::Exemplar;
 pub use histogram::{BucketIter, BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
 pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME};
-pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use matcher::{MatchOp, Matcher, MatcherError, anchored_regex};
 pub use metadata::{Metadata, MetricKind};
 pub use sample::{Sample, Value};
 pub use summary::{Summary, Windows};

@@ -1,8 +1,11 @@
 //! Matchers: how series are selected by one label.
 
+mod pattern;
+
 use std::fmt;
 
-use regex::Regex;
+use pattern::Pattern;
+pub use pattern::anchored_regex;
 
 use crate::{Labels, METRIC_NAME};
 
@@ -37,7 +40,7 @@ pub struct Matcher {
     name: String,
     op: MatchOp,
     value: String,
-    regex: Option<Regex>,
+    pattern: Option<Pattern>,
 }
 
 /// A regular expression that does not compile.
@@ -50,9 +53,6 @@ pub struct MatcherError {
     pub reason: String,
 }
 
-/// A compiled matcher may take this much memory; enough for alternations of tens of thousands of names.
-const REGEX_BYTES_MAX: usize = 32 << 20;
-
 impl Matcher {
     /// A matcher; regular expressions are anchored at both ends and the dot matches newlines, as in Prometheus.
     ///
@@ -60,21 +60,16 @@ impl Matcher {
     /// [`MatcherError`] where `value` is no regular expression and `op` needs one.
     pub fn new(op: MatchOp, name: impl Into<String>, value: impl Into<String>) -> Result<Self, MatcherError> {
         let (name, value) = (name.into(), value.into());
-        let regex = match op {
+        let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(
-                regex::RegexBuilder::new(&format!("^(?s:{value})$"))
-                    .size_limit(REGEX_BYTES_MAX)
-                    .build()
-                    .map_err(|e| MatcherError { pattern: value.clone(), reason: e.to_string() })?,
-            ),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Pattern::new(&value)?),
         };
-        Ok(Self { name, op, value, regex })
+        Ok(Self { name, op, value, pattern })
     }
 
     /// `name="value"`.
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), pattern: None }
     }
 
     /// The label's name.
@@ -97,8 +92,8 @@ impl Matcher {
         match self.op {
             MatchOp::Equal => value == self.value,
             MatchOp::NotEqual => value != self.value,
-            MatchOp::Regex => self.regex.as_ref().is_some_and(|r| r.is_match(value)),
-            MatchOp::NotRegex => self.regex.as_ref().is_some_and(|r| !r.is_match(value)),
+            MatchOp::Regex => self.pattern.as_ref().is_some_and(|p| p.matches(value)),
+            MatchOp::NotRegex => self.pattern.as_ref().is_some_and(|p| !p.matches(value)),
         }
     }
 

@@ -9,6 +9,8 @@ mod build;
 mod narrow;
 mod repeats;
 
+use std::sync::Arc;
+
 use model::Matcher;
 
 use crate::parser::{AggregateOp, BinaryOp, Extension, Matching, Span};
@@ -281,7 +283,7 @@ pub(crate) struct LabelReplace {
     pub(crate) target: String,
     pub(crate) replacement: String,
     pub(crate) source: String,
-    pub(crate) regex: regex::Regex,
+    pub(crate) regex: Arc<regex::Regex>,
 }
 
 #[derive(Debug)]

@@ -343,7 +343,7 @@ impl Builder<'_> {
     fn label_replace(&self, args: &[Expr], expr: &Expr) -> Built<VectorNode> {
         let text = |i: usize| String::from_utf8(string(&args[i]).to_vec());
         let pattern = text(4).unwrap_or_default();
-        let regex = regex::Regex::new(&format!("^(?s:{pattern})$")).map_err(|_| {
+        let regex = model::anchored_regex(&pattern).map_err(|_| {
             QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
         })?;
         let Ok(target) = text(1).map_err(drop).and_then(|t| if t.is_empty() { Err(()) } else { Ok(t) })
