@@ -8,6 +8,7 @@ mod alerts;
 mod answer;
 mod ast;
 mod blocking;
+mod cardinality;
 mod client;
 pub(crate) mod envelope;
 mod features;
@@ -75,6 +76,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))
         .route("/status/tsdb", get(status::tsdb))
+        .route("/status/cardinality", get(cardinality::cardinality))
         .route("/status/walreplay", get(status::wal_replay))
         .fallback(async || ApiError::new(ErrorKind::NotFound, "no such endpoint"));
     let otlp_metrics = Router::new()

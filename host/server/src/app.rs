@@ -29,6 +29,7 @@ use crate::cli::{ServerArgs, WalSync};
 use crate::config::{self, ConfigErrors, Loaded};
 use crate::detectors::{Detector, Detectors};
 use crate::ingest::IngestMetrics;
+use crate::memory::{self, MemoryGuard};
 use crate::otlp;
 use crate::plugins::{PluginCollector, PluginDiscoverer, Plugins};
 use crate::queries::Queries;
@@ -61,6 +62,7 @@ pub(crate) struct App {
     pub(crate) decoder: remote_write::Decoder,
     pub(crate) storage: Storage,
     pub(crate) queries: Arc<Queries>,
+    pub(crate) memory: MemoryGuard,
     pub(crate) spans: Arc<SpanIntake>,
     pub(crate) otlp: Arc<otlp::Receiver>,
     pub(crate) plugins: Plugins,
@@ -118,6 +120,10 @@ impl App {
         let metrics = SpanMetrics::new(SpanMetricsOptions::tempo()).context("set up span metrics")?;
         let spans = Arc::new(SpanIntake { store, metrics });
         let queries = Arc::new(Queries::new(&args, storage.clone(), &registry)?);
+        let budget = args.memory_budget.map_or_else(memory::default_budget, |size| Some(size.0));
+        let budget = budget.filter(|bytes| *bytes > 0);
+        let memory =
+            MemoryGuard::new(budget, storage.clone(), Arc::clone(queries.engine().pool()), &registry)?;
         let receiver =
             otlp::Receiver::new(Arc::clone(&append), Arc::clone(&spans), ingest.clone(), &registry)?;
         let host = Host::new(HostOptions {
@@ -158,6 +164,7 @@ impl App {
             decoder: remote_write::Decoder::new(REMOTE_SERIES_MAX),
             storage,
             queries,
+            memory,
             spans,
             otlp: Arc::new(receiver),
             plugins: Plugins::new(host),
@@ -305,7 +312,9 @@ impl App {
     /// Brings the gauges that mirror storage up to date.
     pub(crate) fn refresh_gauges(&self) {
         let (traces, span_metrics) = (self.spans.store.stats(), self.spans.metrics.stats());
-        self.gauges.set(&self.storage.tsdb().stats(), &traces, &span_metrics);
+        let tsdb = self.storage.tsdb();
+        self.gauges.set(&tsdb.stats(), &traces, &span_metrics);
+        self.gauges.set_refused(&tsdb.refused_series());
     }
 
     /// Stops what brings samples by itself. Listeners are still open then, so that no target of ours, this server
@@ -357,13 +366,16 @@ async fn open_storage(args: &ServerArgs) -> anyhow::Result<(Storage, TraceStore)
     let path = args.storage_path.clone();
     let retention = args.retention.0;
     let always = args.wal_sync == WalSync::Always;
-    let head_series_max = args.head_series_max;
+    let (head_series_max, metric_series_max, job_series_max) =
+        (args.head_series_max, args.metric_series_max, args.job_series_max);
     tokio::task::spawn_blocking(move || {
         let wal_sync = if always { tsdb::WalSync::Always } else { tsdb::WalSync::Interval(SYNC_INTERVAL) };
         let options = Options {
             wal_sync,
             retention: Retention::of_time(retention),
             head_series_max,
+            metric_series_max,
+            job_series_max,
             ..Options::prometheus()
         };
         let tsdb = Tsdb::open(path.join("metrics"), options, Arc::new(RealFileSystem), Arc::new(SystemClock))

@@ -44,6 +44,20 @@ pub(crate) struct ServerArgs {
     #[arg(long = "storage.tsdb.head-series-max", value_name = "COUNT")]
     pub(crate) head_series_max: Option<u64>,
 
+    /// Most series of one metric name that the head may hold; otherwise as storage.tsdb.head-series-max.
+    #[arg(long = "storage.tsdb.metric-series-max", value_name = "COUNT")]
+    pub(crate) metric_series_max: Option<u64>,
+
+    /// Most series of one value of the label `job` that the head may hold; otherwise as storage.tsdb.head-series-max.
+    #[arg(long = "storage.tsdb.job-series-max", value_name = "COUNT")]
+    pub(crate) job_series_max: Option<u64>,
+
+    /// Memory that the server is to stay within, pages of mapped files left out. As it is neared, new series are refused
+    /// first, then queries are stopped; what has been acknowledged stays. 0 for no budget. Default: four fifths of what
+    /// the machine or its container has.
+    #[arg(long = "storage.memory-budget", value_name = "SIZE")]
+    pub(crate) memory_budget: Option<plugin::ByteSize>,
+
     /// Address of the API.
     #[arg(long = "web.listen-address", value_name = "[HOST]:PORT", default_value = "127.0.0.1:9090")]
     pub(crate) web_listen: ListenAddress,

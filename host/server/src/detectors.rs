@@ -263,7 +263,8 @@ impl Written {
             appender.append_metadata(family, &metadata);
         }
         for refused in appender.commit()? {
-            let labels = current.iter().find(|(_, series)| **series == refused.series).map(|(labels, _)| labels);
+            let labels =
+                current.iter().find(|(_, series)| **series == refused.series).map(|(labels, _)| labels);
             let series = labels.map(ToString::to_string).unwrap_or_default();
             tracing::warn!(series, error = %refused.error, "storage refused a score");
         }

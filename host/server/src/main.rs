@@ -9,6 +9,7 @@ mod detectors;
 mod features;
 mod ingest;
 mod lenient;
+mod memory;
 mod otlp;
 mod plugin_command;
 mod plugins;

@@ -1,9 +1,9 @@
 //! What storage says of itself, as metrics; brought up to date whenever somebody looks.
 
 use parking_lot::Mutex;
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use traces::{SpanMetricsStats, StoreStats};
-use tsdb::Stats;
+use tsdb::{RefusedSeries, Stats};
 
 /// See the module.
 pub(crate) struct StorageGauges {
@@ -14,6 +14,7 @@ pub(crate) struct StorageGauges {
     exemplars_appended: Mirror,
     series_created: Mirror,
     series_removed: Mirror,
+    series_refused: IntCounterVec,
     blocks: IntGauge,
     block_bytes: IntGauge,
     wal_bytes: IntGauge,
@@ -40,7 +41,16 @@ impl StorageGauges {
             registry.register(Box::new(counter.clone()))?;
             Ok::<_, prometheus::Error>(Mirror(counter))
         };
+        let series_refused = IntCounterVec::new(
+            Opts::new(
+                "stormglass_tsdb_series_refused_total",
+                "Samples refused because their series would have been new and over a limit, by the limit's name.",
+            ),
+            &["limit"],
+        )?;
+        registry.register(Box::new(series_refused.clone()))?;
         Ok(Self {
+            series_refused,
             head_series: gauge("stormglass_tsdb_head_series", "Series in the head.")?,
             head_chunks: gauge("stormglass_tsdb_head_chunks", "Chunks in the head.")?,
             samples_appended: counter("stormglass_tsdb_samples_appended_total", "Samples appended.")?,
@@ -97,6 +107,17 @@ impl StorageGauges {
         self.trace_records_corrupt.raise(traces.records_corrupt);
         self.span_metrics_combinations.set(to(span_metrics.combinations as u64));
         self.span_metrics_overflowed.raise(span_metrics.spans_overflowed);
+    }
+}
+
+impl StorageGauges {
+    /// Shows what each limit of series has refused.
+    pub(crate) fn set_refused(&self, refused: &[RefusedSeries]) {
+        let _one_at_a_time = self.setting.lock();
+        for RefusedSeries { limit, count, .. } in refused {
+            let counter = self.series_refused.with_label_values(&[limit]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 }
 

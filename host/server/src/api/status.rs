@@ -133,6 +133,12 @@ fn flag_values(args: &ServerArgs) -> BTreeMap<&'static str, String> {
             "storage.tsdb.head-series-max",
             args.head_series_max.map_or_else(String::new, |max| max.to_string()),
         ),
+        ("storage.tsdb.job-series-max", args.job_series_max.map_or_else(String::new, |max| max.to_string())),
+        (
+            "storage.tsdb.metric-series-max",
+            args.metric_series_max.map_or_else(String::new, |max| max.to_string()),
+        ),
+        ("storage.memory-budget", args.memory_budget.map_or_else(String::new, |size| size.to_string())),
         ("storage.tsdb.path", args.storage_path.display().to_string()),
         ("storage.tsdb.retention.time", model::format_duration(args.retention.0)),
         ("storage.tsdb.wal-sync", format!("{:?}", args.wal_sync).to_lowercase()),
@@ -144,7 +150,7 @@ fn flag_values(args: &ServerArgs) -> BTreeMap<&'static str, String> {
 }
 
 /// The most entries of each list of [`tsdb`] that can be asked for, as in Prometheus.
-const CARDINALITY_MAX: usize = 10_000;
+pub(super) const CARDINALITY_MAX: usize = 10_000;
 
 pub(super) async fn tsdb(State(app): State<Arc<App>>, params: Params) -> ApiResult<impl Serialize> {
     #[derive(Serialize)]

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::{App, SYNC_INTERVAL};
+use crate::memory;
 use crate::spans::SpanIntake;
 
 /// How often blocks are cut and retention is looked at.
@@ -16,6 +17,9 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often span metrics are written.
 const SPAN_METRICS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often it is counted how many series there are of what.
+const GROWTH_INTERVAL: Duration = Duration::from_secs(60);
 
 fn now() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
@@ -27,6 +31,8 @@ pub(crate) fn spawn(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         every(app, SYNC_INTERVAL, sync),
         every(app, MAINTENANCE_INTERVAL, maintain),
         every(app, SPAN_METRICS_INTERVAL, flush),
+        every(app, GROWTH_INTERVAL, note_growth),
+        tokio::spawn(watch_memory(Arc::clone(app))),
         tokio::spawn(watch_plugins(Arc::clone(app))),
     ]
 }
@@ -47,6 +53,22 @@ fn every(app: &Arc<App>, interval: Duration, work: fn(&Storage, &SpanIntake)) ->
             }
         }
     })
+}
+
+/// Keeps the process within its memory budget.
+async fn watch_memory(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(memory::INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let app = Arc::clone(&app);
+        if let Err(error) = tokio::task::spawn_blocking(move || app.memory.watch()).await {
+            tracing::error!(%error, "memory was not looked at");
+        }
+    }
 }
 
 /// Takes new builds of plugins into use as they appear.
@@ -84,6 +106,10 @@ fn maintain(storage: &Storage, spans: &SpanIntake) {
     if let Err(error) = spans.store.maintain(now()) {
         tracing::error!(%error, "the traces were not maintained");
     }
+}
+
+fn note_growth(storage: &Storage, _: &SpanIntake) {
+    storage.tsdb().note_growth();
 }
 
 fn flush(storage: &Storage, spans: &SpanIntake) {

@@ -71,6 +71,11 @@ impl Tsdb {
         self.shared.stats()
     }
 
+    /// Bytes that the label index of the head takes in memory, roughly.
+    pub fn index_bytes(&self) -> u64 {
+        self.shared.head.index().names().map(|(_, known)| known.memory_bytes()).sum()
+    }
+
     /// What each limit of series has refused, by its name.
     pub fn refused_series(&self) -> Vec<RefusedSeries> {
         self.shared.head.limits.refused()

@@ -211,6 +211,26 @@ impl Name {
         self.carriers.len() as u64 - u64::from(self.gone)
     }
 
+    /// Bytes that it takes in memory, roughly.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let postings: usize = self
+            .postings
+            .iter()
+            .map(|posting| match posting {
+                Posting::Few(ids) => ids.capacity() * 4,
+                Posting::Many(ids) => ids.serialized_size(),
+            })
+            .sum();
+        let bytes = self.text.capacity()
+            + self.places.ends.capacity() * 4
+            + self.numbers.allocation_size()
+            + self.carriers.capacity() * size_of::<Carriers>()
+            + self.postings.capacity() * size_of::<Posting>()
+            + postings
+            + self.having.serialized_size();
+        bytes as u64
+    }
+
     /// Bytes of the values that are carried.
     pub(crate) fn carried_bytes(&self) -> u64 {
         self.text.len() as u64 - self.gone_bytes
