@@ -6,4 +6,5 @@ mod contract;
 mod e2e;
 mod harness;
 mod queries;
+mod rule_tests;
 mod tidy;

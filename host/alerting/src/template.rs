@@ -178,6 +178,11 @@ pub enum Rendered {
     Needs(Arc<str>),
 }
 
+/// A duration as Go prints it: `1m0s`.
+pub(crate) fn go_duration(duration: std::time::Duration) -> String {
+    time::duration(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+}
+
 /// The functions that templates can call, but for what the language itself brings.
 pub fn functions() -> &'static [&'static str] {
     functions::prometheus()

@@ -133,11 +133,11 @@ impl Run<'_> {
             world.advance(at);
             let failed = groups.evaluate(at).await;
             if !failed.is_empty() {
-                failures.extend(
-                    failed.into_iter().map(|(rule, error)| {
-                        format!("    rule: {rule}, time: {}, err: {error}", elapsed(now))
-                    }),
-                );
+                failures.extend(failed.into_iter().map(|(rule, error)| {
+                    // The one place where promtool writes a duration in Go's own way.
+                    let time = crate::template::go_duration(now);
+                    format!("    rule: {rule}, time: {time}, err: {error}")
+                }));
                 return Ok(failures);
             }
             // Alerts are looked at as the last evaluation before their time has left them.

@@ -128,7 +128,7 @@ pub(super) fn labels(metric: &str) -> Result<Labels, String> {
     if metric.is_empty() || metric == "{}" {
         return Ok(Labels::empty());
     }
-    let matchers = crate::parser::parse_selector(metric).map_err(|e| format!("{metric}: {e}"))?;
+    let matchers = crate::parser::parse_selector(metric).map_err(|e| e.to_string())?;
     Ok(Labels::from_pairs(matchers.iter().map(|m| (m.name(), m.value()))))
 }
 
