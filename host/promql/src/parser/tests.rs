@@ -2,6 +2,8 @@
 
 use expect_test::{Expect, expect};
 
+mod roundtrip;
+
 use super::{parse, parse_selector, selectors};
 
 fn prints(query: &str, text: &str) {
