@@ -242,10 +242,7 @@ impl Engine {
     fn grid(&self, expr: &Expr, start: Timestamp, end: Timestamp, step_ms: i64) -> Result<Grid, QueryError> {
         let found = expr.value_type();
         if matches!(found, ValueType::String | ValueType::Matrix) {
-            return Err(QueryError::Execution(format!(
-                "invalid expression type {:?} for range query, must be Scalar or instant Vector",
-                found.to_string()
-            )));
+            return Err(QueryError::NotForRanges { found: found.to_string() });
         }
         if step_ms <= 0 {
             return Err(QueryError::Execution(

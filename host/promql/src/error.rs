@@ -10,6 +10,12 @@ pub enum QueryError {
     /// The text is no query: `bad_data`.
     #[error(transparent)]
     Parse(#[from] ParseError),
+    /// Its value is no series of floats or histograms, as a range query's has to be: `bad_data`.
+    #[error("invalid expression type {found:?} for range query, must be Scalar or instant Vector")]
+    NotForRanges {
+        /// What its value is.
+        found: String,
+    },
     /// It cannot be executed on this data: `execution`.
     #[error("{0}")]
     Execution(String),
@@ -63,7 +69,7 @@ impl QueryError {
     /// The error type of Prometheus' HTTP API.
     pub const fn error_type(&self) -> &'static str {
         match self {
-            Self::Parse(_) => "bad_data",
+            Self::Parse(_) | Self::NotForRanges { .. } => "bad_data",
             Self::Execution(_)
             | Self::TooManySamples
             | Self::TooManyPoints { .. }

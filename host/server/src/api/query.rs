@@ -45,7 +45,9 @@ fn failed(error: QueryFailed) -> ApiError {
         QueryFailed::Busy => ErrorKind::Unavailable,
         QueryFailed::QueueTimeout | QueryFailed::Query(QueryError::Timeout) => ErrorKind::Timeout,
         QueryFailed::Inside(_) | QueryFailed::Query(QueryError::Storage(_)) => ErrorKind::Internal,
-        QueryFailed::Query(QueryError::Parse(error)) => return ApiError::parameter("query", error),
+        QueryFailed::Query(QueryError::Parse(_) | QueryError::NotForRanges { .. }) => {
+            return ApiError::parameter("query", error);
+        }
         QueryFailed::Query(QueryError::Canceled) => ErrorKind::Canceled,
         QueryFailed::Query(_) => ErrorKind::Execution,
     };
