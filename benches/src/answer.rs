@@ -134,9 +134,7 @@ impl Answer {
             (Self::Text(a), Self::Text(b)) if a == b => None,
             (Self::Scalar(a), Self::Scalar(b)) if floats_equal(*a, *b) => None,
             (Self::Vector(a), Self::Vector(b)) if ordered => {
-                let labels = |list: &[Series]| list.iter().map(|s| s.labels.clone()).collect::<Vec<_>>();
-                series_differ(a, b)
-                    .or_else(|| (labels(a) != labels(b)).then(|| format!("order: {a:?} and {b:?}")))
+                series_differ(a, b).or_else(|| order_differs(a, b))
             }
             (Self::Vector(a), Self::Vector(b)) | (Self::Matrix(a), Self::Matrix(b)) => series_differ(a, b),
             (a, b) => Some(format!("{} and {}", a.in_short(), b.in_short())),
@@ -197,6 +195,12 @@ fn series_differ(a: &[Series], b: &[Series]) -> Option<String> {
         }
     }
     b.first_key_value().map(|(labels, points)| format!("{labels:?} nothing and {}", first(points)))
+}
+
+/// Series of equal values come in any order.
+fn order_differs(a: &[Series], b: &[Series]) -> Option<String> {
+    let differ = |(a, b): &(&Series, &Series)| points_differ(&a.points, &b.points).is_some();
+    a.iter().zip(b).find(differ).map(|(a, b)| format!("order: {:?} and {:?}", a.labels, b.labels))
 }
 
 fn points_differ(a: &BTreeMap<i64, Point>, b: &BTreeMap<i64, Point>) -> Option<String> {

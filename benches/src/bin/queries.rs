@@ -1,14 +1,14 @@
 //! Queries over HTTP, timed beside other servers: the same data pushed to each, the same questions in turn, in one run.
 //!
 //! `cargo run --release -p benches --bin queries -- --help`. It needs the server built in the same way, and `prometheus`
-//! (for `--million` also `victoria-metrics`) where programs are found.
+//! (for `--many` also `victoria-metrics`) where programs are found.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use benches::queries::{Cell, Data, SIZES, TEMPLATES, Table, fill_in};
+use benches::queries::{Cell, Data, MANY, SIZES, TEMPLATES, Table, fill_in};
 use benches::{Answer, Asker, Peer, Product, Question, STEP_MS, Times};
 use clap::Parser;
 
@@ -16,8 +16,14 @@ use clap::Parser;
 const STEPS: [usize; 3] = [1, 100, 1_000];
 /// The longest window of the templates, in steps, and a little more.
 const WINDOW_STEPS: usize = 260;
+/// An hour, and one step more.
+const MANY_STEPS: usize = 242;
 /// Fewer repetitions have no median worth the name; more than the latter tell nothing new.
-const REPETITIONS: std::ops::RangeInclusive<u32> = 3..=15;
+const REPETITIONS: std::ops::RangeInclusive<usize> = 3..=15;
+/// What takes longer than this is repeated once only.
+const SLOW: Duration = Duration::from_secs(3);
+/// Longer answers are not compared: the same expression about fewer series has been.
+const COMPARED_BYTES_MAX: usize = 8 << 20;
 
 /// Times queries over HTTP, beside Prometheus.
 #[derive(Debug, Parser)]
@@ -31,6 +37,12 @@ struct Args {
     /// No more steps than this.
     #[arg(long, default_value_t = 1_000)]
     steps_max: usize,
+    /// Ask about very many series instead, beside VictoriaMetrics too.
+    #[arg(long)]
+    many: bool,
+    /// How many those are; one in 32 of them has samples over an hour.
+    #[arg(long, default_value_t = 1_024_000)]
+    many_series: usize,
     /// How long one question may be repeated, of each server.
     #[arg(long, default_value_t = 300)]
     budget_ms: u64,
@@ -39,42 +51,70 @@ struct Args {
 fn main() -> io::Result<()> {
     let args = Args::parse();
     let folder = tempfile::tempdir()?;
-    let peers = start(&[Product::Stormglass, Product::Prometheus], folder.path())?;
+    let products = if args.many { &Product::ALL[..] } else { &Product::ALL[..2] };
+    let peers = start(products, folder.path())?;
     let asker = Asker::default();
-    let data = Data::of_templates(args.series_max, args.steps_max + WINDOW_STEPS);
-    let end_ms = data.end_ms();
+    let steps = if args.many { MANY_STEPS } else { args.steps_max + WINDOW_STEPS };
+    let end_ms = last_minute()?;
+    let data = match args.many {
+        true => Data::of_many(args.many_series - args.many_series / 32, args.many_series / 32, steps, end_ms),
+        false => Data::of_templates(args.series_max, steps, end_ms),
+    };
     push(data, &peers, &asker)?;
     tell_memory("after the data came", &peers)?;
 
     let mut table = Table::default();
-    let mut differences = Vec::new();
-    for template in TEMPLATES.iter().filter(|template| template.contains(&args.filter)) {
-        for (series, word) in SIZES.iter().filter(|(series, _)| *series <= args.series_max) {
-            for steps in STEPS.iter().filter(|steps| **steps <= args.steps_max) {
-                let question = Question { text: fill_in(template, word), times: times(end_ms, *steps) };
-                let (medians, difference) = measure(&peers, &asker, &question, args.budget_ms)?;
-                differences.extend(difference.map(|difference| format!("{question}: {difference}")));
-                table.add(Cell { text: (*template).to_owned(), series: *series, steps: *steps, medians });
+    let mut notes = Vec::new();
+    let mut ask = |template: &str, text: String, series, steps| {
+        let question = Question { text, times: times(end_ms, steps) };
+        let measured = measure(&peers, &asker, &question, args.budget_ms)?;
+        notes.extend(measured.notes.into_iter().map(|note| format!("{question}: {note}")));
+        let cell = Cell { text: template.to_owned(), series, steps, medians: measured.medians };
+        eprintln!("{question}, {series} series: {:?}", cell.medians);
+        table.add(cell);
+        io::Result::Ok(())
+    };
+    if args.many {
+        for (text, steps) in MANY.iter().filter(|(text, _)| text.contains(&args.filter)) {
+            ask(text, (*text).to_owned(), args.many_series, *steps)?;
+        }
+    } else {
+        for template in TEMPLATES.iter().filter(|template| template.contains(&args.filter)) {
+            for (series, word) in SIZES.iter().filter(|(series, _)| *series <= args.series_max) {
+                for steps in STEPS.iter().filter(|steps| **steps <= args.steps_max) {
+                    ask(template, fill_in(template, word), *series, *steps)?;
+                }
             }
         }
     }
     println!("\nMilliseconds, ours first.\n\n{table}");
     tell_memory("after the questions", &peers)?;
-    for peer in &peers {
+    for peer in &peers[1..] {
         println!("{}", table.summary(peer.product()).unwrap_or_default());
     }
-    println!("{} answers differ", differences.len());
-    for difference in differences {
-        println!("  {difference}");
+    println!("{} answers differ or are missing", notes.len());
+    for note in notes {
+        println!("  {note}");
     }
     Ok(())
+}
+
+/// The last whole minute.
+fn last_minute() -> io::Result<i64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
+    Ok(since.as_secs() as i64 / 60 * 60_000)
 }
 
 fn start(products: &[Product], folder: &Path) -> io::Result<Vec<Peer>> {
     let mut peers = Vec::new();
     for product in products {
         println!("{}: {}", product.name(), product.version()?);
-        peers.push(Peer::start(*product, &folder.join(product.name()), "", &[])?);
+        // By default it refuses queries about so many series.
+        let flags: &[&str] = match product {
+            Product::VictoriaMetrics => &["-search.maxUniqueTimeseries=10000000"],
+            _ => &[],
+        };
+        peers.push(Peer::start(*product, &folder.join(product.name()), "", flags)?);
     }
     Ok(peers)
 }
@@ -105,45 +145,56 @@ fn times(end_ms: i64, steps: usize) -> Times {
     }
 }
 
+/// What came of one question.
+struct Measured {
+    medians: BTreeMap<Product, Duration>,
+    /// Where the first answers differ, and who did not answer.
+    notes: Vec<String>,
+}
+
 /// Asks all servers in turn, again and again, and compares what they answered first.
-fn measure(
-    peers: &[Peer],
-    asker: &Asker,
-    question: &Question,
-    budget_ms: u64,
-) -> io::Result<(BTreeMap<Product, Duration>, Option<String>)> {
-    let mut answers = Vec::new();
+fn measure(peers: &[Peer], asker: &Asker, question: &Question, budget_ms: u64) -> io::Result<Measured> {
+    let (mut replies, mut notes, mut asked) = (Vec::new(), Vec::new(), Vec::new());
     let mut slowest = Duration::ZERO;
     for peer in peers {
         let start = Instant::now();
         let reply = asker.ask(peer.base(), question)?;
         slowest = slowest.max(start.elapsed());
-        answers.push(Answer::read(&reply).map_err(io::Error::other)?);
+        if reply.status == 200 {
+            asked.push(peer);
+            replies.push(reply);
+        } else {
+            let said = String::from_utf8_lossy(&reply.body);
+            notes.push(format!("{} after {:.1?}: {said}", peer.product().name(), start.elapsed()));
+        }
     }
-    let difference = answers.get(1).and_then(|other| answers[0].difference(other, false));
-    drop(answers);
-    let fit = (Duration::from_millis(budget_ms).as_nanos() / slowest.as_nanos().max(1)) as u32;
-    let repetitions = fit.clamp(*REPETITIONS.start(), *REPETITIONS.end());
+    // Ours and Prometheus' only: VictoriaMetrics has a language of its own.
+    if replies.len() >= 2 && replies[..2].iter().all(|reply| reply.body.len() <= COMPARED_BYTES_MAX) {
+        let [ours, theirs] =
+            [&replies[0], &replies[1]].map(|reply| Answer::read(reply).map_err(io::Error::other));
+        notes.extend(ours?.difference(&theirs?, false));
+    }
+    drop(replies);
+    let fit = Duration::from_millis(budget_ms).as_nanos() / slowest.as_nanos().max(1);
+    let repetitions = (fit as usize).clamp(*REPETITIONS.start(), *REPETITIONS.end());
+    let repetitions = if slowest > SLOW { 1 } else { repetitions };
     let mut taken: BTreeMap<Product, Vec<Duration>> = BTreeMap::new();
     for _ in 0..repetitions {
-        for peer in peers {
+        for peer in &asked {
             let start = Instant::now();
             let reply = asker.ask(peer.base(), question)?;
             let elapsed = start.elapsed();
-            if reply.status != 200 {
-                return Err(io::Error::other(format!(
-                    "{question}: {}",
-                    String::from_utf8_lossy(&reply.body)
-                )));
+            if reply.status == 200 {
+                taken.entry(peer.product()).or_default().push(elapsed);
             }
-            taken.entry(peer.product()).or_default().push(elapsed);
         }
     }
     let median = |mut times: Vec<Duration>| {
         times.sort_unstable();
         times[times.len() / 2]
     };
-    Ok((taken.into_iter().map(|(product, times)| (product, median(times))).collect(), difference))
+    let medians = taken.into_iter().map(|(product, times)| (product, median(times))).collect();
+    Ok(Measured { medians, notes })
 }
 
 fn tell_memory(when: &str, peers: &[Peer]) -> io::Result<()> {

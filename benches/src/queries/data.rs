@@ -9,13 +9,15 @@ use formats::{TimeSeries, WriteRequest, remote_write};
 use model::{Buckets, Histogram, Labels, Sample, Timestamp};
 
 use super::SIZES;
-use crate::{FIRST_TIME_MS, Kind, STEP_MS, Values};
+use crate::{Kind, STEP_MS, Values};
 
 /// How many steps are pushed for all series before the next ones are: servers take samples of different series out of
 /// order only within limits.
 const STEPS_PER_PASS: usize = 20;
 /// How many series one request holds.
 const SERIES_PER_REQUEST: usize = 500;
+/// How many steps those series reach back that are many.
+const RECENT_STEPS: usize = 10;
 /// Samples are this much later than the steps.
 const SHIFT_MS: i64 = 3_200;
 /// A sparse series has a sample every so many steps.
@@ -43,6 +45,7 @@ enum Shape {
 pub struct Data {
     series: Vec<State>,
     steps: usize,
+    end_ms: i64,
 }
 
 /// What a request is part of, for those who measure how fast requests are taken.
@@ -59,11 +62,14 @@ struct State {
     values: Values,
     counts: Vec<f64>,
     total: f64,
+    /// The first step that it has a sample at.
+    from: usize,
 }
 
 impl Data {
-    /// The data of the templates: series of every size up to `size_max`, `steps` steps long.
-    pub fn of_templates(size_max: usize, steps: usize) -> Self {
+    /// The data of the templates: series of every size up to `size_max`, `steps` steps long until `end_ms`, which should be
+    /// now: servers add series of their own, and take nothing that is much older than what they have.
+    pub fn of_templates(size_max: usize, steps: usize, end_ms: i64) -> Self {
         let mut series = Vec::new();
         for (size, word) in SIZES.iter().filter(|(size, _)| *size <= size_max) {
             for number in 0..*size {
@@ -76,7 +82,23 @@ impl Data {
                 );
             }
         }
-        Self { series, steps }
+        Self { series, steps, end_ms }
+    }
+
+    /// Very many series: of `series` ones two in four are counters named `m`, one is a gauge named `k` that each second
+    /// one of them can be joined with, and the rest stand by; all have samples at the last ten steps only. Beside them are
+    /// `raw` gauges with samples at each of `steps` steps.
+    pub fn of_many(series: usize, raw: usize, steps: usize, end_ms: i64) -> Self {
+        let from = steps.saturating_sub(RECENT_STEPS);
+        let many = (0..series).map(|number| {
+            let (name, shape) =
+                [("m", Shape::Counter), ("k", Shape::Gauge), ("m", Shape::Counter), ("o", Shape::Gauge)]
+                    [number % 4];
+            // Numbers of `m` and `k` meet where both are a multiple of two.
+            State { from, ..State::new(name, "many", number / 4 * 2 + number % 4 / 2, shape) }
+        });
+        let raw = (0..raw).map(|number| State::new("raw", "many", number, Shape::Gauge));
+        Self { series: many.chain(raw).collect(), steps, end_ms }
     }
 
     /// How many series there are.
@@ -84,28 +106,22 @@ impl Data {
         self.series.len()
     }
 
-    /// The time of the first step.
-    pub const fn start_ms() -> i64 {
-        FIRST_TIME_MS
-    }
-
-    /// The time of the last step: every series has a sample shortly before it.
-    pub const fn end_ms(&self) -> i64 {
-        FIRST_TIME_MS + self.steps as i64 * STEP_MS
-    }
-
     /// Hands over the data, request by request, in the order in which servers take it.
     ///
     /// # Errors
     /// What `push` fails with.
     pub fn push(mut self, mut push: impl FnMut(Part, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        let start_ms = self.end_ms - self.steps as i64 * STEP_MS;
         let mut from = 0;
         while from < self.steps {
             let to = (from + STEPS_PER_PASS).min(self.steps);
             for states in self.series.chunks_mut(SERIES_PER_REQUEST) {
                 let series: Vec<TimeSeries> =
-                    states.iter_mut().map(|state| state.advance(from..to)).collect();
-                let samples = series.iter().map(|s| s.samples.len() + s.histograms.len()).sum();
+                    states.iter_mut().map(|state| state.advance(start_ms, from..to)).collect();
+                let samples: usize = series.iter().map(|s| s.samples.len() + s.histograms.len()).sum();
+                if samples == 0 {
+                    continue;
+                }
                 let body = remote_write::encode(&WriteRequest { series, metadata: Vec::new() });
                 push(Part { samples }, &body)?;
             }
@@ -136,14 +152,15 @@ impl State {
             values: Values::new(kind, number as u64),
             counts: vec![0.0; buckets],
             total: 0.0,
+            from: 0,
         }
     }
 
     /// The samples of some steps.
-    fn advance(&mut self, steps: std::ops::Range<usize>) -> TimeSeries {
+    fn advance(&mut self, start_ms: i64, steps: std::ops::Range<usize>) -> TimeSeries {
         let mut series = TimeSeries { labels: self.labels.clone(), ..TimeSeries::default() };
-        for step in steps {
-            let at = FIRST_TIME_MS + step as i64 * STEP_MS + SHIFT_MS;
+        for step in steps.start.max(self.from)..steps.end {
+            let at = start_ms + step as i64 * STEP_MS + SHIFT_MS;
             let value = self.values.next_value();
             match self.shape {
                 Shape::Counter => {

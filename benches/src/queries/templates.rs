@@ -57,9 +57,29 @@ pub const TEMPLATES: [&str; 50] = [
     "histogram_quantile(0.9, sum by (le) (rate(h_X_bucket[5m])))",
     "histogram_quantile(0.9, rate(n_X[5m]))",
     "histogram_quantile(0.9, sum(rate(n_X[5m])))",
-    // Subqueries.
-    "max_over_time(rate(a_X[1m])[10m:1m])",
-    "avg_over_time(sum by (g) (rate(a_X[1m]))[30m:1m])",
+    // Subqueries. None of their steps lies on the left end of a window, which Prometheus 3 leaves out.
+    "max_over_time(rate(a_X[1m])[10m5s:1m])",
+    "avg_over_time(sum by (g) (rate(a_X[1m]))[30m5s:1m])",
+];
+
+/// What is asked of very many series, with how many steps.
+pub const MANY: [(&str, usize); 16] = [
+    ("count(m_many)", 1),
+    ("sum by (g) (m_many)", 1),
+    ("sum by (g) (rate(m_many[2m]))", 1),
+    ("topk(5, m_many)", 1),
+    ("topk by (g) (3, m_many)", 1),
+    ("quantile by (g) (0.9, k_many)", 1),
+    ("max(m_many)", 1),
+    ("m_many > 40", 1),
+    ("sum by (g) (m_many * on(g, l) k_many)", 1),
+    ("count(m_many and on(g, l) k_many)", 1),
+    ("count(m_many unless on(g, l) k_many)", 1),
+    ("sum(m_many * on(g) group_left() sum by (g) (k_many))", 1),
+    (r#"sum(m_many{l=~"12.*"})"#, 1),
+    (r#"m_many{l="123456"}"#, 1),
+    ("raw_many", 241),
+    ("sum by (g) (avg_over_time(raw_many[5m]))", 60),
 ];
 
 /// How many series an expression may be about, with the word that the data's names have for it.

@@ -8,7 +8,7 @@ use model::{Append as _, Timestamp};
 use promql::{Engine, EngineOptions, QueryControl, QueryValue};
 
 use super::*;
-use crate::{Database, Product};
+use crate::{Database, FIRST_TIME_MS, Product, STEP_MS};
 
 const LIMITS: remote_write::Limits =
     remote_write::Limits { decompressed_bytes_max: 1 << 30, items_max: 1 << 30 };
@@ -16,8 +16,8 @@ const LIMITS: remote_write::Limits =
 /// What the data is as storage, small.
 fn stored(steps: usize) -> (Database, i64) {
     let database = Database::create().unwrap();
-    let data = Data::of_templates(10, steps);
-    let end_ms = data.end_ms();
+    let end_ms = FIRST_TIME_MS + steps as i64 * STEP_MS;
+    let data = Data::of_templates(10, steps, end_ms);
     data.push(|part, body| {
         let (request, rejected) = remote_write::decode(body, &LIMITS).unwrap();
         assert_eq!(rejected, formats::Rejected::default());
@@ -49,7 +49,8 @@ fn every_template_finds_something() {
     for template in TEMPLATES {
         let text = fill_in(template, "ten");
         let (start, end) = (Timestamp::from_millis(end_ms - 9 * 15_000), Timestamp::from_millis(end_ms));
-        let result = engine.range(&database, &text, start, end, 15_000, &QueryControl::default()).unwrap();
+        let result =
+            engine.range(database.storage(), &text, start, end, 15_000, &QueryControl::default()).unwrap();
         let QueryValue::Matrix(series) = result.value else { panic!("{text}") };
         // Two ask on purpose for what is not there.
         let empty = text.contains("absent") || text.contains("notfound");
