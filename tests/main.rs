@@ -1,8 +1,9 @@
 //! Tests of the whole: the tidy test, which holds the code base to its own rules; the end-to-end test, which drives
-//! the built server as a process; and the contract test, which holds its API to Prometheus'. `cargo xtask test`
-//! builds what they need.
+//! the built server as a process; the contract test, which holds its API to Prometheus'; and the differential test, which
+//! holds its answers to Prometheus'. `cargo xtask test` builds what they need.
 
 mod contract;
+mod differential;
 mod e2e;
 mod harness;
 mod queries;

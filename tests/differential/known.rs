@@ -1,0 +1,26 @@
+//! Where Prometheus 3.14, which we follow, differs from the 2.42 that is asked, by name and with the reason.
+
+use benches::{Question, Times};
+
+/// Texts in expressions whose answers have changed since.
+const CHANGED: [(&str, &str); 2] = [
+    ("last_over_time(duration", "2.42 makes zeros of native histograms here"),
+    ("label_replace(duration", "2.42 makes zeros of native histograms here"),
+];
+
+/// Why the answer may differ.
+pub(super) fn difference(text: &str) -> Option<&'static str> {
+    CHANGED.iter().find(|(changed, _)| text.contains(changed)).map(|(_, reason)| *reason)
+}
+
+/// The expression with names of today.
+pub(super) fn renamed(text: &str) -> String {
+    text.replace("holt_winters", "double_exponential_smoothing")
+}
+
+/// Whether the order of the answer means something.
+pub(super) fn ordered(question: &Question) -> bool {
+    let orders = ["sort(", "sort_desc(", "topk(", "bottomk("];
+    matches!(question.times, Times::Instant { .. })
+        && orders.iter().any(|start| question.text.starts_with(start))
+}
