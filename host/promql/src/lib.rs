@@ -6,9 +6,13 @@
 //!   a range query many; every operator works on all steps of a series at once, and series are
 //!   read and evaluated by several threads where there are many.
 //! * Samples come from a [`Storage`](read::Storage), a trait that this crate defines and storages implement.
-//! * What a query may take is limited by [`EngineOptions`] and [`QueryControl`]; what its author should know
-//!   although there is an answer comes back as warnings and infos. Errors and annotations have Prometheus' own
-//!   texts and positions, since people and tools read them.
+//! * What a query may take is limited by [`EngineOptions`] and [`QueryControl`], and what all of them may hold
+//!   together by the [`MemoryPool`] that they draw from. What Prometheus keeps behind `--enable-feature` is behind
+//!   the same names in [`Features`].
+//! * What a query's author should know although there is an answer comes back as warnings and infos. Errors and
+//!   annotations have Prometheus' own texts and positions, since people and tools read them.
+//! * [`Engine::run`] leaves its [`Answer`] as compact as it was computed, to be written series by series;
+//!   [`Engine::explain`] and [`QueryControl::analyze`] tell how a query is run, and what each [`Operator`] took.
 //! * [`script`] runs test scripts in the promqltest language.
 //!
 //! Nothing here does I/O, and nothing panics on any query text or any data.

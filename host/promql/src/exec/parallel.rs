@@ -6,7 +6,9 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Builder;
 
-use super::{Context, Grid, Series, Sink, Size};
+use model::Labels;
+
+use super::{Context, Grid, Series, Size};
 use crate::error::QueryError;
 use crate::read::{Columns, Select, SeriesReader};
 
@@ -23,19 +25,38 @@ const BATCH_STEPS: usize = 1 << 14;
 /// How many batches a thread may be ahead of the operators above, which bounds the memory of what waits.
 const BATCHES_AHEAD_MAX: usize = 2;
 
-/// Makes a series of what a reader reads; `None` where nothing comes of it. Columns are scratch space.
-pub(crate) type Evaluate<'e> =
-    dyn Fn(&dyn SeriesReader, &mut Columns) -> Result<Option<Series>, QueryError> + Sync + 'e;
+/// Makes something of what a reader reads; `None` where nothing comes of it. Columns are scratch space.
+pub(crate) type Evaluate<'e, T> =
+    dyn Fn(&dyn SeriesReader, &mut Columns) -> Result<Option<T>, QueryError> + Sync + 'e;
 
-type Answer = Result<Vec<Series>, QueryError>;
+/// What comes of a series, with what it holds.
+pub(crate) trait Held: Send {
+    fn size(&self) -> Size;
+}
+
+impl Held for Series {
+    fn size(&self) -> Size {
+        Size::of_series(self)
+    }
+}
+
+impl Held for (Labels, Columns) {
+    fn size(&self) -> Size {
+        Size::of_labels(&self.0) + Size::of_columns(&self.1)
+    }
+}
+
+type Answer<T> = Result<Vec<T>, QueryError>;
+
+type Take<'s, T> = dyn FnMut(T) -> Result<(), QueryError> + 's;
 
 /// Evaluates every series that is selected and hands what comes of them to `sink`, in their order.
-pub(crate) fn each(
+pub(crate) fn each<T: Held>(
     request: &Select<'_>,
     cx: &Context<'_>,
     grid: Grid,
-    evaluate: &Evaluate<'_>,
-    sink: &mut Sink<'_>,
+    evaluate: &Evaluate<'_, T>,
+    sink: &mut Take<'_, T>,
 ) -> Result<(), QueryError> {
     let (readers, held) = cx.select(request)?;
     let batch = (BATCH_STEPS / grid.count.max(1)).clamp(*BATCH_SERIES.start(), *BATCH_SERIES.end());
@@ -44,12 +65,12 @@ pub(crate) fn each(
     Ok(())
 }
 
-fn run(
+fn run<T: Held>(
     readers: &[Box<dyn SeriesReader>],
     batch_series: usize,
     cx: &Context<'_>,
-    evaluate: &Evaluate<'_>,
-    sink: &mut Sink<'_>,
+    evaluate: &Evaluate<'_, T>,
+    sink: &mut Take<'_, T>,
 ) -> Result<(), QueryError> {
     // A thread without a batch of its own would find nothing to do.
     let batch_series = batch_series.min(readers.len() / cx.threads.max(1) / 4).max(*BATCH_SERIES.start());
@@ -70,16 +91,16 @@ fn run(
 }
 
 /// `None` where the system gives no threads; nothing was handed on then.
-fn threaded(
+fn threaded<T: Held>(
     readers: &[Box<dyn SeriesReader>],
     batch_series: usize,
     threads: usize,
     cx: &Context<'_>,
-    evaluate: &Evaluate<'_>,
-    sink: &mut Sink<'_>,
+    evaluate: &Evaluate<'_, T>,
+    sink: &mut Take<'_, T>,
 ) -> Option<Result<(), QueryError>> {
     std::thread::scope(|scope| {
-        let mut answers: Vec<Receiver<Answer>> = Vec::with_capacity(threads);
+        let mut answers: Vec<Receiver<Answer<T>>> = Vec::with_capacity(threads);
         for thread in 0..threads {
             let (send, receive) = sync_channel(BATCHES_AHEAD_MAX);
             let work = move || {
@@ -101,7 +122,7 @@ fn threaded(
             let Ok(answer) = answers[batch % threads].recv() else { break };
             let passed = answer.and_then(|all| {
                 all.into_iter().try_for_each(|series| {
-                    cx.release(Size::of_series(&series));
+                    cx.release(series.size());
                     sink(series)
                 })
             });
@@ -113,18 +134,18 @@ fn threaded(
     })
 }
 
-fn batch_of(
+fn batch_of<T: Held>(
     readers: &[Box<dyn SeriesReader>],
     cx: &Context<'_>,
-    evaluate: &Evaluate<'_>,
+    evaluate: &Evaluate<'_, T>,
     columns: &mut Columns,
-) -> Answer {
+) -> Answer<T> {
     let mut all = Vec::with_capacity(readers.len());
     for reader in readers {
         cx.check()?;
         if let Some(series) = evaluate(&**reader, columns)? {
             // It waits until the operators above come to it.
-            cx.hold(Size::of_series(&series))?;
+            cx.hold(series.size())?;
             all.push(series);
         }
     }

@@ -6,6 +6,7 @@ use model::staleness::is_stale;
 use model::{Histogram, Labels, ResetHint, Timestamp, Value, Windows};
 
 use super::context::Distinct;
+use super::parallel::Held as _;
 use super::running::Running;
 use super::summed::{self, Parts};
 use super::window::{Scope, Sliding};
@@ -351,11 +352,10 @@ pub(crate) fn collect(
     grid: Grid,
 ) -> Result<Vec<(Labels, Columns)>, QueryError> {
     let (range_ms, shift) = (node.range_ms(), node.shift());
-    let mut all = Vec::new();
-    series(node, cx, grid, &mut |labels, drop_name, columns| {
+    let cut = |labels: &Labels, drop_name: bool, columns: &Columns| {
         let window = Sliding::new(columns, range_ms, shift).at(grid, 0);
         if window.is_empty() {
-            return Ok(());
+            return None;
         }
         let kept = Columns {
             timestamps: window.times.to_vec(),
@@ -365,10 +365,27 @@ pub(crate) fn collect(
         };
         cx.count_looked_at(grid, window.weight(), |_| window.weight());
         let labels = if drop_name { labels.without(super::is_metric_label) } else { labels.clone() };
-        cx.hold(Size::of_columns(&kept))?;
-        cx.hold(Size::of_labels(&labels))?;
-        all.push((labels, kept));
+        Some((labels, kept))
+    };
+    let mut all = Vec::new();
+    let mut keep = |found: (Labels, Columns)| {
+        cx.hold(found.size())?;
+        all.push(found);
         Ok(())
-    })?;
+    };
+    match node {
+        RangeNode::Select { select, extension, .. } => {
+            let wanted = Wanted::new(select, range_ms, *extension, cx, grid);
+            let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
+                wanted.read(reader, None, cx, columns, |columns| Ok(cut(reader.labels(), false, columns)))
+            };
+            parallel::each(&wanted.request(cx), cx, grid, &evaluate, &mut keep)?;
+        }
+        RangeNode::Subquery(subquery) => {
+            of_subquery(subquery, cx, grid, &mut |labels, drop_name, columns| {
+                cut(labels, drop_name, columns).map_or(Ok(()), &mut keep)
+            })?;
+        }
+    }
     Ok(all)
 }

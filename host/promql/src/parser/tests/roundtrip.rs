@@ -136,7 +136,7 @@ proptest! {
         let printed = expr.to_string();
         let again = parse(&printed);
         prop_assert!(again.is_ok(), "{} of {}: {:?}", printed, query, again);
-        prop_assert_eq!(again.unwrap().to_string(), printed.clone());
+        prop_assert_eq!(again.unwrap().to_string(), printed.as_str());
         let pretty = expr.pretty();
         let again = parse(&pretty);
         prop_assert!(again.is_ok(), "{} of {}: {:?}", pretty, query, again);
