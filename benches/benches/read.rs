@@ -11,22 +11,60 @@ use promql::{Engine, EngineOptions, QueryControl, QueryValue};
 
 const FLEET: Fleet = Fleet { series_per_target: 1_000 };
 
-/// Every value of every series: most of them from blocks, the rest from the head.
+/// Metrics of the fleet by how their values move, which decides how they are packed.
+const KINDS: [(&str, &str); 4] = [
+    ("constant", "node_filesystem_size_bytes"),
+    ("rare events", "node_vmstat_pgmajfault"),
+    ("seconds", "node_cpu_seconds_total"),
+    ("load", "node_load1"),
+];
+
+/// Every value of every series, most of them from blocks, the rest from the head; then of series of one kind; then one
+/// window over everything, which most chunks answer without their values.
 fn scan(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()> {
     let (series_count, steps) = (scale.pick(40, 1_000), scale.pick(60, 2_400));
     let database = Database::create()?;
     database.fill(&FLEET, series_count, steps)?;
-    let mut fingerprint = Fingerprint::default();
-    database.scan(&[], |values| values.iter().for_each(|value| fingerprint.float(*value)))?;
-    fingerprint.print("scan");
-    group.throughput(Throughput::Elements((series_count * steps) as u64));
-    group.bench_function("scan", |bencher| {
-        bencher.iter(|| {
-            let mut sum = 0.0;
-            database.scan(&[], |values| sum += values.iter().sum::<f64>()).expect("scan");
-            black_box(sum)
+    let mut scan = |name: &str, matchers: &[Matcher]| {
+        let (mut fingerprint, mut count) = (Fingerprint::default(), 0);
+        database.scan(matchers, |values| {
+            count += values.len() as u64;
+            values.iter().for_each(|value| fingerprint.float(*value));
+        })?;
+        fingerprint.print(name);
+        group.throughput(Throughput::Elements(count));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut all = 0;
+                // Looks at every value, and takes little beside decoding it.
+                database
+                    .scan(matchers, |values| all ^= values.iter().fold(0, |all, value| all ^ value.to_bits()))
+                    .expect("scan");
+                black_box(all)
+            });
         });
-    });
+        io::Result::Ok(())
+    };
+    scan("scan", &[])?;
+    for (kind, metric) in KINDS {
+        scan(&format!("scan, {kind}"), &[Matcher::equal("__name__", metric)])?;
+    }
+    let window = || {
+        let (mut sum, mut summaries) = (0.0, 0);
+        database.window(
+            &[],
+            |values| sum += values.iter().sum::<f64>(),
+            |summary| summaries += summary.count,
+        )?;
+        io::Result::Ok((sum, summaries))
+    };
+    let (sum, summaries) = window()?;
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.float(sum);
+    fingerprint.float(summaries as f64);
+    fingerprint.print("one window");
+    group.throughput(Throughput::Elements((series_count * steps) as u64));
+    group.bench_function("one window", |bencher| bencher.iter(|| black_box(window().expect("window"))));
     Ok(())
 }
 

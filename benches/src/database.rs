@@ -4,10 +4,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Append, FloatColumns, Histogram, Labels, Matcher, Sample, SeriesRef, Timestamp};
+use model::{
+    Append, FloatColumns, Histogram, Labels, Matcher, Sample, SeriesRef, Summary, Timestamp, Windows,
+};
 use storage::Storage;
 use tempfile::TempDir;
-use tsdb::{Options, RealFileSystem, Retention, Sink, SystemClock, Tsdb};
+use tsdb::{Options, RealFileSystem, Retention, Sink, SummarySink, SystemClock, Tsdb};
 
 use crate::{FIRST_TIME_MS, Fleet, STEP_MS};
 
@@ -123,18 +125,30 @@ impl Database {
     /// # Errors
     /// Where storage cannot be read.
     pub fn scan(&self, matchers: &[Matcher], mut each: impl FnMut(&[f64])) -> io::Result<()> {
-        struct Each<'a>(&'a mut dyn FnMut(&[f64]));
-        impl Sink for Each<'_> {
-            fn floats(&mut self, _: &[i64], values: &[f64], _: &[i64]) {
-                (self.0)(values);
-            }
-            fn histograms(&mut self, _: &[i64], _: &[Arc<Histogram>], _: &[i64]) {}
-        }
         for series in
             self.tsdb().select(matchers, Timestamp::MIN, Timestamp::MAX).map_err(io::Error::other)?
         {
-            let mut sink = Each(&mut each);
+            let mut sink = Each { floats: &mut each, summaries: &mut |_| {} };
             series.read(Timestamp::MIN, Timestamp::MAX, &mut sink).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    /// Hands over what one window over everything needs of the matching series: floats, or what they come to.
+    ///
+    /// # Errors
+    /// Where storage cannot be read.
+    pub fn window(
+        &self,
+        matchers: &[Matcher],
+        mut floats: impl FnMut(&[f64]),
+        mut summaries: impl FnMut(&Summary),
+    ) -> io::Result<()> {
+        let end = Timestamp::from_millis(i64::MAX / 2);
+        let window = Windows { first_end: end, step_ms: 1, count: 1, range_ms: i64::MAX / 2 };
+        for series in self.tsdb().select(matchers, window.start(), window.end()).map_err(io::Error::other)? {
+            let mut sink = Each { floats: &mut floats, summaries: &mut summaries };
+            series.read_windows(&window, &mut sink).map_err(io::Error::other)?;
         }
         Ok(())
     }
@@ -145,4 +159,24 @@ fn open(dir: &Path) -> io::Result<Storage> {
     Tsdb::open(dir, Options { retention: Retention::ALL, ..Options::prometheus() }, files, clock)
         .map(|tsdb| Storage::new(Arc::new(tsdb)))
         .map_err(io::Error::other)
+}
+
+/// Hands floats and summaries over.
+struct Each<'a> {
+    floats: &'a mut dyn FnMut(&[f64]),
+    summaries: &'a mut dyn FnMut(&Summary),
+}
+
+impl Sink for Each<'_> {
+    fn floats(&mut self, _: &[i64], values: &[f64], _: &[i64]) {
+        (self.floats)(values);
+    }
+
+    fn histograms(&mut self, _: &[i64], _: &[Arc<Histogram>], _: &[i64]) {}
+}
+
+impl SummarySink for Each<'_> {
+    fn summary(&mut self, summary: &Summary) {
+        (self.summaries)(summary);
+    }
 }

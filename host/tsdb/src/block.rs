@@ -54,7 +54,7 @@
 
 mod chunks;
 mod index;
-mod summary;
+pub(crate) mod summary;
 mod verified;
 mod writer;
 

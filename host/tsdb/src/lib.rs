@@ -33,6 +33,8 @@ mod codec;
 mod db;
 mod error;
 mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod index;
 mod options;

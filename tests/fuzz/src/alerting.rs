@@ -1,8 +1,8 @@
 //! What people write into rules and routes.
 
 use alerting::config::{matchers_text, parse_matchers};
-use alerting::template::{RuleData, Template};
-use model::Labels;
+use alerting::template::{Answers, Rendered, RuleData, Template};
+use model::{Labels, Timestamp, Value};
 
 use crate::Target;
 
@@ -15,8 +15,15 @@ pub(crate) const TEMPLATE: Target = Target {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
         let Ok(template) = Template::parse(text) else { return };
         let labels = Labels::from_pairs([("__name__", "up"), ("instance", "a:9090")]);
-        let data = RuleData::new(&labels, 0.5, &Labels::empty(), "http://localhost:9090");
-        if let Ok(rendered) = template.render(&data, RENDERED_BYTES_MAX) {
+        let data = RuleData::new(
+            &labels,
+            &Value::Float(0.5),
+            &Labels::empty(),
+            "http://localhost:9090",
+            Timestamp::EPOCH,
+        );
+        if let Ok(Rendered::Text(rendered)) = template.render(&data, &Answers::default(), RENDERED_BYTES_MAX)
+        {
             assert!(rendered.len() <= RENDERED_BYTES_MAX, "{} bytes came of {text:?}", rendered.len());
         }
     },

@@ -53,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     alerting::MATCHERS,
     storage::LOG,
     storage::BLOCK,
+    storage::COLUMN,
 ];
 
 /// Gives `bytes` to the target of that name.

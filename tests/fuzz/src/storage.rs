@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::{Append as _, Labels, Sample, Timestamp};
-use tsdb::{Clock, Options, Tsdb};
+use tsdb::{Clock, Options, Retention, Tsdb};
 
 use crate::Target;
 use files::Files;
@@ -23,7 +23,7 @@ impl Clock for Noon {
 }
 
 fn open(files: &Files) -> tsdb::Result<Tsdb> {
-    let options = Options { retention: None, ..Options::prometheus() };
+    let options = Options { retention: Retention::ALL, ..Options::prometheus() };
     Tsdb::open(DIR, options, Arc::new(files.clone()), Arc::new(Noon))
 }
 
@@ -77,3 +77,6 @@ pub(crate) const BLOCK: Target = Target {
     run: |bytes| open_and_read(&PathBuf::from(DIR).join("blocks/00000001.block"), bytes),
     seeds: || seeds("/blocks/"),
 };
+
+pub(crate) const COLUMN: Target =
+    Target { name: "column", run: tsdb::fuzzing::decode, seeds: tsdb::fuzzing::seeds };

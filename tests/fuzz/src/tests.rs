@@ -59,6 +59,7 @@ targets! {
     matchers: DAMAGED_COUNT,
     log: DAMAGED_DATABASE_COUNT,
     block: DAMAGED_DATABASE_COUNT,
+    column: DAMAGED_COUNT,
 }
 
 /// Each target has its test here and its fuzzer in `fuzz_targets`.

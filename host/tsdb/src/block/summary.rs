@@ -48,7 +48,7 @@ pub(super) fn of_constant(meta: &ChunkMeta, value: f64) -> Option<Summary> {
 }
 
 /// Writes a summary of the samples of a chunk.
-pub(super) fn encode(summary: &Summary, meta: &ChunkMeta, out: &mut Vec<u8>) {
+pub(crate) fn encode(summary: &Summary, meta: &ChunkMeta, out: &mut Vec<u8>) {
     let bits = |a: f64, b: f64| a.to_bits() == b.to_bits();
     let (first_time, last_time) = (summary.first_time.millis(), summary.last_time.millis());
     let stale =
@@ -83,7 +83,7 @@ pub(super) fn encode(summary: &Summary, meta: &ChunkMeta, out: &mut Vec<u8>) {
 }
 
 /// Reads what [`encode`] wrote for a chunk of that description.
-pub(super) fn decode(reader: &mut Reader<'_>, meta: &ChunkMeta) -> Result<Summary, Malformed> {
+pub(crate) fn decode(reader: &mut Reader<'_>, meta: &ChunkMeta) -> Result<Summary, Malformed> {
     let flags = reader.u8()?;
     if flags > STALE | MIN_IS_FIRST | MAX_IS_LAST | RESETS {
         return Err(reader.malformed("unknown flags of a summary"));
@@ -131,7 +131,7 @@ pub(super) fn constant(values: &[f64]) -> Option<f64> {
 }
 
 /// The summary that a chunk of these samples is given, if any.
-pub(super) fn of_chunk(meta: &ChunkMeta, times: &[i64], values: &[f64]) -> Option<Summary> {
+pub(crate) fn of_chunk(meta: &ChunkMeta, times: &[i64], values: &[f64]) -> Option<Summary> {
     if meta.count < SAMPLES_MIN {
         return None;
     }

@@ -1,0 +1,106 @@
+//! The decoders that checksums keep damaged bytes from, without the checksums: for fuzzers, which would not get past
+//! them. Not part of the crate's interface.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use crate::block::summary;
+use crate::chunk::{Chunk, ChunkKind, ChunkMeta};
+use crate::codec::values::{self, Density};
+use crate::codec::{Malformed, Reader, decimal, histogram, timestamps};
+
+/// No column has more samples, in the head or in a block.
+const SAMPLES_MAX: usize = 1 << 16;
+
+/// Decodes what the first byte says from what follows it: 0 a number, else a column of as many items as the next two
+/// bytes say, and a summary of as many samples.
+///
+/// # Panics
+/// Where a decoder gives another number of items than it was asked for.
+pub fn decode(bytes: &[u8]) {
+    let mut reader = Reader::new(bytes);
+    // Bytes that are no such thing are answered with an error, which says nothing more.
+    let _ = decode_any(&mut reader);
+}
+
+fn decode_any(reader: &mut Reader<'_>) -> Result<(), Malformed> {
+    let what = reader.u8()?;
+    let count = usize::from(u16::from_le_bytes([reader.u8()?, reader.u8()?])) + 1;
+    match what {
+        0 => decimal::number(reader).map(|_| ()),
+        1 => {
+            let mut floats = Vec::new();
+            values::decode(reader, count, &mut floats)?;
+            assert_eq!(floats.len(), count, "another number of values");
+            Ok(())
+        }
+        2 => {
+            let mut times = Vec::new();
+            timestamps::decode(reader, count, &mut times)?;
+            assert_eq!(times.len(), count, "another number of times");
+            assert!(times.is_sorted_by(|a, b| a < b), "times do not increase");
+            Ok(())
+        }
+        3 => {
+            let mut before = None;
+            for _ in 0..count {
+                before = Some(histogram::decode(reader, before.as_ref())?);
+            }
+            Ok(())
+        }
+        _ => {
+            let meta =
+                ChunkMeta { kind: ChunkKind::Floats, count: count as u32, min_time: 0, max_time: 1 << 20 };
+            summary::decode(reader, &meta).map(|_| ())
+        }
+    }
+}
+
+/// Bytes that [`decode`] reads whole.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let seed = |what: u8, count: usize, bytes: &[u8]| {
+        let count = count.clamp(1, SAMPLES_MAX) - 1;
+        [&[what], &(count as u16).to_le_bytes()[..], bytes].concat()
+    };
+    let columns: [&dyn Fn(i32) -> f64; 5] = [
+        &|at| f64::from(at / 50),
+        &|at| f64::from(at * 125 + at * at % 37) / 100.0,
+        &|at| f64::from(at * 7919 % 1000).sqrt(),
+        &|at| if at % 40 == 0 { f64::NAN } else { f64::from(at * at % 11) },
+        &|at| 1.7e9 + f64::from(at) / 1e3,
+    ];
+    let mut seeds = Vec::new();
+    for column in columns {
+        let floats: Vec<f64> = (0..300).map(column).collect();
+        for density in [Density::Light, Density::Dense] {
+            let mut out = Vec::new();
+            values::encode_series(&floats, density, &mut out);
+            seeds.push(seed(1, floats.len(), &out));
+        }
+        let times: Vec<i64> = (0..floats.len() as i64).map(|at| at * 15_000 + at * at % 3).collect();
+        let mut out = Vec::new();
+        timestamps::encode(&times, &mut out);
+        seeds.push(seed(2, times.len(), &out));
+        if let Some(meta) = Chunk::from_floats(&times, &floats).map(|chunk| chunk.meta)
+            && let Some(summary) = summary::of_chunk(&meta, &times, &floats)
+        {
+            let mut out = Vec::new();
+            summary::encode(&summary, &meta, &mut out);
+            seeds.push(seed(4, times.len(), &out));
+        }
+    }
+    for number in [0.25, -0.0, 1e300] {
+        let mut out = Vec::new();
+        decimal::put_number(&mut out, number);
+        seeds.push(seed(0, 1, &out));
+    }
+    let histogram = model::Histogram {
+        count: 3.0,
+        sum: 1.5,
+        positive: model::Buckets::from_pairs([(-1, 1.0), (2, 2.0)]),
+        ..model::Histogram::stale()
+    };
+    let mut out = Vec::new();
+    histogram::encode(None, &histogram, &mut out);
+    histogram::encode(Some(&histogram), &histogram, &mut out);
+    seeds.push(seed(3, 2, &out));
+    seeds
+}
