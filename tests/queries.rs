@@ -27,7 +27,8 @@ const SAMPLES: i64 = 30;
 
 fn start(folder: &Path, flags: &[&str]) -> Server {
     fs::create_dir(folder.join("plugins")).unwrap();
-    fs::write(folder.join("prometheus.yml"), "global: {scrape_interval: 1h}\n").unwrap();
+    fs::write(folder.join("prometheus.yml"), "global: {scrape_interval: 1h, query_log_file: queries.log}\n")
+        .unwrap();
     let server = Server::start_with(folder, Ports::free(), flags);
     push(&server.api, now_ms());
     server
@@ -210,7 +211,7 @@ fn limits_are_told_in_prometheus_words() {
     assert_eq!(stats["samples"]["totalQueryableSamplesPerStep"][0][1], 1000, "{stats}");
     let flags = api.data("/api/v1/status/flags", &[]);
     assert_eq!(flags["enable-feature"], "promql-per-step-stats");
-    assert_eq!(flags["query.max-memory"], "4MB");
+    assert_eq!(flags["query.max-memory"], "4MiB");
     let features = api.data("/api/v1/features", &[]);
     assert_eq!(features["promql"]["per_step_stats"], true);
     assert_eq!(features["promql_functions"]["mad_over_time"], false);
@@ -286,6 +287,15 @@ fn a_plan_tells_what_its_operators_took() {
     assert_eq!((&window["operator"], &window["detail"]), (&json!("window"), &json!("rate")), "{run}");
     assert_eq!(window["stats"]["samplesRead"], 1000 * SAMPLES, "{run}");
     assert!(window["stats"]["peakBytes"].as_u64().unwrap() > 0, "{run}");
+    // The query log has it, with who asked.
+    let log = fs::read_to_string(folder.path().join("queries.log")).unwrap();
+    let line: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&line["params"]["query"], &line["client"]),
+        (&json!(query[0].1), &json!("address 127.0.0.1"))
+    );
+    assert_eq!(line["stats"]["samples"]["samplesRead"], 1000 * SAMPLES, "{log}");
+    assert_eq!(own_metric(api, "prometheus_engine_query_log_enabled"), 1.0);
     let planned = api.data("/api/v1/explain", &[query[0], ("analyze", "false")]);
     assert_eq!(planned["plan"]["stats"], Value::Null);
     assert_eq!(planned["plan"]["operator"], run["plan"]["operator"]);

@@ -44,6 +44,9 @@ pub struct GlobalConfig {
     /// How often rules are evaluated.
     #[serde(default = "evaluation_interval")]
     pub evaluation_interval: ConfigDuration,
+    /// Where queries are written to, with what they took; empty for nowhere.
+    #[serde(default)]
+    pub query_log_file: String,
     /// Labels of this server, for what leaves it.
     #[serde(default, deserialize_with = "values::labels")]
     pub external_labels: Labels,
@@ -225,6 +228,7 @@ impl Default for GlobalConfig {
             scrape_interval: SCRAPE_INTERVAL,
             scrape_timeout: None,
             evaluation_interval: EVALUATION_INTERVAL,
+            query_log_file: String::new(),
             external_labels: Labels::empty(),
             sample_limit: 0,
             label_limit: 0,

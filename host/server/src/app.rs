@@ -33,6 +33,7 @@ use crate::memory::{self, MemoryGuard};
 use crate::otlp;
 use crate::plugins::{PluginCollector, PluginDiscoverer, Plugins};
 use crate::queries::Queries;
+use crate::queries::log::QueryLog;
 use crate::self_metrics::StorageGauges;
 use crate::spans::SpanIntake;
 
@@ -239,9 +240,17 @@ impl App {
         let kinds = running.iter().map(|(name, running)| (name.clone(), running.instance.kinds())).collect();
         loaded.check_kinds(&kinds)?;
         RuleManager::check(&loaded.rules)?;
+        let query_log = match loaded.global.query_log_file.as_str() {
+            "" => None,
+            path => {
+                let file = QueryLog::open(Path::new(path));
+                Some(file.with_context(|| format!("open global.query_log_file {path}"))?)
+            }
+        };
         // The first step that can still fail changes nothing where it does; those after it cannot, since what they
         // would refuse has been refused above.
         self.scrape.apply(&loaded.global, &loaded.scrape_configs)?;
+        self.queries.log().set(query_log);
         self.plugins.install(running);
         self.scrape.set_collectors(&self.collectors())?;
         self.scrape.set_discoverers(self.discoverers());

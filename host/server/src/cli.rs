@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::ConfigDuration;
+use plugin::ByteSize;
 
 /// A WebAssembly-extensible observability server: Prometheus, OTLP, Alertmanager and Tempo in one binary.
 ///
@@ -56,7 +57,7 @@ pub(crate) struct ServerArgs {
     /// first, then queries are stopped; what has been acknowledged stays. 0 for no budget. Default: four fifths of what
     /// the machine or its container has.
     #[arg(long = "storage.memory-budget", value_name = "SIZE")]
-    pub(crate) memory_budget: Option<plugin::ByteSize>,
+    pub(crate) memory_budget: Option<ByteSize>,
 
     /// Address of the API.
     #[arg(long = "web.listen-address", value_name = "[HOST]:PORT", default_value = "127.0.0.1:9090")]
@@ -152,44 +153,6 @@ impl FromStr for ListenAddress {
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// A size in bytes, written with a unit as Prometheus does: `512MB` is 512 times 1024 times 1024 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ByteSize(pub(crate) u64);
-
-impl FromStr for ByteSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-        let (digits, unit) = text.split_at(end);
-        let power = match unit.to_ascii_uppercase().as_str() {
-            "" | "B" => 0,
-            "KB" | "KIB" => 1,
-            "MB" | "MIB" => 2,
-            "GB" | "GIB" => 3,
-            "TB" | "TIB" => 4,
-            "PB" | "PIB" => 5,
-            _ => return Err(format!("unknown unit {unit:?}: write B, KB, MB, GB, TB or PB")),
-        };
-        let number: f64 =
-            digits.parse().map_err(|_| "must be a number with a unit, as in 512MB".to_owned())?;
-        Ok(Self((number * 1024_f64.powi(power)) as u64))
-    }
-}
-
-impl fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 6] = ["B", "KB", "MB", "GB", "TB", "PB"];
-        let mut whole = self.0;
-        let mut unit = 0;
-        while whole > 0 && whole.is_multiple_of(1024) && unit + 1 < UNITS.len() {
-            whole /= 1024;
-            unit += 1;
-        }
-        write!(f, "{whole}{}", UNITS[unit])
     }
 }
 
@@ -319,7 +282,7 @@ mod tests {
 
     use clap::Parser as _;
 
-    use super::{ByteSize, Cli};
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -330,21 +293,5 @@ mod tests {
         assert_eq!(cli.server.storage_path.to_str(), Some("b"));
         assert_eq!(cli.server.web_listen.as_host_port(), "[::]:1");
         assert!(Cli::try_parse_from(["stormglass", "--web.listen-address=9090"]).is_err());
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes, shown) in [
-            ("512MB", 512 << 20, "512MB"),
-            ("1.5GiB", 3 << 29, "1536MB"),
-            ("10", 10, "10B"),
-            ("0B", 0, "0B"),
-            ("2kb", 2048, "2KB"),
-        ] {
-            let size: ByteSize = text.parse().unwrap();
-            assert_eq!((size.0, size.to_string().as_str()), (bytes, shown));
-        }
-        assert!("MB".parse::<ByteSize>().is_err());
-        assert!("1XB".parse::<ByteSize>().is_err());
     }
 }

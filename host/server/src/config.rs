@@ -112,6 +112,11 @@ fn finish(
     for config in &mut written.scrape_configs {
         config.value.resolve_paths(folder);
     }
+    if !written.global.query_log_file.is_empty() {
+        // A path that is absolute stays so.
+        let file = folder.join(&written.global.query_log_file);
+        written.global.query_log_file = file.display().to_string();
+    }
     let mut errors = Vec::new();
     check_names(path, &written, &mut errors);
     let mut seen = BTreeSet::new();

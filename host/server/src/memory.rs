@@ -21,7 +21,7 @@ use promql::MemoryPool;
 use serde::Serialize;
 use storage::Storage;
 
-pub(crate) use machine::default_budget;
+pub(crate) use machine::{default_budget, machine_bytes};
 
 /// How often memory is looked at. A flood of new series takes some hundred megabytes per second.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(200);

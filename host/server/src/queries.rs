@@ -5,7 +5,9 @@
 
 pub(crate) mod active;
 pub(crate) mod fair;
+pub(crate) mod log;
 mod metrics;
+pub(crate) mod stats;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,9 +23,11 @@ use tokio::sync::Semaphore;
 
 use self::active::{ActiveQueries, ActiveQuery};
 use self::fair::{Client, FairQueue, Full};
+use self::log::QueryLog;
 use self::metrics::QueryMetrics;
 use crate::cli::ServerArgs;
 use crate::features::Features;
+use crate::memory;
 
 /// Queries of rules and detectors that are evaluated at once. They are many and small, and come at the same moments.
 const INSIDE_MAX: usize = 8;
@@ -90,6 +94,7 @@ pub(crate) struct Queries {
     active: ActiveQueries,
     timeout: Duration,
     metrics: QueryMetrics,
+    log: Arc<QueryLog>,
 }
 
 /// Ends a query when its caller goes away.
@@ -118,11 +123,17 @@ impl Queries {
         let metrics = QueryMetrics::register(registry, args.query_concurrency, &queue, &engine)?;
         let inside = Arc::new(Semaphore::new(INSIDE_MAX));
         let (active, timeout) = (ActiveQueries::default(), args.query_timeout.0);
-        Ok(Self { engine, storage, queue, inside, active, timeout, metrics })
+        let log = Arc::new(QueryLog::register(registry)?);
+        Ok(Self { engine, storage, queue, inside, active, timeout, metrics, log })
     }
 
     pub(crate) const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Where queries are written to.
+    pub(crate) fn log(&self) -> &QueryLog {
+        &self.log
     }
 
     /// The queries under way, the oldest first.
@@ -163,7 +174,7 @@ impl Queries {
             Caller::Client(client) => Some(Arc::clone(&client.0)),
             Caller::Inside => None,
         };
-        let listed = self.active.add(text, times, client);
+        let listed = self.active.add(text, times, client.clone());
         // Waiting counts: a dashboard that gave up must not be served later.
         let place = match tokio::time::timeout(timeout, self.enter(caller)).await {
             Ok(Ok(place)) => place,
@@ -186,12 +197,15 @@ impl Queries {
         };
         let cancel = CancelOnDrop(Arc::clone(&control.canceled));
         let (engine, storage, text) = (self.engine.clone(), self.storage.clone(), text.to_owned());
+        let log = Arc::clone(&self.log);
         let span = tracing::info_span!(target: "stormglass", "evaluate");
         let answer = tokio::task::spawn_blocking(move || {
             // Both go with the evaluation, which a caller who goes away leaves running for a moment.
             let (_place, listed) = (place, listed);
             listed.start();
-            span.in_scope(|| engine.run(&storage, &text, times, &control))
+            let answer = span.in_scope(|| engine.run(&storage, &text, times, &control));
+            log.write(&text, times, client.as_deref(), &answer);
+            answer
         })
         .await
         .map_err(|error| QueryFailed::Inside(error.to_string()))?;
@@ -222,21 +236,7 @@ impl Queries {
 
 /// Half of the memory that there is: the other half is for the head, for the page cache and for what no query owns.
 fn default_memory_total() -> u64 {
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
-    let machine = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    memory_bytes(&group, &machine).map_or(u64::MAX, |bytes| bytes / 2)
-}
-
-/// The smaller of the control group's limit and the machine's memory, as the kernel writes them.
-fn memory_bytes(group: &str, machine: &str) -> Option<u64> {
-    let group = group.trim().parse::<u64>().ok();
-    let total = machine.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let machine = total.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    let machine = machine.map(|kilobytes| kilobytes * 1024);
-    match (group, machine) {
-        (Some(group), Some(machine)) => Some(group.min(machine)),
-        (group, machine) => group.or(machine),
-    }
+    memory::machine_bytes().map_or(u64::MAX, |bytes| bytes / 2)
 }
 
 #[async_trait]
@@ -260,18 +260,5 @@ impl alerting::Query for Queries {
             .await
             .map_err(|error| QueryFailure::new(error.to_string()))?
             .map_err(QueryFailure::from)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::memory_bytes;
-
-    #[test]
-    fn the_smaller_limit_counts() {
-        let machine = "MemTotal:        1000 kB\nMemFree: 1 kB\n";
-        assert_eq!(memory_bytes("max\n", machine), Some(1_024_000));
-        assert_eq!(memory_bytes("500000\n", machine), Some(500_000));
-        assert_eq!(memory_bytes("", ""), None);
     }
 }

@@ -12,11 +12,11 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use model::{Labels, Sample, Timestamp, Value};
-use promql::{Answer, AnswerSeries, QueryStats, SeriesPoints, ValueType};
+use promql::{Answer, AnswerSeries, SeriesPoints, ValueType};
 use serde::Serialize;
-use serde_json::json;
 
 use super::value::{JsonHistogramPoint, JsonLabels};
+use crate::queries::stats;
 
 /// A piece is handed on when it is at least this large: large enough that little is spent on handing on, small enough
 /// that nobody notices it in memory.
@@ -62,7 +62,7 @@ enum State {
 /// The response to a query that was answered.
 pub(super) fn respond(mut answer: Answer, wanted: Wanted) -> Response {
     let kind = answer.value_type();
-    let stats = wanted.stats.then(|| stats(&answer.stats));
+    let stats = wanted.stats.then(|| stats::to_json(&answer.stats));
     let (warnings, infos) = (std::mem::take(&mut answer.warnings), std::mem::take(&mut answer.infos));
     let mut head = Vec::with_capacity(256);
     head.extend_from_slice(b"{\"status\":\"success\",\"data\":{\"resultType\":\"");
@@ -211,32 +211,6 @@ impl Writer {
         out.push(b'}');
         self.state = State::Done;
     }
-}
-
-/// What a query took, in Prometheus' shape.
-pub(super) fn stats(stats: &QueryStats) -> serde_json::Value {
-    let timings = &stats.timings;
-    let mut samples = json!({
-        "totalQueryableSamples": stats.queryable_samples,
-        "peakSamples": stats.peak_samples,
-        "samplesRead": stats.samples_read,
-    });
-    if !stats.queryable_samples_per_step.is_empty() {
-        let steps = &stats.queryable_samples_per_step;
-        let pair = |(at, count): &(Timestamp, u64)| json!([at.millis() as f64 / 1000.0, count]);
-        samples["totalQueryableSamplesPerStep"] = steps.iter().map(pair).collect();
-    }
-    json!({
-        "timings": {
-            "evalTotalTime": timings.eval_total.as_secs_f64(),
-            "resultSortTime": timings.result_sort.as_secs_f64(),
-            "queryPreparationTime": timings.query_preparation.as_secs_f64(),
-            "innerEvalTime": timings.inner_eval.as_secs_f64(),
-            "execQueueTime": timings.exec_queue.as_secs_f64(),
-            "execTotalTime": timings.exec_total.as_secs_f64(),
-        },
-        "samples": samples,
-    })
 }
 
 fn value(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {

@@ -19,7 +19,7 @@ use super::envelope::{ApiError, ApiResult, ErrorKind, Success};
 use super::params::Params;
 use super::value::{JsonFloat, JsonLabels, JsonTime};
 use crate::app::App;
-use crate::queries::{Caller, QueryFailed, QueryOptions};
+use crate::queries::{Caller, QueryFailed, QueryOptions, stats};
 
 /// The most points a range query may ask for of each series, as in Prometheus.
 const POINTS_MAX: i64 = 11_000;
@@ -30,14 +30,14 @@ fn now() -> Timestamp {
 
 /// Reads what all queries may ask for; `stats` is what Prometheus calls so.
 fn options(params: &Params) -> Result<(QueryOptions, Wanted), ApiError> {
-    let stats = params.get("stats");
+    let told = params.get("stats");
     let options = QueryOptions {
         timeout: params.duration("timeout")?,
         lookback: params.duration("lookback_delta")?,
-        per_step_stats: stats == Some("all"),
+        per_step_stats: told == Some("all"),
         analyze: false,
     };
-    Ok((options, Wanted { limit: params.limit("limit")?, stats: stats.is_some() }))
+    Ok((options, Wanted { limit: params.limit("limit")?, stats: told.is_some() }))
 }
 
 fn failed(error: QueryFailed) -> ApiError {
@@ -123,7 +123,7 @@ pub(super) async fn explain(State(app): State<Arc<App>>, caller: Caller, params:
         "text": plan.as_ref().map(Operator::to_text),
         "series": answer.series_count(),
         "peakBytes": answer.stats.peak_bytes,
-        "stats": answer::stats(&answer.stats),
+        "stats": stats::to_json(&answer.stats),
     });
     Ok(Success::annotated(data, std::mem::take(&mut answer.warnings), std::mem::take(&mut answer.infos)))
 }

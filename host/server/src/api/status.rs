@@ -15,7 +15,7 @@ use super::blocking::blocking;
 use super::envelope::{ApiError, ApiResult, Success, json};
 use super::params::Params;
 use crate::app::App;
-use crate::cli::{ByteSize, ServerArgs};
+use crate::cli::ServerArgs;
 
 /// The Prometheus whose API this one follows; clients choose features by it.
 const COMPATIBLE_VERSION: &str = "3.14.0";
@@ -113,7 +113,7 @@ pub(super) async fn flags(State(app): State<Arc<App>>) -> ApiResult<BTreeMap<&'s
 }
 
 fn flag_values(args: &ServerArgs) -> BTreeMap<&'static str, String> {
-    let size = |size: Option<ByteSize>| size.map_or_else(String::new, |size| size.to_string());
+    let size = |size: Option<plugin::ByteSize>| size.map_or_else(String::new, |size| size.to_string());
     [
         ("config.file", args.config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
         ("enable-feature", args.enable_feature.join(",")),
@@ -138,7 +138,7 @@ fn flag_values(args: &ServerArgs) -> BTreeMap<&'static str, String> {
             "storage.tsdb.metric-series-max",
             args.metric_series_max.map_or_else(String::new, |max| max.to_string()),
         ),
-        ("storage.memory-budget", args.memory_budget.map_or_else(String::new, |size| size.to_string())),
+        ("storage.memory-budget", size(args.memory_budget)),
         ("storage.tsdb.path", args.storage_path.display().to_string()),
         ("storage.tsdb.retention.time", model::format_duration(args.retention.0)),
         ("storage.tsdb.wal-sync", format!("{:?}", args.wal_sync).to_lowercase()),

@@ -8,13 +8,18 @@ const SHARE_PERCENT: u64 = 80;
 
 /// The budget where none is given; `None` where the machine does not say what it has.
 pub(crate) fn default_budget() -> Option<u64> {
+    machine_bytes().map(|bytes| bytes / 100 * SHARE_PERCENT)
+}
+
+/// What the machine has, or its container may take.
+pub(crate) fn machine_bytes() -> Option<u64> {
     let read = |path: &str| fs::read_to_string(path).ok();
     let limits = [
         read("/proc/meminfo").and_then(|text| total_bytes(&text)),
         read("/sys/fs/cgroup/memory.max").and_then(|text| limit_bytes(&text)),
         read("/sys/fs/cgroup/memory/memory.limit_in_bytes").and_then(|text| limit_bytes(&text)),
     ];
-    limits.into_iter().flatten().min().map(|bytes| bytes / 100 * SHARE_PERCENT)
+    limits.into_iter().flatten().min()
 }
 
 /// `MemTotal` of `/proc/meminfo`.
