@@ -18,6 +18,9 @@ use crate::parser::Extension;
 use crate::plan::{self, RangeNode, Subquery, Window, WindowFunction};
 use crate::read::{Columns, Select, SeriesReader};
 
+/// How many samples are looked at between two looks at the query's limits.
+const LOOKED_AT_MAX: u64 = 1 << 18;
+
 /// Takes the series of a range with all samples that any step needs.
 pub(crate) type RangeSink<'s> = dyn FnMut(&Labels, bool, &Columns) -> Result<(), QueryError> + 's;
 
@@ -285,7 +288,11 @@ impl AllSteps<'_, '_> {
             if window.is_empty() {
                 continue;
             }
+            let passed = looked_at / LOOKED_AT_MAX;
             looked_at += window.weight();
+            if looked_at / LOOKED_AT_MAX != passed {
+                cx.check()?;
+            }
             for (value, arg) in step_args.iter_mut().zip(args) {
                 *value = arg[step];
             }

@@ -2,11 +2,15 @@
 //! and not all that are in them.
 //!
 //! Only series of floats alone are treated so. Answers are those of a scan of each range: bit by bit for
-//! extremes and counters, within the error of compensated summation for sums, which are never subtracted
+//! extremes, quantiles and counters, within rounding for sums, spreads and lines, which are never subtracted
 //! from, so that no error and no infinity outlives the sample that it came from.
+
+mod folded;
 
 use std::collections::VecDeque;
 use std::ops::Range;
+
+pub(crate) use folded::{Folded, Line, Spread};
 
 use crate::functions::quantile;
 use crate::functions::start::Starts;
@@ -20,12 +24,18 @@ const RANGE_SAMPLES_MIN: f64 = 16.0;
 /// Larger values are scanned: whether a sum of them overflows depends on the order of additions.
 const SUMMED_MAX: f64 = 1e280;
 
+/// The same where values are squared.
+const SQUARED_MAX: f64 = 1e140;
+
 /// What is kept; ranges of samples must be asked for in order, both ends only moving forward.
 pub(crate) enum Running<'a> {
     Extreme(Extreme<'a>),
     Sum { sum: Sum<'a>, mean: bool },
     Resets(Resets),
     Sorted(Sorted<'a>),
+    Changes(Resets),
+    Spread(Folded<'a, Spread>),
+    Line(Folded<'a, Line>),
 }
 
 impl<'a> Running<'a> {
@@ -55,6 +65,17 @@ impl<'a> Running<'a> {
                 Self::Resets(Resets::find(columns))
             }
             WindowFunction::Quantile => Self::Sorted(Sorted::new(values)),
+            WindowFunction::Changes => Self::Changes(Resets::find_changes(columns)),
+            WindowFunction::Stddev | WindowFunction::Stdvar
+                if values.iter().all(|value| value.abs() <= SQUARED_MAX) =>
+            {
+                Self::Spread(Folded::new(&columns.timestamps, values, Spread::of))
+            }
+            WindowFunction::Deriv | WindowFunction::PredictLinear
+                if values.iter().all(|value| value.abs() <= SQUARED_MAX) =>
+            {
+                Self::Line(Folded::new(&columns.timestamps, values, Line::of))
+            }
             // The distance of infinities from each other is none.
             WindowFunction::Mad if values.iter().all(|value| value.is_finite()) => {
                 Self::Sorted(Sorted::new(values))
@@ -161,6 +182,18 @@ impl Resets {
             }
         }
         resets
+    }
+
+    /// The same of changes, of which any makes a mark.
+    fn find_changes(columns: &Columns) -> Self {
+        let mut changes = Self { at: Vec::new(), lost: Vec::new(), within: 0..0 };
+        for (index, pair) in columns.values.windows(2).enumerate() {
+            if pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan()) {
+                changes.at.push(index + 1);
+                changes.lost.push(pair[0]);
+            }
+        }
+        changes
     }
 
     /// What was lost by the resets between samples of the range, in order.

@@ -44,6 +44,17 @@ pub(crate) fn advance(
             let of_time = matches!(function, WindowFunction::TimeOfMax | WindowFunction::TimeOfMin);
             if of_time { window.times[at].secs_f64() } else { window.values[at] }
         }
+        Running::Changes(changes) => changes.lost(&range).len() as f64,
+        Running::Spread(folded) => {
+            let variance = folded.at(&range)?.variance();
+            if function == WindowFunction::Stddev { variance.sqrt() } else { variance }
+        }
+        Running::Line(folded) => {
+            let origin = folded.seconds(window.at);
+            let (slope, value) = folded.at(&range)?.fit(origin)?;
+            let ahead = args.first().copied().unwrap_or(0.0);
+            if function == WindowFunction::Deriv { slope } else { slope * ahead + value }
+        }
         Running::Sorted(sorted) if function == WindowFunction::Mad => {
             quantile::median_deviation(sorted.at(&range))
         }
