@@ -27,6 +27,8 @@ pub(crate) fn any_float() -> impl Strategy<Value = f64> {
 fn any_times(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<i64>> {
     prop_oneof![
         btree_set(any::<i64>(), len.clone()).prop_map(|set| set.into_iter().collect()),
+        (Just(i64::MIN), 1i64..100_000, len.clone())
+            .prop_map(|(first, step, count)| (0..count as i64).map(|i| first + i * step).collect()),
         (any::<i32>(), 1i64..100_000, len.clone()).prop_map(|(first, step, count)| {
             (0..count as i64).map(|i| i64::from(first) + i * step).collect()
         }),
