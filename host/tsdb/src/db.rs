@@ -6,6 +6,7 @@ mod compact;
 mod delete;
 mod gate;
 mod growth;
+mod late;
 mod maintain;
 mod open;
 mod read;
@@ -17,6 +18,7 @@ mod visible;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use model::{Metadata, Timestamp};
 use parking_lot::{Mutex, RwLock};
@@ -66,6 +68,10 @@ struct Shared {
     gate: gate::Gate,
     /// Held for writing at the moment at which a block stands for samples of the head, so that a reader sees either.
     view: RwLock<View>,
+    /// How much older than the newest sample late ones may be; zero takes none.
+    late_window_ms: AtomicI64,
+    /// Whether the log has late samples that a block has taken: a replay would bring them back.
+    late_in_log: AtomicBool,
     maintenance: Mutex<()>,
     retention: RwLock<Arc<Retention>>,
     growth: growth::GrowthLog,

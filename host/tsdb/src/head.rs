@@ -334,6 +334,15 @@ impl Head {
         }
     }
 
+    /// Forgets late samples.
+    pub(crate) fn drop_late(&self, late: &LateTimes) {
+        for (id, times) in late {
+            if let Some(page) = self.page(id / PAGE_SERIES as u32) {
+                page.lock().drop_before(*id as usize % PAGE_SERIES, i64::MIN, Some(times));
+            }
+        }
+    }
+
     pub(crate) fn series_count(&self) -> u64 {
         self.series_count.load(Ordering::Relaxed)
     }

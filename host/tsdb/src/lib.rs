@@ -8,8 +8,11 @@
 //! ```
 //!
 //! * A batch of samples ([`model::Appender`]) is written to the **write-ahead log** ([`wal`]) as one frame, and
-//!   only then applied to the **head**, where queries see it: all of it or none of it. Batches that are committed
-//!   at the same time share a write and a sync.
+//!   only then applied to the **head**. Batches are committed side by side on all cores and share a write and a sync of
+//!   the log. A reader sees all of a batch or nothing of it; what a commit cannot take any more, since another batch
+//!   came first, it names to the sender, so that nothing acknowledged is ever dropped.
+//! * Samples that are not the newest of their series are taken within [`Options::out_of_order_window`]: kept apart as
+//!   **late** ones, merged by readers, and in the end written to the blocks that they belong to.
 //! * The head keeps each series as sealed **chunks** (some consecutive samples, encoded bit for bit) and one open
 //!   buffer. A **label index** (roaring bitmaps) finds series by [`model::Matcher`].
 //! * Once the head spans one and a half **block** ranges, [`Tsdb::maintain`] cuts the oldest range to a [`block`],

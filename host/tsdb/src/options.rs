@@ -60,6 +60,9 @@ pub struct Options {
     pub block_range: Duration,
     /// How long and how much is kept. [`crate::Tsdb::set_retention`] changes it.
     pub retention: Retention,
+    /// Samples that are not the newest of their series are taken if they are younger than the newest sample of all by
+    /// less than this; with zero none of them is. [`crate::Tsdb::set_out_of_order_window`] changes it.
+    pub out_of_order_window: Duration,
     /// How many series the head holds at most; `None` for any number. A new series beyond it is refused with
     /// [`model::AppendError::SeriesLimit`], those that are there go on. It bounds the memory of the head: a few
     /// hundred bytes for each series, and more as samples come.
@@ -93,6 +96,7 @@ impl Options {
                 disk_part_max: None,
                 rules: Vec::new(),
             },
+            out_of_order_window: Duration::ZERO,
             head_series_max: None,
             metric_series_max: None,
             job_series_max: None,

@@ -24,7 +24,7 @@
 //! A frame is acknowledged after it was written, and synced where [`crate::WalSync::Always`] says so. A segment
 //! is synced before the next one is begun. On replay, bytes that are no frame and are followed by no good frame
 //! are a *torn tail* when they end the last segment: nothing acknowledged and synced was there, they are cut
-//! off. Anywhere else they are *corruption*: the good frames around them are kept, the head is written to a new
+//! off. Segments are numbered without a gap: where one is missing, that is named. Anywhere else they are *corruption*: the good frames around them are kept, the head is written to a new
 //! checkpoint, and the file is set aside under the name `*.corrupt`.
 //!
 //! After a failed write or sync the log returns to the last acknowledged byte before it takes another frame.
@@ -34,6 +34,7 @@
 //! | 1 | first |
 //! | 2 | chunks of a checkpoint may hold values as decimals |
 //! | 3 | deletions |
+//! | 4 | late samples |
 
 pub(crate) mod record;
 pub(crate) mod replay;
@@ -49,7 +50,7 @@ use crate::fs::{File, FileSystem};
 use crate::options::{Options, WalSync};
 
 /// The version that is written.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 /// The oldest version that is read.
 pub const OLDEST_READABLE: u32 = 1;
 

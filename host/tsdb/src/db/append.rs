@@ -3,6 +3,7 @@
 //! Each item is judged twice: here, by what is visible and by what the batch holds already, so that the sender is told
 //! at once; and by [`super::commit`], where other batches may have come first.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ pub(super) struct Batch {
 pub(super) struct At(u32);
 
 /// Samples of one kind, in the order in which they came.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Column<T> {
     pub(super) at: Vec<At>,
     pub(super) times: Vec<i64>,
@@ -106,6 +107,26 @@ impl<T> Column<T> {
         self.at.reserve(count);
         self.times.reserve(count);
         self.values.reserve(count);
+    }
+
+    /// Those items that are not before a time, and those that are. Nothing is copied where none is.
+    pub(super) fn split_before(&self, time: i64) -> (Cow<'_, Self>, Self)
+    where
+        T: Clone,
+    {
+        if self.times.iter().all(|own| *own >= time) {
+            return (Cow::Borrowed(self), Self::default());
+        }
+        let (mut from, mut before) = (self.clone(), self.clone());
+        let is_from: Vec<bool> = self.times.iter().map(|own| *own >= time).collect();
+        from.retain(&is_from);
+        before.retain(&is_from.iter().map(|is| !is).collect::<Vec<bool>>());
+        (Cow::Owned(from), before)
+    }
+
+    /// Times and values.
+    pub(super) fn items(&self) -> impl Iterator<Item = (i64, &T)> {
+        self.times.iter().copied().zip(&self.values)
     }
 
     /// Keeps those items for which `keep` is true.

@@ -27,6 +27,8 @@ use model::{AppendError, Exemplar, Refused, SeriesRef, Timestamp};
 
 use super::Shared;
 use super::append::{At, Batch, Column};
+use super::late::find_in_blocks;
+use crate::block::Block;
 use crate::error::{Error, Result};
 use crate::head::page::{PAGE_SERIES, PageData, Rules};
 use crate::head::{Counters, Head, SampleValue, Verdict};
@@ -86,14 +88,31 @@ impl Batch {
         rules: Rules,
         seen: &mut HashMap<(At, i64), SampleValue, RandomState>,
         refused: &mut Vec<Refused>,
-    ) -> Vec<bool> {
+        blocks: &[Arc<Block>],
+    ) -> Result<Vec<bool>> {
+        let mut failed = None;
         let mut keep = Vec::with_capacity(column.at.len());
         self.by_page(column, |data, slot, index| {
             let (at, time, value) = (column.at[index], column.times[index], value(&column.values[index]));
             let verdict = match seen.get(&(at, time)) {
                 Some(known) if known.bits_equal(&value) => Ok(Verdict::Repeat),
                 Some(_) => Err(AppendError::DuplicateTimestamp),
-                None => data.judge(slot, time, &value, rules),
+                None => match data.judge(slot, time, &value, rules) {
+                    Ok(Verdict::Late) if time < rules.min_valid => {
+                        let labels =
+                            data.series(slot).map(|series| series.labels.clone()).unwrap_or_default();
+                        match find_in_blocks(blocks, &labels, time) {
+                            Ok(None) => Ok(Verdict::Late),
+                            Ok(Some(known)) if known.bits_equal(&value) => Ok(Verdict::Repeat),
+                            Ok(Some(_)) => Err(AppendError::DuplicateTimestamp),
+                            Err(error) => {
+                                failed = Some(error);
+                                return false;
+                            }
+                        }
+                    }
+                    judged => judged,
+                },
             };
             keep.push(verdict == Ok(Verdict::Add) || verdict == Ok(Verdict::Late));
             match verdict {
@@ -107,17 +126,18 @@ impl Batch {
             }
             true
         });
-        keep
+        failed.map_or(Ok(keep), Err)
     }
 
     /// Leaves out what is not fine any more, and says what that is. Only for those who have `flight` alone.
-    fn settle(&mut self, rules: Rules) -> Vec<Refused> {
+    /// What belongs to a block is compared with what that has.
+    fn settle(&mut self, rules: Rules, blocks: &[Arc<Block>]) -> Result<Vec<Refused>> {
         let (mut refused, mut seen) = (Vec::new(), HashMap::default());
         let float = |value: &f64| SampleValue::Float(*value);
-        let keep = self.settle_column(&self.floats, float, rules, &mut seen, &mut refused);
+        let keep = self.settle_column(&self.floats, float, rules, &mut seen, &mut refused, blocks)?;
         self.floats.retain(&keep);
         let histogram = |value: &Arc<_>| SampleValue::Histogram(Arc::clone(value));
-        let keep = self.settle_column(&self.histograms, histogram, rules, &mut seen, &mut refused);
+        let keep = self.settle_column(&self.histograms, histogram, rules, &mut seen, &mut refused, blocks)?;
         self.histograms.retain(&keep);
         let (exemplars, old) = std::mem::take(&mut self.exemplars)
             .into_iter()
@@ -128,11 +148,11 @@ impl Batch {
             timestamp: exemplar.timestamp,
             error: AppendError::OutOfBounds,
         }));
-        refused
+        Ok(refused)
     }
 
     /// The batch as one frame. Series that the log does not know yet are defined first, perhaps by two batches at once.
-    fn encode(&self) -> Result<Vec<u8>> {
+    fn encode(&self, min_valid: i64) -> Result<Vec<u8>> {
         let mut fresh = Vec::new();
         for page in &self.pages {
             let data = page.page.lock();
@@ -152,14 +172,18 @@ impl Batch {
         }
         let mut body = Vec::with_capacity(self.floats.at.len() * 6 + self.histograms.at.len() * 64 + 64);
         let ids = |at: &[At]| at.iter().map(|at| self.id(*at)).collect::<Vec<u32>>();
-        let floats = &self.floats;
+        let (floats, late_floats) = self.floats.split_before(min_valid);
         if !floats.at.is_empty() {
             record::put_floats(&mut body, &ids(&floats.at), &floats.times, &floats.values);
         }
-        let histograms = &self.histograms;
+        let (histograms, late_histograms) = self.histograms.split_before(min_valid);
         if !histograms.at.is_empty() {
             record::put_histograms(&mut body, &ids(&histograms.at), &histograms.times, &histograms.values);
         }
+        let late = late_floats.items().map(|(time, value)| (time, SampleValue::Float(*value)));
+        record::put_late(&mut body, &ids(&late_floats.at), late);
+        let late = late_histograms.items().map(|(time, value)| (time, SampleValue::Histogram(value.clone())));
+        record::put_late(&mut body, &ids(&late_histograms.at), late);
         if !self.exemplars.is_empty() {
             let ids: Vec<u32> = self.exemplars.iter().map(|(at, _)| self.id(*at)).collect();
             let exemplars: Vec<&Exemplar> = self.exemplars.iter().map(|(_, exemplar)| exemplar).collect();
@@ -191,12 +215,24 @@ impl Batch {
         };
         let floats = &self.floats;
         self.by_page(floats, |data, slot, index| {
-            note(data.add_float(slot, floats.times[index], floats.values[index], range), floats.times[index])
+            let (time, value) = (floats.times[index], floats.values[index]);
+            let added = if time < min_valid {
+                data.add_late(slot, time, SampleValue::Float(value))
+            } else {
+                data.add_float(slot, time, value, range)
+            };
+            note(added, time)
         });
         let histograms = &self.histograms;
         self.by_page(histograms, |data, slot, index| {
             let value = SampleValue::Histogram(histograms.values[index].clone());
-            note(data.add(slot, histograms.times[index], value, range), histograms.times[index])
+            let time = histograms.times[index];
+            let added = if time < min_valid {
+                data.add_late(slot, time, value)
+            } else {
+                data.add(slot, time, value, range)
+            };
+            note(added, time)
         });
         // Counted once per batch: these are written by every committing thread.
         head.saw_times(oldest, newest);
@@ -214,11 +250,6 @@ impl Batch {
 }
 
 impl Shared {
-    /// What is taken at the moment.
-    pub(super) fn rules(&self) -> Rules {
-        Rules { min_valid: self.head.min_valid(), late_from: None }
-    }
-
     /// Whether any series may take a sample of that time.
     pub(super) fn check_bounds(&self, time: i64, rules: Rules) -> std::result::Result<(), AppendError> {
         match rules.late_from {
@@ -252,7 +283,8 @@ impl Shared {
         // Nothing is in flight: places that are still kept are this batch's own, or those of one that is about to
         // give them up.
         batch.release();
-        let refused = batch.settle(self.rules());
+        let blocks = self.view.read().blocks.clone();
+        let refused = batch.settle(self.rules(), &blocks).map_err(Arc::new)?;
         if !batch.is_empty() {
             self.write(&batch)?;
             let _pass = self.gate.write();
@@ -263,7 +295,10 @@ impl Shared {
 
     /// Writes a batch to the log, together with all that wait for it.
     fn write(&self, batch: &Batch) -> std::result::Result<(), Arc<Error>> {
-        let pending = Arc::new(Pending { frame: batch.encode().map_err(Arc::new)?, result: OnceLock::new() });
+        let pending = Arc::new(Pending {
+            frame: batch.encode(self.head.min_valid()).map_err(Arc::new)?,
+            result: OnceLock::new(),
+        });
         self.queue.lock().push(pending.clone());
         let mut wal = self.wal.lock();
         // Whoever had the log before may have taken this frame along.

@@ -45,6 +45,8 @@ impl Shared {
         let query = Query::new(matchers);
         // No block comes or goes meanwhile, and nothing leaves the head.
         let _alone = self.maintenance.lock();
+        // A deletion of the head ends with the next cut: what belongs to blocks has to be there.
+        self.settle_late()?;
         let (mut changed, mut count) = (Vec::new(), 0);
         let blocks = self.view.read().blocks.clone();
         for block in blocks.iter().filter(|block| block.meta().overlaps(start, end)) {

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use model::Exemplar;
 
 use super::Shared;
+use super::late::merge_late;
 use crate::Tsdb;
 use crate::block::{Block, BlockSeries, BlockWriter};
-use crate::chunk::{Chunk, ChunkMeta, Run, RunValues};
+use crate::chunk::{Chunk, ChunkMeta, Run};
 use crate::error::{Error, IoContext, Result};
 use crate::head::{LateTimes, SampleValue, SeriesView};
 use crate::tombstones::{Intervals, Tombstones};
@@ -29,7 +31,7 @@ pub struct MaintenanceReport {
     pub blocks_compacted: usize,
     /// Blocks removed for their age or for their size.
     pub blocks_removed: usize,
-    /// Blocks written anew without series that are past.
+    /// Blocks written anew, without series that are past or with late samples.
     pub blocks_rewritten: usize,
     /// Series that left the head.
     pub series_removed: usize,
@@ -57,14 +59,17 @@ impl Shared {
                 report.blocks_cut += 1;
             }
         }
+        let flushed = self.flush_late(false)?;
+        let late_in_log = self.late_in_log.load(Ordering::Relaxed);
         (report.blocks_removed, report.blocks_rewritten) = self.apply_retention()?;
+        report.blocks_rewritten += flushed;
         report.series_removed = self.head.remove_empty();
         let grown = {
             let wal = self.wal.lock();
             let wal = wal.as_ref().ok_or(Error::Closed)?;
             wal.bytes_since_checkpoint() > self.options.checkpoint_bytes
         };
-        if report.blocks_cut > 0 || grown {
+        if report.blocks_cut > 0 || late_in_log || grown {
             self.checkpoint(&[])?;
             report.checkpointed = true;
         }
@@ -192,6 +197,7 @@ impl Shared {
         // No batch may become durable in part, by what the checkpoint has of it.
         self.wal.lock().as_mut().ok_or(Error::Closed)?.sync(self.clock.now())?;
         let bytes = writer.finish(corrupt)?;
+        self.late_in_log.store(false, Ordering::Relaxed);
         if let Some(wal) = self.wal.lock().as_mut() {
             wal.checkpointed(bytes, before);
         }
@@ -210,10 +216,10 @@ fn add_to_block(
     let chunks = view.chunks.iter().map(|chunk| &**chunk).chain(&sealed);
     let runs = Run::join(chunks.map(|chunk| (chunk.meta, &*chunk.data)), RUN_SAMPLES_MAX);
     let mut runs = runs.map_err(|malformed| view.corrupt(malformed))?;
-    let late: Vec<&(i64, SampleValue)> =
-        view.late().iter().filter(|(time, _)| (start..end).contains(time)).collect();
+    let late: Vec<(i64, SampleValue)> =
+        view.late().iter().filter(|(time, _)| (start..end).contains(time)).cloned().collect();
     if !late.is_empty() {
-        runs = merge_late(runs, &late);
+        runs = merge_late(runs, &late, RUN_SAMPLES_MAX);
     }
     let mut exemplars: Vec<&Exemplar> =
         view.exemplars().iter().filter(|exemplar| exemplar.timestamp.millis() < end).collect();
@@ -225,39 +231,7 @@ fn add_to_block(
     if !runs.is_empty() || !exemplars.is_empty() {
         writer.add(&BlockSeries { labels: &view.labels, runs: &runs, exemplars: &exemplars })?;
     }
-    Ok(late.into_iter().map(|(time, _)| *time).collect())
-}
-
-/// Puts late samples, which are in time order, where they belong.
-fn merge_late(runs: Vec<Run>, late: &[&(i64, SampleValue)]) -> Vec<Run> {
-    let mut merged: Vec<(i64, SampleValue)> = Vec::new();
-    for run in runs {
-        match run.values {
-            RunValues::Floats(floats) => {
-                merged.extend(run.times.into_iter().zip(floats.into_iter().map(SampleValue::Float)));
-            }
-            RunValues::Histograms(histograms) => {
-                merged.extend(run.times.into_iter().zip(histograms.into_iter().map(SampleValue::Histogram)));
-            }
-        }
-    }
-    // Stable: where both have a time, the one that was there first stays.
-    merged.extend(late.iter().map(|sample| (*sample).clone()));
-    merged.sort_by_key(|(time, _)| *time);
-    merged.dedup_by_key(|(time, _)| *time);
-    let mut runs: Vec<Run> = Vec::new();
-    for (time, value) in merged {
-        let meta = ChunkMeta { kind: value.kind(), count: 1, min_time: time, max_time: time };
-        let run = Run::next(&mut runs, &meta, RUN_SAMPLES_MAX);
-        run.times.push(time);
-        match (&mut run.values, value) {
-            (RunValues::Floats(floats), SampleValue::Float(float)) => floats.push(float),
-            (RunValues::Histograms(all), SampleValue::Histogram(histogram)) => all.push(histogram),
-            // A run of that kind was asked for.
-            _ => {}
-        }
-    }
-    runs
+    Ok(late.into_iter().map(|(time, _)| time).collect())
 }
 
 fn put_view(out: &mut Vec<u8>, view: &SeriesView) {
@@ -274,14 +248,7 @@ fn put_view(out: &mut Vec<u8>, view: &SeriesView) {
     if !chunks.is_empty() {
         record::put_chunks(out, id, chunks.into_iter());
     }
-    for (time, value) in view.late() {
-        match value {
-            SampleValue::Float(float) => record::put_floats(out, &[id], &[*time], &[*float]),
-            SampleValue::Histogram(h) => {
-                record::put_histograms(out, &[id], &[*time], std::slice::from_ref(h));
-            }
-        }
-    }
+    record::put_late(out, &vec![id; view.late().len()], view.late().iter().cloned());
     if !view.exemplars().is_empty() {
         let exemplars: Vec<&Exemplar> = view.exemplars().iter().collect();
         record::put_exemplars(out, &vec![id; exemplars.len()], &exemplars);

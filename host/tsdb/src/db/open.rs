@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use ahash::RandomState;
 use parking_lot::{Mutex, RwLock};
 
 use super::gate::Gate;
+use super::late::window_ms;
 use super::retention::Expiry;
 use super::{Shared, View};
 use crate::block::Block;
@@ -84,6 +85,7 @@ impl Shared {
         recovery.samples = head.counters.samples_appended.swap(0, Ordering::Relaxed);
         // What the log repeats after a checkpoint was not dropped; what was has been counted then.
         head.counters.samples_dropped.store(0, Ordering::Relaxed);
+        let named = replayed.corruptions.len();
         recovery.torn_bytes = replayed.torn_bytes;
         recovery.corruptions.extend(replayed.corruptions);
         let wal = Wal::create(
@@ -99,7 +101,6 @@ impl Shared {
             fs,
             clock,
             retention: RwLock::new(Arc::new(options.retention.clone())),
-            options,
             wal_dir,
             blocks_dir,
             head,
@@ -113,14 +114,17 @@ impl Shared {
                 head_deleted: Arc::new(head_deleted),
                 expiry: Arc::new(Expiry::NEVER),
             }),
+            late_window_ms: AtomicI64::new(window_ms(options.out_of_order_window)),
+            late_in_log: AtomicBool::new(false),
             maintenance: Mutex::new(()),
+            options,
             growth: super::growth::GrowthLog::default(),
             recovery,
             _lock: lock,
         };
         let expiry = Arc::new(shared.expiry());
         shared.view.write().expiry = expiry;
-        if !replayed.corrupt_files.is_empty() {
+        if named > 0 {
             // What could be read becomes durable again before the damaged files go out of the way.
             shared.checkpoint(&replayed.corrupt_files)?;
         }
@@ -246,6 +250,16 @@ impl Restore<'_> {
                     self.sample(id, time, |data, slot| data.add(slot, time, value, range));
                 }
             }
+            Section::LateFloats { ids, times, floats } => {
+                for ((id, time), float) in ids.into_iter().zip(times).zip(floats) {
+                    self.late(id, time, SampleValue::Float(float));
+                }
+            }
+            Section::LateHistograms { ids, times, histograms } => {
+                for ((id, time), histogram) in ids.into_iter().zip(times).zip(histograms) {
+                    self.late(id, time, SampleValue::Histogram(histogram));
+                }
+            }
             Section::Exemplars(all) => {
                 for (id, exemplar) in all {
                     let in_time = exemplar.timestamp.millis() >= self.head.min_valid();
@@ -281,6 +295,14 @@ impl Restore<'_> {
                 head.saw_times(time, time);
                 Counters::add(&head.counters.samples_appended, u64::from(add(data, slot)));
             }
+        });
+    }
+
+    /// A late sample is kept even where a block has its range: the block may not have it.
+    fn late(&mut self, id: u32, time: i64, value: SampleValue) {
+        self.with(id, |head, data, slot| {
+            head.saw_times(time.max(head.min_valid()), time);
+            Counters::add(&head.counters.samples_appended, u64::from(data.add_late(slot, time, value)));
         });
     }
 

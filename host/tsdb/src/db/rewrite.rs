@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{Exemplar, Labels};
 
 use super::Shared;
+use super::late::{LateOfBlock, merge_late};
 use super::retention::Expiry;
 use crate::block::{Block, BlockChunk, BlockSeries, BlockWriter};
 use crate::chunk::{Run, RunValues};
@@ -76,8 +77,19 @@ impl Shared {
     /// Puts one block that stands for `[start, end)` in place of some, which are in the order of their ranges. Says
     /// whether anything was left for it; where nothing was, they go without.
     pub(super) fn merge(&self, start: i64, end: i64, blocks: &[Arc<Block>]) -> Result<bool> {
+        self.merge_with(start, end, blocks, &LateOfBlock::new())
+    }
+
+    /// As [`Shared::merge`], with late samples of the head, which it keeps.
+    pub(super) fn merge_with(
+        &self,
+        start: i64,
+        end: i64,
+        blocks: &[Arc<Block>],
+        late: &LateOfBlock,
+    ) -> Result<bool> {
         let expiry = self.view.read().expiry.clone();
-        let Some(new) = self.write_merged(start, end, blocks, &expiry)? else {
+        let Some(new) = self.write_merged(start, end, blocks, late, &expiry)? else {
             // The newest block says until when the head has been cut: it stays, and all of it stays deleted.
             let newest = self.view.read().blocks.iter().map(|block| block.meta().range_end).max();
             let gone: Vec<Arc<Block>> =
@@ -95,12 +107,15 @@ impl Shared {
         start: i64,
         end: i64,
         blocks: &[Arc<Block>],
+        late: &LateOfBlock,
         expiry: &Expiry,
     ) -> Result<Option<Arc<Block>>> {
         let mut writer = BlockWriter::create(&*self.fs, &self.next_block_path()?, start, end)?;
         let mut cursors = blocks.iter().map(|block| Cursor::new(block)).collect::<Result<Vec<_>>>()?;
+        let mut late = late.iter().peekable();
         loop {
-            let labels = cursors.iter().filter_map(|cursor| Some(&cursor.next.as_ref()?.0)).min().cloned();
+            let of_blocks = cursors.iter().filter_map(|cursor| Some(&cursor.next.as_ref()?.0)).min();
+            let labels = of_blocks.into_iter().chain(late.peek().map(|(labels, _)| *labels)).min().cloned();
             let Some(labels) = labels else { break };
             let past = expiry.of_series(&labels);
             let (mut runs, mut exemplars) = (Vec::new(), Vec::<Exemplar>::new());
@@ -108,6 +123,13 @@ impl Shared {
                 cursor.take(&labels, past, &mut runs, &mut exemplars)?;
             }
             runs.retain(|run: &Run| !run.times.is_empty());
+            if let Some((_, late)) = late.next_if(|(next, _)| **next == labels) {
+                let from = late.samples.partition_point(|(time, _)| *time < past);
+                let kept = late.samples.get(from..).unwrap_or_default();
+                if !kept.is_empty() {
+                    runs = merge_late(runs, kept, RUN_SAMPLES_MAX);
+                }
+            }
             if runs.is_empty() && exemplars.is_empty() {
                 continue;
             }

@@ -28,6 +28,7 @@ mod compaction;
 mod deletion;
 mod faults;
 mod fixtures;
+mod late;
 mod retention;
 mod summaries;
 
@@ -61,6 +62,7 @@ fn options(wal_sync: WalSync) -> Options {
         checkpoint_bytes: 2_000,
         block_range: Duration::from_millis(1000),
         retention: Retention::ALL,
+        out_of_order_window: Duration::ZERO,
         head_series_max: None,
         metric_series_max: None,
         job_series_max: None,

@@ -144,7 +144,8 @@ impl SeriesIn<'_> {
         self.page.rare[self.slot].as_ref().map_or(&[], |rare| &rare.chunks)
     }
 
-    fn late(&self) -> Option<&Arc<LateSamples>> {
+    /// Samples that came when newer ones were there, by time.
+    pub(crate) fn late(&self) -> Option<&Arc<LateSamples>> {
         self.page.rare[self.slot].as_ref().map(|rare| &rare.late).filter(|late| !late.is_empty())
     }
 

@@ -9,6 +9,7 @@
 //! 5 metadata    count varint; per family: name span, kind u8, help span, unit span
 //! 6 chunks      count varint; per chunk: id varint, description (crate::chunk), data span. Checkpoints only.
 //! 7 deletions   what stands between the checksums of tombstones (crate::tombstones), by id: of what came before
+//! 8 late floats, 9 late histograms: as 2 and 3, of samples from before the time that has been cut to blocks
 //!
 //! ids           difference from the one before (zigzag varint), the first from zero
 //! times         u8 = 0: one zigzag varint for all; u8 = 1: differences (zigzag varint), the first from zero
@@ -23,6 +24,7 @@ use model::{Exemplar, Histogram, Labels, Metadata, MetricKind, Timestamp};
 use crate::chunk::{Chunk, ChunkMeta};
 use crate::codec::bytes::{put_f64, put_span, put_varint, put_zigzag};
 use crate::codec::{Malformed, Reader, histogram, values};
+use crate::head::SampleValue;
 use crate::tombstones::Tombstones;
 
 const SERIES: u8 = 1;
@@ -32,6 +34,8 @@ const EXEMPLARS: u8 = 4;
 const METADATA: u8 = 5;
 const CHUNKS: u8 = 6;
 const DELETIONS: u8 = 7;
+const LATE_FLOATS: u8 = 8;
+const LATE_HISTOGRAMS: u8 = 9;
 
 const TIMES_SHARED: u8 = 0;
 const TIMES_EACH: u8 = 1;
@@ -46,6 +50,8 @@ pub(crate) enum Section {
     Metadata(Vec<(String, Metadata)>),
     Chunks(Vec<(u32, Chunk)>),
     Deletions(Tombstones),
+    LateFloats { ids: Vec<u32>, times: Vec<i64>, floats: Vec<f64> },
+    LateHistograms { ids: Vec<u32>, times: Vec<i64>, histograms: Vec<Arc<Histogram>> },
 }
 
 pub(crate) fn put_series<'a>(out: &mut Vec<u8>, series: impl ExactSizeIterator<Item = (u32, &'a Labels)>) {
@@ -57,14 +63,22 @@ pub(crate) fn put_series<'a>(out: &mut Vec<u8>, series: impl ExactSizeIterator<I
 }
 
 pub(crate) fn put_floats(out: &mut Vec<u8>, ids: &[u32], times: &[i64], floats: &[f64]) {
-    begin(out, FLOATS, ids.len());
+    put_floats_as(out, FLOATS, ids, times, floats);
+}
+
+fn put_floats_as(out: &mut Vec<u8>, kind: u8, ids: &[u32], times: &[i64], floats: &[f64]) {
+    begin(out, kind, ids.len());
     put_ids(out, ids);
     put_times(out, times);
     values::encode(floats, out);
 }
 
 pub(crate) fn put_histograms(out: &mut Vec<u8>, ids: &[u32], times: &[i64], histograms: &[Arc<Histogram>]) {
-    begin(out, HISTOGRAMS, ids.len());
+    put_histograms_as(out, HISTOGRAMS, ids, times, histograms);
+}
+
+fn put_histograms_as(out: &mut Vec<u8>, kind: u8, ids: &[u32], times: &[i64], histograms: &[Arc<Histogram>]) {
+    begin(out, kind, ids.len());
     put_ids(out, ids);
     put_times(out, times);
     histograms.iter().for_each(|histogram| histogram::encode(None, histogram, out));
@@ -107,6 +121,32 @@ pub(crate) fn put_chunks<'a>(
         put_varint(out, u64::from(id));
         meta.encode(out);
         put_span(out, data);
+    }
+}
+
+/// Late samples, in any order, those of each id sorted by time; nothing where there are none.
+pub(crate) fn put_late(out: &mut Vec<u8>, ids: &[u32], samples: impl Iterator<Item = (i64, SampleValue)>) {
+    let mut floats = (Vec::new(), Vec::new(), Vec::new());
+    let mut histograms = (Vec::new(), Vec::new(), Vec::new());
+    for (id, (time, value)) in ids.iter().zip(samples) {
+        match value {
+            SampleValue::Float(float) => {
+                floats.0.push(*id);
+                floats.1.push(time);
+                floats.2.push(float);
+            }
+            SampleValue::Histogram(histogram) => {
+                histograms.0.push(*id);
+                histograms.1.push(time);
+                histograms.2.push(histogram);
+            }
+        }
+    }
+    if !floats.0.is_empty() {
+        put_floats_as(out, LATE_FLOATS, &floats.0, &floats.1, &floats.2);
+    }
+    if !histograms.0.is_empty() {
+        put_histograms_as(out, LATE_HISTOGRAMS, &histograms.0, &histograms.1, &histograms.2);
     }
 }
 
@@ -165,18 +205,26 @@ fn section(reader: &mut Reader<'_>) -> Result<Section, Malformed> {
         SERIES => Section::Series(
             (0..count).map(|_| Ok((reader.varint_u32()?, labels(reader)?))).collect::<Result<_, _>>()?,
         ),
-        FLOATS => {
+        FLOATS | LATE_FLOATS => {
             let (ids, times) = (ids(reader, count)?, times(reader, count)?);
             let mut floats = Vec::with_capacity(count);
             values::decode(reader, count, &mut floats)?;
-            Section::Floats { ids, times, floats }
+            if kind == FLOATS {
+                Section::Floats { ids, times, floats }
+            } else {
+                Section::LateFloats { ids, times, floats }
+            }
         }
-        HISTOGRAMS => {
+        HISTOGRAMS | LATE_HISTOGRAMS => {
             let (ids, times) = (ids(reader, count)?, times(reader, count)?);
             let histograms = (0..count)
                 .map(|_| histogram::decode(reader, None).map(Arc::new))
                 .collect::<Result<_, _>>()?;
-            Section::Histograms { ids, times, histograms }
+            if kind == HISTOGRAMS {
+                Section::Histograms { ids, times, histograms }
+            } else {
+                Section::LateHistograms { ids, times, histograms }
+            }
         }
         EXEMPLARS => {
             let ids = ids(reader, count)?;

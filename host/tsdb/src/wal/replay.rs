@@ -12,6 +12,9 @@ use crate::codec::Reader;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::FileSystem;
 
+/// The number of the first segment of a directory.
+const FIRST_SEGMENT: u64 = 1;
+
 /// The files of a log directory, by number.
 #[derive(Debug, Default)]
 pub(crate) struct LogFiles {
@@ -77,20 +80,30 @@ pub(crate) fn replay(fs: &dyn FileSystem, dir: &Path, mut each: impl FnMut(Secti
     if let Some(number) = checkpoint {
         replay_file(fs, &checkpoint_path(dir, number), false, &mut replayed, &mut each)?;
     }
+    // Only a checkpoint removes segments, and the one of its number is there before it is.
+    let mut next = checkpoint.unwrap_or(FIRST_SEGMENT);
     for number in &live {
+        if *number > next {
+            let what = format!("segment is missing, the log goes on with number {number}");
+            replayed.corruptions.push(Error::corrupt(&segment_path(dir, next), 0, what));
+        }
+        next = *number + 1;
         let last = live.last() == Some(number);
-        replay_file(fs, &segment_path(dir, *number), last, &mut replayed, &mut each)?;
+        if replay_file(fs, &segment_path(dir, *number), last, &mut replayed, &mut each)? {
+            replayed.next_number = *number;
+        }
     }
     Ok(replayed)
 }
 
+/// Reads a file. Says whether it removed it, since it was the last and nothing had been written to it.
 fn replay_file(
     fs: &dyn FileSystem,
     path: &Path,
     last: bool,
     replayed: &mut Replayed,
     each: &mut impl FnMut(Section),
-) -> Result<()> {
+) -> Result<bool> {
     let good = {
         let bytes = fs.map(path).at("read log", path)?;
         let corruptions = replayed.corruptions.len();
@@ -106,12 +119,13 @@ fn replay_file(
         Some((good, torn)) if last && !replayed.corrupt_files.iter().any(|file| file == path) => {
             replayed.torn_bytes += torn as u64;
             if good <= HEADER_BYTES {
-                fs.remove(path).at("remove empty log", path)
-            } else {
-                fs.truncate(path, good as u64).at("cut torn log", path)
+                fs.remove(path).at("remove empty log", path)?;
+                return Ok(true);
             }
+            fs.truncate(path, good as u64).at("cut torn log", path)?;
+            Ok(false)
         }
-        _ => Ok(()),
+        _ => Ok(false),
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 
 type Files = [(&'static str, &'static [u8]); 3];
 
-const VERSIONS: [Files; 3] = [
+const VERSIONS: [Files; 4] = [
     [
         ("wal/00000005.checkpoint", include_bytes!("../../../fixtures/v1.checkpoint")),
         ("wal/00000005.wal", include_bytes!("../../../fixtures/v1.wal")),
@@ -21,10 +21,17 @@ const VERSIONS: [Files; 3] = [
         ("wal/00000011.wal", include_bytes!("../../../fixtures/v3.wal")),
         ("blocks/00000001.block", include_bytes!("../../../fixtures/v2.block")),
     ],
+    [
+        ("wal/00000011.checkpoint", include_bytes!("../../../fixtures/v4.checkpoint")),
+        ("wal/00000011.wal", include_bytes!("../../../fixtures/v4.wal")),
+        ("blocks/00000001.block", include_bytes!("../../../fixtures/v2.block")),
+    ],
 ];
 
 /// The first version of the log that knows deletions.
 const DELETIONS: usize = 3;
+/// The first version of the log that knows late samples.
+const LATE: usize = 4;
 
 fn exemplar(time: i64) -> Exemplar {
     Exemplar { labels: Labels::from_pairs([("trace_id", "4bf92f35")]), value: 0.25, timestamp: ms(time) }
@@ -65,6 +72,13 @@ fn write(db: &Tsdb, clock: &TestClock, version: usize) {
     append(db, 4, 2600, -0.0);
     if version >= DELETIONS {
         delete("1", 2100, 2300);
+    }
+    if version >= LATE {
+        db.set_out_of_order_window(Duration::from_secs(10));
+        let mut batch = db.appender();
+        batch.append(None, &series(1), Sample::new(550, 0.5)).unwrap();
+        batch.append_histogram(None, &series(3), ms(-50), &histogram(7.0)).unwrap();
+        assert_eq!(batch.commit().unwrap(), []);
     }
 }
 
