@@ -12,6 +12,7 @@ use model::Labels;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
+use super::writer::DENSE_RANGE_MS;
 use super::{Block, BlockSeries, BlockWriter};
 use crate::chunk::{Chunk, Run, RunValues};
 use crate::error::Error;
@@ -58,43 +59,65 @@ proptest! {
     }
 }
 
-/// Samples as a counter, a gauge and a clock have them, 4,000 of each.
-fn runs() -> Vec<Vec<Run>> {
-    let times: Vec<i64> = (0..4_000).map(|at| at * 15_000 + (at * 7) % 3).collect();
+/// Samples as a counter, a gauge, a clock and a series that has no value have them.
+fn runs(samples: i64) -> Vec<Run> {
+    let times: Vec<i64> = (0..samples).map(|at| at * 15_000 + (at * 7) % 3).collect();
     let columns: [&dyn Fn(i64) -> f64; 4] = [
         &|at| (at * 40 + (at * at) % 37) as f64 / 100.0,
         &|at| ((at * 7919) % 1000 - 500) as f64,
         &|at| 1.7e9 + at as f64 * 15.0 + ((at * 7919) % 1000) as f64 / 1e6,
         &|_| f64::NAN,
     ];
-    let run = |value: &dyn Fn(i64) -> f64| {
-        vec![Run { times: times.clone(), values: RunValues::Floats((0..4_000).map(value).collect()) }]
+    let run = |value: &dyn Fn(i64) -> f64| Run {
+        times: times.clone(),
+        values: RunValues::Floats((0..samples).map(value).collect()),
     };
     columns.into_iter().map(run).collect()
 }
 
+fn write_runs(fs: &SimFileSystem, range: i64, runs: &[Run]) {
+    let mut writer = BlockWriter::create(fs, Path::new(PATH), 0, range).unwrap();
+    for (number, run) in runs.iter().enumerate() {
+        let labels = Labels::from_pairs([("n", &*number.to_string())]);
+        let runs = std::slice::from_ref(run);
+        writer.add(&BlockSeries { labels: &labels, runs, exemplars: &[] }).unwrap();
+    }
+    writer.finish(&[]).unwrap();
+}
+
+/// Holds a block to what was written, and gives its size.
+fn check_runs(fs: &SimFileSystem, runs: &[Run]) -> u64 {
+    let block = Block::open(fs, Path::new(PATH)).unwrap();
+    for (number, run) in runs.iter().enumerate() {
+        let (_, chunks) = block.series(number as u32, i64::MIN, i64::MAX).unwrap();
+        let (mut times, mut floats) = (Vec::new(), Vec::new());
+        block.decode_floats(&chunks[0], &mut times, &mut floats).unwrap();
+        let RunValues::Floats(expected) = &run.values else { panic!("floats were written") };
+        assert_eq!(times, run.times);
+        assert!(floats.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits()), "series {number}");
+        let summary = block.summary(&chunks[0]).unwrap();
+        assert_eq!(summary.is_some(), !expected[0].is_nan(), "series {number}");
+    }
+    block.bytes()
+}
+
 #[test]
 fn long_blocks_are_denser_and_read_the_same() {
-    let bytes = [3_600_000, 18 * 3_600_000].map(|range| {
+    let runs = runs(4_000);
+    let bytes = [3_600_000, DENSE_RANGE_MS].map(|range| {
         let fs = SimFileSystem::default();
-        let mut writer = BlockWriter::create(&fs, Path::new(PATH), 0, range).unwrap();
-        let all = runs();
-        for (number, runs) in all.iter().enumerate() {
-            let labels = Labels::from_pairs([("n", &*number.to_string())]);
-            writer.add(&BlockSeries { labels: &labels, runs, exemplars: &[] }).unwrap();
-        }
-        let block = Block::open(&fs, &writer.finish(&[]).unwrap()).unwrap();
-        for (number, runs) in all.iter().enumerate() {
-            let (_, chunks) = block.series(number as u32, i64::MIN, i64::MAX).unwrap();
-            let (mut times, mut floats) = (Vec::new(), Vec::new());
-            block.decode_floats(&chunks[0], &mut times, &mut floats).unwrap();
-            let RunValues::Floats(expected) = &runs[0].values else { panic!("floats were written") };
-            assert_eq!(times, runs[0].times);
-            assert!(floats.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits()), "series {number}");
-        }
-        block.bytes()
+        write_runs(&fs, range, &runs);
+        check_runs(&fs, &runs)
     });
     assert!(bytes[1] < bytes[0] * 85 / 100, "{bytes:?}");
+}
+
+/// Written once by [`write_runs`] over a dense range: every form of a value, and summaries.
+#[test]
+fn a_dense_block_of_version_3_is_read() {
+    let fs = SimFileSystem::default();
+    fs.set_bytes(Path::new(PATH), include_bytes!("../../fixtures/v3-dense.block"));
+    check_runs(&fs, &runs(500));
 }
 
 #[test]

@@ -19,7 +19,7 @@ const VERSIONS: [Files; 4] = [
     [
         ("wal/00000011.checkpoint", include_bytes!("../../../fixtures/v3.checkpoint")),
         ("wal/00000011.wal", include_bytes!("../../../fixtures/v3.wal")),
-        ("blocks/00000001.block", include_bytes!("../../../fixtures/v2.block")),
+        ("blocks/00000001.block", include_bytes!("../../../fixtures/v3.block")),
     ],
     [
         ("wal/00000011.checkpoint", include_bytes!("../../../fixtures/v4.checkpoint")),
