@@ -127,6 +127,10 @@ fn values(group: &mut BenchmarkGroup<'_, WallTime>, place: &str, tsdb: &Tsdb) {
         group.bench_function(format!("{place}, values of {name}"), |bencher| {
             bencher.iter(|| black_box(tsdb.label_values(name, &[], start, end).expect("values").len()));
         });
+        group.bench_function(format!("{place}, first 100 values of {name}"), |bencher| {
+            let find = || tsdb.label_values_first(name, &[], start, end, 100);
+            bencher.iter(|| black_box(find().expect("values").len()));
+        });
     }
 }
 

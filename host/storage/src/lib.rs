@@ -28,6 +28,20 @@ impl Storage {
     pub fn metadata(&self) -> Vec<(String, Metadata)> {
         self.0.metadata()
     }
+
+    /// The first `count_max` values of the label `name`, otherwise as [`promql::read::Storage::label_values`].
+    ///
+    /// # Errors
+    /// As [`promql::read::Storage::select`].
+    pub fn label_values_first(
+        &self,
+        name: &str,
+        select: &Select<'_>,
+        count_max: usize,
+    ) -> Result<Vec<String>, ReadError> {
+        let Select { matchers, start, end, .. } = *select;
+        self.0.label_values_first(name, matchers, start, end, count_max).map_err(failed)
+    }
 }
 
 impl Append for Storage {

@@ -65,7 +65,7 @@ impl Serialize for LabelSets {
 }
 
 pub(super) async fn labels(State(app): State<Arc<App>>, params: Params) -> ApiResult<Vec<String>> {
-    names(params, move |select| app.storage.label_names(select)).await
+    names(params, move |select, _| app.storage.label_names(select)).await
 }
 
 pub(super) async fn label_values(
@@ -74,13 +74,14 @@ pub(super) async fn label_values(
     params: Params,
 ) -> ApiResult<Vec<String>> {
     let name = unescape(&name);
-    names(params, move |select| app.storage.label_values(&name, select)).await
+    names(params, move |select, count_max| app.storage.label_values_first(&name, select, count_max)).await
 }
 
-/// Collects names or values over all selectors; no selector means all series.
+/// Collects names or values over all selectors; no selector means all series. `read` is told how many of the first are
+/// enough.
 async fn names(
     params: Params,
-    read: impl Fn(&Select<'_>) -> Result<Vec<String>, ReadError> + Send + 'static,
+    read: impl Fn(&Select<'_>, usize) -> Result<Vec<String>, ReadError> + Send + 'static,
 ) -> ApiResult<Vec<String>> {
     let mut selectors: Vec<Vec<Matcher>> = params.selectors()?;
     if selectors.is_empty() {
@@ -88,15 +89,21 @@ async fn names(
     }
     let (start, end) = range(&params)?;
     let limit = params.limit("limit")?;
+    // One more than the limit, which tells whether there are more.
+    let count_max = limit.map_or(usize::MAX, |limit| limit.saturating_add(1));
     let found = blocking(move || {
+        let read = |matchers: &Vec<Matcher>| read(&Select { matchers, start, end, step_ms: None }, count_max);
+        if let [only] = &selectors[..] {
+            return read(only);
+        }
         let mut found = BTreeSet::new();
         for matchers in &selectors {
-            found.extend(read(&Select { matchers, start, end, step_ms: None })?);
+            found.extend(read(matchers)?);
         }
-        Ok::<_, ReadError>(found)
+        Ok::<_, ReadError>(found.into_iter().collect())
     })
     .await??;
-    let (names, warnings) = limited(found.into_iter().collect(), limit);
+    let (names, warnings) = limited(found, limit);
     Ok(Success::annotated(names, warnings, Vec::new()))
 }
 

@@ -16,7 +16,7 @@ use crate::Tsdb;
 use crate::block::Block;
 use crate::error::Result;
 use crate::head::SeriesIn;
-use crate::index::{LabelIndex, Query};
+use crate::index::{LabelIndex, Query, Texts};
 
 /// The exemplars of one series.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,11 +65,26 @@ impl Tsdb {
         start: Timestamp,
         end: Timestamp,
     ) -> Result<Vec<String>> {
-        let mut values = BTreeSet::new();
+        self.label_values_first(name, matchers, start, end, usize::MAX)
+    }
+
+    /// The first `count_max` of what [`Tsdb::label_values`] gives.
+    ///
+    /// # Errors
+    /// As [`Tsdb::select`].
+    pub fn label_values_first(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        count_max: usize,
+    ) -> Result<Vec<String>> {
+        let mut values = Texts::default();
         self.shared.visit(matchers, start.millis(), end.millis(), |index, ids| {
-            index.values_of(name, ids, &mut |value| insert(&mut values, value))
+            index.values_of(name, ids, &mut |value| values.push(value))
         })?;
-        Ok(values.into_iter().collect())
+        Ok(values.into_sorted(count_max))
     }
 
     /// The exemplars in `[start, end]` of the series that pass all matchers; series sorted by labels, exemplars by
