@@ -4,16 +4,19 @@
 //! series held goes back to the pool as soon as it is written. So an answer is in memory once, as numbers, and never as
 //! a whole in text. Times and values are written as Prometheus writes them.
 
-use std::convert::Infallible;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use model::{Labels, Sample, Timestamp, Value};
+use parking_lot::Mutex;
 use promql::{Answer, AnswerSeries, SeriesPoints, ValueType};
 use serde::Serialize;
+use tokio::task::AbortHandle;
 
 use super::value::{JsonHistogramPoint, JsonLabels};
 use crate::queries::stats;
@@ -59,8 +62,10 @@ enum State {
     Done,
 }
 
-/// The response to a query that was answered.
-pub(super) fn respond(mut answer: Answer, wanted: Wanted) -> Response {
+/// The response to a query that was answered,
+/// in which the connection takes at least a piece in every `idle_max`; else the rest is given up, and what it holds goes
+/// back to the pool.
+pub(super) fn respond(mut answer: Answer, wanted: Wanted, idle_max: Duration) -> Response {
     let kind = answer.value_type();
     let stats = wanted.stats.then(|| stats::to_json(&answer.stats));
     let (warnings, infos) = (std::mem::take(&mut answer.warnings), std::mem::take(&mut answer.infos));
@@ -101,11 +106,50 @@ pub(super) fn respond(mut answer: Answer, wanted: Wanted) -> Response {
     if matches!(writer.state, State::Done) {
         return (headers, first).into_response();
     }
-    let rest = std::iter::once(first).chain(std::iter::from_fn(move || {
-        (!matches!(writer.state, State::Done)).then(|| writer.piece(Vec::with_capacity(PIECE_BYTES + 4096)))
-    }));
-    let pieces = futures::stream::iter(rest.map(|piece| Ok::<_, Infallible>(Bytes::from(piece))));
-    (headers, Body::from_stream(pieces)).into_response()
+    let sending = Arc::new(Mutex::new(Some(Sending { writer, taken: Instant::now() })));
+    let watch = Watch(tokio::spawn(watch(Arc::downgrade(&sending), idle_max)).abort_handle());
+    let rest = std::iter::from_fn(move || {
+        // Ends with the body.
+        let Watch(_) = &watch;
+        let mut sending = sending.lock();
+        let Some(Sending { writer, taken }) = &mut *sending else {
+            return Some(Err(io::Error::other("the answer was not taken in time")));
+        };
+        *taken = Instant::now();
+        (!matches!(writer.state, State::Done))
+            .then(|| Ok(writer.piece(Vec::with_capacity(PIECE_BYTES + 4096))))
+    });
+    let pieces = std::iter::once(Ok(first)).chain(rest).map(|piece| piece.map(Bytes::from));
+    (headers, Body::from_stream(futures::stream::iter(pieces))).into_response()
+}
+
+/// An answer on its way, and when the latest piece was taken.
+struct Sending {
+    writer: Writer,
+    taken: Instant,
+}
+
+/// Watches over an answer until it is dropped.
+struct Watch(AbortHandle);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Gives an answer up of which nothing has been taken for so long: a client that reads no further must not keep the
+/// memory that others wait for.
+async fn watch(sending: Weak<Mutex<Option<Sending>>>, idle_max: Duration) {
+    loop {
+        tokio::time::sleep(idle_max).await;
+        let Some(sending) = sending.upgrade() else { return };
+        let mut sending = sending.lock();
+        if sending.as_ref().is_none_or(|sending| sending.taken.elapsed() >= idle_max) {
+            *sending = None;
+            return;
+        }
+    }
 }
 
 impl Writer {

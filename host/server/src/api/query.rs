@@ -1,7 +1,7 @@
 //! Queries over HTTP: values, plans and trees.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
 use axum::response::Response;
@@ -23,6 +23,10 @@ use crate::queries::{Caller, QueryFailed, QueryOptions, stats};
 
 /// The most points a range query may ask for of each series, as in Prometheus.
 const POINTS_MAX: i64 = 11_000;
+
+/// How long an answer may lie in the server while its client takes nothing of it. Less than the two minutes in which most
+/// proxies give up, and long enough for any network that works.
+const IDLE_MAX: Duration = Duration::from_secs(100);
 
 fn now() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
@@ -101,7 +105,7 @@ async fn evaluate(app: &App, caller: &Caller, params: &Params, times: Times) -> 
     let query = params.required("query")?;
     let (options, wanted) = options(params)?;
     let answer = app.queries.run(query, times, options, caller).await.map_err(failed)?;
-    Ok(answer::respond(answer, wanted))
+    Ok(answer::respond(answer, wanted, IDLE_MAX))
 }
 
 /// How a query is run: its plan, and what every operator of it took. `analyze=false` plans it only. A range where

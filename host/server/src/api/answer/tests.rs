@@ -27,6 +27,9 @@ fn ask(storage: &MemoryStorage, query: &str, times: Times) -> Answer {
     engine.run(storage, query, times, &QueryControl::default()).unwrap()
 }
 
+/// Nobody waits that long here.
+const LONG: Duration = Duration::from_secs(3600);
+
 const INSTANT: Times = Times::Instant(Timestamp::from_millis(1500));
 const RANGE: Times =
     Times::Range { start: Timestamp::EPOCH, end: Timestamp::from_millis(3000), step_ms: 1500 };
@@ -41,7 +44,7 @@ async fn check(query: &str, times: Times, wanted: Wanted, expected: &Expect) {
         ("a{x=\"\\n\\\"\"}", "_ 0x2"),
         ("h", "{{schema:0 count:3 sum:4 z_bucket:1 z_bucket_w:0.5 buckets:[2]}}x2"),
     ]);
-    expected.assert_eq(&body(respond(ask(&storage, query, times), wanted)).await);
+    expected.assert_eq(&body(respond(ask(&storage, query, times), wanted, LONG)).await);
 }
 
 #[tokio::test]
@@ -87,7 +90,8 @@ async fn a_limit_cuts_and_says_so() {
 async fn stats_come_with_the_data() {
     let storage = storage(&[("a", "1x10")]);
     let wanted = Wanted { limit: None, stats: true };
-    let json: Json = serde_json::from_str(&body(respond(ask(&storage, "a", RANGE), wanted)).await).unwrap();
+    let json: Json =
+        serde_json::from_str(&body(respond(ask(&storage, "a", RANGE), wanted, LONG)).await).unwrap();
     assert_eq!(json["data"]["stats"]["samples"]["totalQueryableSamples"], 3);
     assert!(json["data"]["stats"]["timings"]["evalTotalTime"].as_f64().unwrap() > 0.0);
 }
@@ -103,7 +107,7 @@ async fn large_answers_come_in_pieces_that_make_the_same_whole() {
         storage.put(&labels, Timestamp::from_millis(step as i64), value);
     }
     let times = Times::Instant(Timestamp::from_millis(1_000_000));
-    let response = respond(ask(&storage, "m[1h]", times), Wanted::default());
+    let response = respond(ask(&storage, "m[1h]", times), Wanted::default(), LONG);
     let pieces: Vec<Bytes> = response.into_body().into_data_stream().map(Result::unwrap).collect().await;
     assert!(pieces.len() > 10, "{} pieces", pieces.len());
     assert!(pieces.iter().all(|piece| piece.len() < PIECE_BYTES + 4096));
@@ -154,4 +158,25 @@ fn numbers_are_written_as_everywhere() {
         String::from_utf8(out).unwrap()
     };
     assert_eq!([time(1500), time(-1), time(0), time(12_005)], ["1.500", "-0.001", "0", "12.005"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_given_up() {
+    let mut storage = storage(&[]);
+    let (labels, _) = parse_series("m", "").unwrap();
+    for step in 0..20_000 {
+        storage.put(&labels, Timestamp::from_millis(step), Value::Float(0.5));
+    }
+    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let times = Times::Instant(Timestamp::from_millis(1_000_000));
+    let answer = engine.run(&storage, "m[1h]", times, &QueryControl::default()).unwrap();
+    assert!(engine.pool().usage().used_bytes > 0);
+    let mut body =
+        respond(answer, Wanted::default(), Duration::from_millis(1)).into_body().into_data_stream();
+    while engine.pool().usage().used_bytes > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // The piece that was written already is whole; what follows is an error, so that nobody takes it for the end.
+    assert!(body.next().await.unwrap().is_ok());
+    assert!(body.next().await.unwrap().is_err());
 }
