@@ -70,7 +70,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/scrape_pools", get(targets::scrape_pools))
         .route("/alertmanagers", get(targets::alertmanagers))
         .route("/plugins", get(targets::plugins))
-        .route("/write", post(write::remote_write).layer(admit_push.clone()))
+        .route("/write", get(write::remote_write).post(write::remote_write).layer(admit_push.clone()))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
         .route("/status/config", get(status::config))

@@ -1,7 +1,8 @@
 //! From a pushed request to storage: what can be kept is kept, what cannot is counted and named.
 
+use formats::remote_write::Batch;
 use formats::{Rejected, TimeSeries, WriteRequest};
-use model::{Append, AppendError, Appender, CommitError, SeriesRef};
+use model::{Append, AppendError, Appender, CommitError, Refused, SeriesRef};
 use prometheus::{IntCounterVec, Opts, Registry};
 
 /// Counts what pushed requests brought.
@@ -25,6 +26,152 @@ impl IngestMetrics {
         registry.register(Box::new(rejected.clone()))?;
         Ok(Self { samples, rejected })
     }
+}
+
+/// How much of a request was stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) samples: u64,
+    pub(crate) histograms: u64,
+    pub(crate) exemplars: u64,
+}
+
+/// Stores a request of remote write: floats of known series by reference, in columns, everything else by labels. As
+/// [`store`] in all other respects.
+pub(crate) fn store_batch(
+    batch: &mut Batch<'_>,
+    storage: &dyn Append,
+    metrics: &IngestMetrics,
+) -> Result<Written, CommitError> {
+    let mut appender = storage.appender();
+    let mut written = Written::default();
+    append_floats(batch, appender.as_mut(), &mut written);
+    let mut references = Vec::with_capacity(batch.series.len());
+    for index in 0..batch.series.len() {
+        let reference = append_new(batch, index, storage, appender.as_mut(), &mut written);
+        references.extend(reference.map(|reference| (reference, index)));
+    }
+    append_exemplars(batch, storage, appender.as_mut(), &mut written);
+    for (family, metadata) in &batch.metadata {
+        appender.append_metadata(family, metadata);
+    }
+    for refused in appender.commit()? {
+        note_refused(batch, &references, &refused, &mut written);
+    }
+    let stored = written.samples + written.histograms;
+    metrics.samples.with_label_values(&["remote_write"]).inc_by(stored);
+    metrics.rejected.with_label_values(&["remote_write"]).inc_by(batch.rejected.count);
+    Ok(written)
+}
+
+fn append_floats(batch: &mut Batch<'_>, appender: &mut dyn Appender, written: &mut Written) {
+    let mut refused = Vec::new();
+    let Some(floats) = batch.floats() else { return };
+    written.samples += floats.values().len() as u64;
+    appender.append_columns(&floats, &mut refused);
+    for (index, mut error) in refused {
+        let labels = batch.labels(index);
+        if matches!(error, AppendError::UnknownSeries(_))
+            && let Some(sample) = batch.float(index)
+        {
+            // The series had gone and comes back.
+            match appender.append(None, &labels, sample) {
+                Ok(reference) => {
+                    batch.replace(index, reference);
+                    continue;
+                }
+                Err(other) => error = other,
+            }
+        }
+        written.samples -= 1;
+        batch.rejected.note(1, || format!("{labels}: {error}"));
+    }
+}
+
+/// Appends one series by its labels; gives its reference where there is one.
+fn append_new(
+    batch: &mut Batch<'_>,
+    index: usize,
+    storage: &dyn Append,
+    appender: &mut dyn Appender,
+    written: &mut Written,
+) -> Option<SeriesRef> {
+    let series = batch.series.get(index)?;
+    let rejected = &mut batch.rejected;
+    let mut reference = None;
+    for sample in &series.samples {
+        match appender.append(reference, &series.labels, *sample) {
+            Ok(known) => (reference, written.samples) = (Some(known), written.samples + 1),
+            Err(error) => rejected.note(1, || format!("{}: {error}", series.labels)),
+        }
+    }
+    for (timestamp, histogram) in &series.histograms {
+        match appender.append_histogram(reference, &series.labels, *timestamp, histogram) {
+            Ok(known) => (reference, written.histograms) = (Some(known), written.histograms + 1),
+            Err(error) => rejected.note(1, || format!("{}: {error}", series.labels)),
+        }
+    }
+    // Senders may tell of exemplars apart from samples.
+    if reference.is_none() && !series.exemplars.is_empty() {
+        reference = storage.resolve(series.labels.as_encoded());
+    }
+    for exemplar in &series.exemplars {
+        let Some(reference) = reference else {
+            rejected.note(0, || format!("exemplar of {}: the series has no samples", series.labels));
+            break;
+        };
+        // A late or over-long exemplar is no reason to refuse samples, so it is told but not counted.
+        match appender.append_exemplar(reference, exemplar) {
+            Ok(()) => written.exemplars += 1,
+            Err(error) => rejected.note(0, || format!("exemplar of {}: {error}", series.labels)),
+        }
+    }
+    if let Some(reference) = reference {
+        batch.remember(index, reference);
+    }
+    reference
+}
+
+fn append_exemplars(
+    batch: &mut Batch<'_>,
+    storage: &dyn Append,
+    appender: &mut dyn Appender,
+    written: &mut Written,
+) {
+    for (index, known) in batch.exemplars.iter().enumerate() {
+        let mut appended = appender.append_exemplar(known.series, &known.exemplar);
+        if matches!(appended, Err(AppendError::UnknownSeries(_)))
+            && let Some(reference) = storage.resolve(batch.labels_of_exemplar(index).as_encoded())
+        {
+            appended = appender.append_exemplar(reference, &known.exemplar);
+        }
+        match appended {
+            Ok(()) => written.exemplars += 1,
+            Err(error) => {
+                let labels = batch.labels_of_exemplar(index);
+                batch.rejected.note(0, || format!("exemplar of {labels}: {error}"));
+            }
+        }
+    }
+}
+
+/// Names what was in the batch and had no place any more when it was committed.
+fn note_refused(
+    batch: &mut Batch<'_>,
+    new: &[(SeriesRef, usize)],
+    refused: &Refused,
+    written: &mut Written,
+) {
+    written.samples = written.samples.saturating_sub(1);
+    let of_new = || new.iter().find(|(reference, _)| *reference == refused.series);
+    let labels = match batch.index_of(refused.series) {
+        Some(index) => Some(batch.labels(index)),
+        None => of_new().and_then(|(_, index)| batch.series.get(*index)).map(|series| series.labels.clone()),
+    };
+    batch.rejected.note(1, || match labels {
+        Some(labels) => format!("{labels}: {}", refused.error),
+        None => refused.error.to_string(),
+    });
 }
 
 /// Stores a request. Every item that storage refuses is noted in `rejected`; the rest is committed. Blocks on

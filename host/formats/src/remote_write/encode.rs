@@ -2,7 +2,7 @@
 
 use model::Labels;
 
-use super::decode::kind_number;
+use super::fields::kind_number;
 use super::histogram;
 use crate::WriteRequest;
 use crate::wire::MessageWriter;

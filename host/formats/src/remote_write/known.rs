@@ -1,127 +1,256 @@
-//! Labels of series that were seen before, by the bytes that name them.
+//! References of series that were seen before, by what names them on the wire.
 //!
-//! What is found was compared byte by byte: the bytes of checked labels need no second check. Labels that are
-//! unsorted or empty on the wire are never found, and are built each time.
+//! A sender writes the same series again and again, and mostly in the same order. Each entry therefore remembers which
+//! one came after it the last time: where that holds, a series is found without a look into the table, and in memory
+//! that lies next to the last.
+//!
+//! Series are told apart by 128 bits of a hash with a seed of this process, not by their labels: those would take more
+//! memory than all else, and a look at each would cost more than the rest of the way. Among a hundred million series,
+//! two have the same key with a chance below one in 10^22.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
-use ahash::{AHashMap, RandomState};
-use model::Labels;
+use hashbrown::HashTable;
+use model::SeriesRef;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use crate::wire::{Field, Message, MessageWriter};
+/// A series that was not sent for this long is forgotten when room is needed: three times as long as the slowest
+/// usual interval.
+const FORGET_AFTER_MINUTES: u32 = 15;
 
-/// So many requests can look series up at once without waiting for each other, mostly. Four bits of a hash choose.
-const SHARDS: usize = 1 << 4;
+/// With fewer than this, nothing is worth forgetting.
+const SWEEP_MIN: usize = 1 << 16;
 
-pub(super) struct KnownLabels {
-    hasher: RandomState,
-    shards: [Mutex<Generations>; SHARDS],
-    shard_series_max: usize,
+/// No entry has this number.
+const NONE: u32 = u32::MAX;
+
+/// What stands for the labels of a series.
+pub(super) type Key = u128;
+
+/// See the module.
+pub(super) struct KnownSeries {
+    seed: u64,
+    started: Instant,
+    series_max: usize,
+    table: RwLock<Table>,
 }
 
-/// Labels by the hash of their span. Where two share a hash, one of them is known.
-struct Generations {
-    young: AHashMap<u64, Labels>,
-    /// What was young before that became full. Whoever is not asked for until that happens again is forgotten.
-    old: AHashMap<u64, Labels>,
+#[derive(Default)]
+struct Table {
+    entries: Vec<Entry>,
+    /// Places in `entries`.
+    by_key: HashTable<u32>,
+    /// At so many entries, those that have not been seen for long are dropped.
+    sweep_at: usize,
+    /// When that was done last.
+    swept: u32,
 }
 
-/// Where labels belong that were not found.
-pub(super) struct Slot<'k> {
-    known: &'k KnownLabels,
-    hash: u64,
+struct Entry {
+    /// In halves, so that an entry takes no more than its fields do.
+    key: [u64; 2],
+    series: SeriesRef,
+    /// Which one came after this the last time.
+    next: AtomicU32,
+    /// The minute in which it came last.
+    seen: AtomicU32,
 }
 
-impl KnownLabels {
+/// Finds the series of one request, one after the other.
+pub(super) struct Finder<'k> {
+    table: RwLockReadGuard<'k, Table>,
+    minute: u32,
+    previous: u32,
+}
+
+/// The lower half is as good a hash as any.
+fn table_hash(key: [u64; 2]) -> u64 {
+    key[0]
+}
+
+fn halves(key: Key) -> [u64; 2] {
+    [key as u64, (key >> 64) as u64]
+}
+
+impl Table {
+    fn find(&self, key: [u64; 2]) -> Option<u32> {
+        let is_key = |at: &u32| self.entries.get(*at as usize).is_some_and(|entry| entry.key == key);
+        self.by_key.find(table_hash(key), is_key).copied()
+    }
+
+    fn insert(&mut self, key: [u64; 2], series: SeriesRef, minute: u32) -> Option<u32> {
+        let at = u32::try_from(self.entries.len()).ok().filter(|at| *at != NONE)?;
+        self.entries.push(Entry { key, series, next: AtomicU32::new(NONE), seen: AtomicU32::new(minute) });
+        let entries = &self.entries;
+        let hash_of = |at: &u32| entries.get(*at as usize).map_or(0, |entry| table_hash(entry.key));
+        self.by_key.insert_unique(table_hash(key), at, hash_of);
+        Some(at)
+    }
+
+    /// Drops what was not seen for long, and says when to look again.
+    fn sweep(&mut self, minute: u32, series_max: usize) {
+        let mut kept = Table::default();
+        for entry in std::mem::take(&mut self.entries) {
+            let seen = entry.seen.load(Ordering::Relaxed);
+            if minute.saturating_sub(seen) <= FORGET_AFTER_MINUTES {
+                kept.insert(entry.key, entry.series, seen);
+            }
+        }
+        kept.sweep_at = (kept.entries.len() * 2).max(SWEEP_MIN).min(series_max);
+        kept.swept = minute;
+        *self = kept;
+    }
+}
+
+impl KnownSeries {
     pub(super) fn new(series_max: usize) -> Self {
-        Self {
-            hasher: RandomState::new(),
-            shards: std::array::from_fn(|_| Mutex::new(Generations::new())),
-            shard_series_max: series_max.div_ceil(SHARDS),
+        let table = RwLock::new(Table { sweep_at: SWEEP_MIN.min(series_max), ..Table::default() });
+        Self { seed: RandomState::new().hash_one(0), started: Instant::now(), series_max, table }
+    }
+
+    /// The key of these bytes.
+    pub(super) fn key(&self, bytes: &[u8]) -> Key {
+        xxh3_128_with_seed(bytes, self.seed)
+    }
+
+    fn minute(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_secs() / 60).unwrap_or(u32::MAX)
+    }
+
+    /// Nothing is learned while a finder is held.
+    pub(super) fn finder(&self) -> Finder<'_> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        Finder { table, minute: self.minute(), previous: NONE }
+    }
+
+    /// Remembers series, in the order in which they came. Beyond the limit, those that come later are not remembered.
+    pub(super) fn learn(&self, series: &[(Key, SeriesRef)]) {
+        if series.is_empty() {
+            return;
+        }
+        let minute = self.minute();
+        // Whatever panicked while it held the lock: at worst entries are missing from the table, and are found no more.
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut previous = NONE;
+        for (key, series) in series {
+            let key = halves(*key);
+            let at = match table.find(key) {
+                Some(at) => Some(at),
+                None => {
+                    // Within one minute nobody grows older.
+                    if table.entries.len() >= table.sweep_at && table.swept != minute {
+                        table.sweep(minute, self.series_max);
+                        previous = NONE;
+                    }
+                    if table.entries.len() >= self.series_max {
+                        continue;
+                    }
+                    table.insert(key, *series, minute)
+                }
+            };
+            let Some(at) = at else { continue };
+            if let Some(entry) = table.entries.get_mut(at as usize) {
+                entry.series = *series;
+                *entry.seen.get_mut() = minute;
+            }
+            if let Some(entry) = table.entries.get_mut(previous as usize) {
+                *entry.next.get_mut() = at;
+            }
+            previous = at;
         }
     }
 
-    /// The labels that would be encoded as this span.
-    pub(super) fn find(&self, span: &[u8]) -> Result<Labels, Slot<'_>> {
-        let hash = self.hasher.hash_one(span);
-        let slot = Slot { known: self, hash };
-        let mut shard = self.shard(hash);
-        if let Some(found) = shard.young.get(&hash) {
-            return if found.as_encoded() == span { Ok(found.clone()) } else { Err(slot) };
+    /// Puts references in the place of others that storage knows no more.
+    pub(super) fn replace(&self, replaced: &[(SeriesRef, SeriesRef)]) {
+        if replaced.is_empty() {
+            return;
         }
-        match shard.old.remove(&hash) {
-            Some(found) if found.as_encoded() == span => {
-                shard.insert(hash, found.clone(), self.shard_series_max);
-                Ok(found)
+        // Seldom, and then many at once: series that have been silent for hours come back together.
+        let replaced: HashMap<SeriesRef, SeriesRef> = replaced.iter().copied().collect();
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        for entry in &mut table.entries {
+            if let Some(series) = replaced.get(&entry.series) {
+                entry.series = *series;
             }
-            _ => Err(slot),
         }
     }
 
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        let counts = self.shards.iter().map(|shard| {
-            let shard = shard.lock().unwrap();
-            shard.young.len() + shard.old.len()
-        });
-        counts.sum()
-    }
-
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Generations> {
-        // The maps take the low bits of what they make of the hash; any bits will do here.
-        let [first, rest @ ..] = &self.shards;
-        let shard = rest.get((hash >> 60) as usize).unwrap_or(first);
-        // Whatever panicked while it held the lock: a map of labels is never half changed.
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.read().unwrap().entries.len()
     }
 }
 
-impl fmt::Debug for KnownLabels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KnownLabels")
-            .field("shard_series_max", &self.shard_series_max)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Slot<'_> {
-    pub(super) fn remember(self, labels: &Labels) {
-        self.known.shard(self.hash).insert(self.hash, labels.clone(), self.known.shard_series_max);
-    }
-}
-
-impl Generations {
-    fn new() -> Self {
-        Self { young: AHashMap::new(), old: AHashMap::new() }
-    }
-
-    fn insert(&mut self, hash: u64, labels: Labels, max: usize) {
-        if self.young.len() >= max {
-            self.old = std::mem::replace(&mut self.young, AHashMap::new());
-        }
-        self.young.insert(hash, labels);
-    }
-}
-
-/// Writes labels that are messages on the wire as [`Labels`] encodes them: each text after its length. Nothing
-/// is checked; false where a label is not its name and then its value, and nothing else.
-pub(super) fn write_span(span: &mut Vec<u8>, labels: &[&[u8]]) -> bool {
-    span.clear();
-    for label in labels {
-        let mut message = Message(label);
-        let (Ok(Some((1, Field::Bytes(name)))), Ok(Some((2, Field::Bytes(value))))) =
-            (message.next(), message.next())
-        else {
-            return false;
+impl Finder<'_> {
+    /// The reference of a series, if it is known.
+    pub(super) fn find(&mut self, key: Key) -> Option<SeriesRef> {
+        let key = halves(key);
+        let before = self.table.entries.get(self.previous as usize);
+        let expected = before.map_or(NONE, |entry| entry.next.load(Ordering::Relaxed));
+        let (at, entry) = match self.table.entries.get(expected as usize).filter(|entry| entry.key == key) {
+            Some(entry) => (expected, entry),
+            None => {
+                let at = self.table.find(key)?;
+                if let Some(before) = before {
+                    before.next.store(at, Ordering::Relaxed);
+                }
+                (at, self.table.entries.get(at as usize)?)
+            }
         };
-        if !message.0.is_empty() {
-            return false;
+        self.previous = at;
+        if entry.seen.load(Ordering::Relaxed) != self.minute {
+            entry.seen.store(self.minute, Ordering::Relaxed);
         }
-        for text in [name, value] {
-            MessageWriter(span).raw_varint(text.len() as u64);
-            span.extend_from_slice(text);
-        }
+        Some(entry.series)
     }
-    true
+}
+
+impl fmt::Debug for KnownSeries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KnownSeries").field("series_max", &self.series_max).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_found_in_any_order_and_no_more_than_the_limit_are_kept() {
+        let known = KnownSeries::new(1_000);
+        let series: Vec<(Key, SeriesRef)> =
+            (0..1_500u64).map(|number| (known.key(&number.to_le_bytes()), SeriesRef(number))).collect();
+        known.learn(&series);
+        assert_eq!(known.count(), 1_000);
+        let find = |order: &mut dyn Iterator<Item = usize>| {
+            let mut finder = known.finder();
+            for at in order {
+                let (key, expected) = series[at];
+                assert_eq!(finder.find(key), (at < 1_000).then_some(expected), "{at}");
+            }
+        };
+        find(&mut (0..1_500));
+        find(&mut (0..1_500).rev());
+        find(&mut (0..1_500).map(|at| at * 7 % 1_500));
+        // A reference that is new takes the place of the old one.
+        known.learn(&[(series[3].0, SeriesRef(77))]);
+        assert_eq!(known.finder().find(series[3].0), Some(SeriesRef(77)));
+        assert_eq!(known.count(), 1_000);
+    }
+
+    #[test]
+    fn what_was_not_seen_for_long_makes_room() {
+        let mut table = Table { sweep_at: 2, ..Table::default() };
+        for number in 0..4 {
+            table.insert([number, 0], SeriesRef(number), number as u32 * 10);
+        }
+        table.sweep(31, 100);
+        assert_eq!((0..4).filter(|number| table.find([*number, 0]).is_some()).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!((table.sweep_at, table.swept), (100, 31));
+    }
 }

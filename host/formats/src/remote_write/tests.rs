@@ -1,8 +1,12 @@
 //! Requests there and back, and requests as no sender should write them.
 
+use std::collections::BTreeMap;
+
 use expect_test::expect;
 use model::staleness::{STALE_NAN, is_stale};
-use model::{Buckets, Exemplar, Histogram, Labels, Metadata, MetricKind, ResetHint, Sample, Timestamp};
+use model::{
+    Buckets, Exemplar, Histogram, Labels, Metadata, MetricKind, ResetHint, Sample, SeriesRef, Timestamp,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -232,70 +236,266 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = decode(&bytes, &LIMITS);
-        let _ = decode::decode_message(&bytes, &LIMITS, None);
+        let decoder = Decoder::new(100);
+        for compression in [Compression::Snappy, Compression::Zstd] {
+            for version in [Version::V1, Version::V2] {
+                let _ = decoder.read(&bytes, (compression, version), &LIMITS, |_| ());
+                // As what is compressed, too.
+                let body = compress(compression, &bytes);
+                let _ = decoder.read(&body, (compression, version), &LIMITS, |_| ());
+            }
+        }
     }
 
     #[test]
     fn damaged_requests_never_panic(
-        series in any_series(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+        series in any_series(), at in any::<prop::sample::Index>(), byte in any::<u8>(), second in any::<bool>(),
     ) {
         let request = WriteRequest { series: vec![series], metadata: Vec::new() };
-        let mut bytes = encode::encode_message(&request);
-        let known = KnownLabels::new(100);
-        let whole = decode::decode_message(&bytes, &LIMITS, Some(&known)).unwrap();
-        prop_assert_eq!(&whole.0, &request);
+        let (version, mut bytes) = match second {
+            true => (Version::V2, encode_v2(&request)),
+            false => (Version::V1, encode::encode_message(&request)),
+        };
+        let mut storage = Storage::default();
+        let whole = storage.take(version, &compress(Compression::Snappy, &bytes)).unwrap();
+        prop_assert_eq!(&whole, &flat(&request));
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let plain = decode::decode_message(&bytes, &LIMITS, None).map_err(|e| e.to_string());
-        let again = decode::decode_message(&bytes, &LIMITS, Some(&known)).map_err(|e| e.to_string());
+        let body = compress(Compression::Snappy, &bytes);
+        let again = storage.take(version, &body);
         // Values may be NaN, which are equal to nothing.
-        prop_assert_eq!(format!("{again:?}"), format!("{plain:?}"));
+        prop_assert_eq!(format!("{again:?}"), format!("{:?}", Storage::default().take(version, &body)));
     }
 
     #[test]
     fn a_decoder_that_remembers_reads_the_same(
-        requests in prop::collection::vec(prop::collection::vec((0u8..20, 0u8..20), 0..8), 0..8),
+        requests in prop::collection::vec(
+            (any::<bool>(), any::<bool>(), prop::collection::vec((0u8..20, 0u8..20, 0u8..9), 0..8)), 0..8
+        ),
         series_max in 0usize..40,
     ) {
-        let decoder = Decoder::new(series_max);
-        for request in requests {
-            let body = body(|m| {
-                for (name, value) in request {
-                    m.message(1, |m| {
-                        // Sorted, unsorted, without a value and without a name, all of them again and again.
-                        labels(m, &[(["__name__", "b", ""][usize::from(name) % 3], "x"), ("a", &"v".repeat(value.into()))]);
-                        sample(m, 1.0, 1);
-                    });
-                }
+        let mut storage = Storage { decoder: Decoder::new(series_max), ..Storage::default() };
+        for (second, forget, series) in requests {
+            if forget {
+                storage.forget();
+            }
+            let series = series.into_iter().map(|(name, value, exemplars)| TimeSeries {
+                labels: Labels::from_pairs([("__name__", &*format!("m{name}")), ("a", &"v".repeat(value.into()))]),
+                samples: vec![Sample::new(i64::from(value), 1.0); usize::from(exemplars % 3)],
+                histograms: Vec::new(),
+                exemplars: vec![exemplar(); usize::from(exemplars / 3)],
             });
-            prop_assert_eq!(decoder.decode(&body, &LIMITS), decode(&body, &LIMITS));
+            let request = WriteRequest { series: series.collect(), metadata: Vec::new() };
+            let (version, bytes) = match second {
+                true => (Version::V2, encode_v2(&request)),
+                false => (Version::V1, encode::encode_message(&request)),
+            };
+            let body = compress(Compression::Snappy, &bytes);
+            prop_assert_eq!(storage.take(version, &body).unwrap(), flat(&request));
         }
     }
 }
 
-#[test]
-fn labels_that_were_seen_are_not_built_again() {
-    let names: Vec<String> = (0..200).map(|i| format!("m{i}")).collect();
-    let body = body(|m| {
-        for name in &names {
-            m.message(1, |m| {
-                labels(m, &[("__name__", name)]);
-                sample(m, 1.0, 1);
+fn exemplar() -> Exemplar {
+    let labels = Labels::from_pairs([("trace_id", "7")]);
+    Exemplar { labels, value: 2.0, timestamp: Timestamp::from_millis(3) }
+}
+
+fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
+    match compression {
+        Compression::Snappy => snap::raw::Encoder::new().compress_vec(bytes).unwrap(),
+        Compression::Zstd => zstd::encode_all(bytes, 0).unwrap(),
+    }
+}
+
+/// What a storage keeps of a request: labels with what was added to them, in order.
+type Flat = BTreeMap<String, Vec<String>>;
+
+fn flat(request: &WriteRequest) -> Flat {
+    let mut flat = Flat::new();
+    for series in &request.series {
+        note(&mut flat, series);
+    }
+    flat
+}
+
+fn note(flat: &mut Flat, series: &TimeSeries) {
+    let TimeSeries { labels, samples, histograms, exemplars } = series;
+    let mut add = |item: String| flat.entry(labels.to_string()).or_default().push(item);
+    samples.iter().for_each(|sample| add(format!("{sample:?}")));
+    histograms.iter().for_each(|histogram| add(format!("{histogram:?}")));
+    exemplars.iter().for_each(|exemplar| add(format!("{exemplar:?}")));
+    for items in flat.values_mut() {
+        // Exemplars may come apart from samples.
+        items.sort();
+    }
+}
+
+/// A storage that gives references, and forgets all of them now and then.
+struct Storage {
+    decoder: Decoder,
+    known: BTreeMap<SeriesRef, Labels>,
+    next: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { decoder: Decoder::new(100), known: BTreeMap::new(), next: 0 }
+    }
+}
+
+impl Storage {
+    fn forget(&mut self) {
+        self.known.clear();
+    }
+
+    fn take(&mut self, version: Version, body: &[u8]) -> Result<Flat, DecodeError> {
+        let Self { decoder, known, next } = self;
+        decoder.read(body, (Compression::Snappy, version), &LIMITS, |batch| {
+            let mut flat = Flat::new();
+            let floats: Vec<(SeriesRef, Sample, Labels)> = (0..batch.floats().unwrap().series().len())
+                .map(|at| (batch.floats().unwrap().series()[at], batch.float(at).unwrap(), batch.labels(at)))
+                .collect();
+            for (series, sample, labels) in &floats {
+                // Storage has the labels that the message had when it was taken, or none.
+                assert!(known.get(series).is_none_or(|known| known == labels));
+                let samples = vec![*sample];
+                note(&mut flat, &TimeSeries { labels: labels.clone(), samples, ..TimeSeries::default() });
+            }
+            for (at, known) in batch.exemplars.iter().enumerate() {
+                let (exemplars, labels) = (vec![known.exemplar.clone()], batch.labels_of_exemplar(at));
+                note(&mut flat, &TimeSeries { labels, exemplars, ..TimeSeries::default() });
+            }
+            for (at, series) in batch.series.clone().into_iter().enumerate() {
+                let series = TimeSeries::from(series);
+                *next += 1;
+                known.insert(SeriesRef(*next), series.labels.clone());
+                batch.remember(at, SeriesRef(*next));
+                note(&mut flat, &series);
+            }
+            flat
+        })
+    }
+}
+
+/// A request of version 2.0.
+fn encode_v2(request: &WriteRequest) -> Vec<u8> {
+    let mut symbols = vec![String::new()];
+    let mut number = |text: &str| match symbols.iter().position(|symbol| symbol == text) {
+        Some(at) => at as u64,
+        None => {
+            symbols.push(text.to_owned());
+            symbols.len() as u64 - 1
+        }
+    };
+    let mut refs = |labels: &Labels| -> Vec<u8> {
+        let mut packed = Vec::new();
+        for (name, value) in labels {
+            MessageWriter(&mut packed).raw_varint(number(name));
+            MessageWriter(&mut packed).raw_varint(number(value));
+        }
+        packed
+    };
+    let mut all = Vec::new();
+    for series in &request.series {
+        let mut bytes = Vec::new();
+        let mut m = MessageWriter(&mut bytes);
+        m.bytes(1, &refs(&series.labels));
+        for sample in &series.samples {
+            m.message(2, |m| {
+                m.double(1, sample.value);
+                m.varint(2, sample.timestamp.millis() as u64);
             });
         }
-    });
-    let places = |request: WriteRequest| -> Vec<(Labels, *const u8)> {
-        request.series.into_iter().map(|s| (s.labels.clone(), s.labels.as_encoded().as_ptr())).collect()
-    };
-    // Room for all, however unevenly they share it.
-    let decoder = Decoder::new(200 * 16);
-    let first = places(decoder.decode(&body, &LIMITS).unwrap().0);
-    assert_eq!(places(decoder.decode(&body, &LIMITS).unwrap().0), first);
-    assert_eq!(decoder.known.count(), 200);
-    let small = Decoder::new(32);
-    for _ in 0..3 {
-        assert_eq!(small.decode(&body, &LIMITS), decode(&body, &LIMITS));
-        assert!(small.known.count() <= 64, "{}", small.known.count());
+        for (at, histogram) in &series.histograms {
+            m.message(3, |m| histogram::write(m, *at, histogram));
+        }
+        for exemplar in &series.exemplars {
+            let refs = refs(&exemplar.labels);
+            m.message(4, |m| {
+                m.bytes(1, &refs);
+                m.double(2, exemplar.value);
+                m.varint(3, exemplar.timestamp.millis() as u64);
+            });
+        }
+        all.push(bytes);
     }
+    let mut message = Vec::new();
+    let mut root = MessageWriter(&mut message);
+    symbols.iter().for_each(|symbol| root.bytes(4, symbol.as_bytes()));
+    all.iter().for_each(|series| root.bytes(5, series));
+    message
+}
+
+#[test]
+fn version_2_brings_metadata_with_series() {
+    let mut bytes = Vec::new();
+    let mut root = MessageWriter(&mut bytes);
+    for symbol in ["", "__name__", "wait_seconds_bucket", "le", "1.0", "How long.", "seconds", "odd"] {
+        root.bytes(4, symbol.as_bytes());
+    }
+    for references in [&[1, 2, 3, 4][..], &[1, 2, 3], &[1, 99], &[7, 4]] {
+        root.message(5, |m| {
+            m.bytes(1, references);
+            m.message(2, |m| m.double(1, 3.0));
+            m.message(5, |m| {
+                m.varint(1, 3);
+                m.varint(3, 5);
+                m.varint(4, 6);
+            });
+            // When the series began, in two ways that have been in use.
+            m.varint(6, 77);
+        });
+    }
+    let body = compress(Compression::Zstd, &bytes);
+    let decoder = Decoder::new(10);
+    let how = (Compression::Zstd, Version::V2);
+    let told = decoder.read(&body, how, &LIMITS, |batch| {
+        batch.remember(0, SeriesRef(1));
+        let series: Vec<TimeSeries> = batch.series.drain(..).map(TimeSeries::from).collect();
+        format!("{series:#?}\n{:#?}\n{}", batch.metadata, batch.rejected.messages.join("\n"))
+    });
+    expect![[r#"
+        [
+            TimeSeries {
+                labels: wait_seconds_bucket{le="1.0"},
+                samples: [
+                    Sample {
+                        timestamp: 0ms,
+                        value: 3.0,
+                    },
+                ],
+                histograms: [],
+                exemplars: [],
+            },
+        ]
+        [
+            (
+                "wait_seconds",
+                Metadata {
+                    kind: Histogram,
+                    help: "How long.",
+                    unit: "seconds",
+                },
+            ),
+        ]
+        series of unknown labels: label references are 3, which is no even number
+        series of unknown labels: symbol 99 is not among the request's 8 symbols
+        series {odd="1.0"}: label __name__ is missing"#]]
+    .assert_eq(&told.unwrap());
+    // What is known already is not told again.
+    decoder
+        .read(&body, how, &LIMITS, |batch| {
+            assert_eq!((batch.series.len(), batch.metadata.len()), (0, 0));
+            assert_eq!(batch.floats().unwrap().series(), [SeriesRef(1)]);
+        })
+        .unwrap();
+}
+
+#[test]
+fn what_is_too_much_is_not_unfolded() {
+    let bomb = compress(Compression::Zstd, &vec![0; 2 << 20]);
+    let error = Decoder::new(0).read(&bomb, (Compression::Zstd, Version::V1), &LIMITS, |_| ());
+    expect!["request is too large: more than 1048576 bytes when decompressed; send smaller batches"]
+        .assert_eq(&error.unwrap_err().to_string());
 }

@@ -1,0 +1,44 @@
+//! Messages that both versions of the protocol have alike.
+
+use model::{MetricKind, Sample, Timestamp};
+
+use crate::wire::{Field, Message, WireError};
+
+/// A sample's time and value.
+#[inline]
+pub(super) fn read_sample(bytes: &[u8]) -> Result<Sample, WireError> {
+    let mut sample = Sample::new(0, 0.0);
+    let mut message = Message(bytes);
+    while let Some(field) = message.next()? {
+        match field {
+            (1, Field::Fixed64(bits)) => sample.value = f64::from_bits(bits),
+            (2, Field::Varint(millis)) => sample.timestamp = Timestamp::from_millis(millis as i64),
+            _ => {}
+        }
+    }
+    Ok(sample)
+}
+
+pub(super) fn read_text(bytes: &[u8]) -> Result<&str, WireError> {
+    std::str::from_utf8(bytes).map_err(|_| "text is not UTF-8")
+}
+
+/// The enumeration of metric types, by number.
+const KINDS: [MetricKind; 8] = [
+    MetricKind::Unknown,
+    MetricKind::Counter,
+    MetricKind::Gauge,
+    MetricKind::Histogram,
+    MetricKind::GaugeHistogram,
+    MetricKind::Summary,
+    MetricKind::Info,
+    MetricKind::StateSet,
+];
+
+pub(super) fn kind_from_number(number: u64) -> MetricKind {
+    usize::try_from(number).ok().and_then(|n| KINDS.get(n)).copied().unwrap_or_default()
+}
+
+pub(super) fn kind_number(kind: MetricKind) -> u64 {
+    KINDS.iter().position(|k| *k == kind).unwrap_or_default() as u64
+}
