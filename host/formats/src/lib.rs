@@ -4,8 +4,8 @@
 //! * [`exposition`] is what targets answer to a scrape: Prometheus' text format, OpenMetrics, and Prometheus'
 //!   protobuf. The parsers hand out one [`exposition::Entry`] at a time and build labels only when asked.
 //! * [`openmetrics`] says whether a text keeps every rule of OpenMetrics, which a scraper does not ask for.
-//! * [`remote_write`] is what Prometheus sends: snappy around protobuf, read without a copy. A
-//!   [`remote_write::Decoder`] knows the series that it has seen before.
+//! * [`remote_write`] is what Prometheus sends, versions 1.0 and 2.0, read without a copy. A [`remote_write::Decoder`]
+//!   knows the series that it has seen before, and hands their floats over in columns.
 //! * [`otlp`] is what OpenTelemetry's exporters send: metrics, which become series, and traces.
 //! * A [`WriteRequest`] is what every pushed format becomes: series with their samples, and metadata.
 //! * [`decompress`] undoes HTTP's `Content-Encoding` within a limit.

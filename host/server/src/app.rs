@@ -40,9 +40,9 @@ use crate::spans::SpanIntake;
 /// How long written data may stay with the operating system where every write is not synced.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Series of remote write whose labels are remembered between requests, at some forty bytes each beyond what storage
-/// shares.
-const REMOTE_SERIES_MAX: usize = 1_000_000;
+/// Series of remote write whose references are remembered between requests, at some forty bytes each once they have
+/// come; beyond it, each sample finds its series by labels.
+const REMOTE_SERIES_MAX: usize = 8_000_000;
 
 /// How much of a scrape's time the guest itself may take; the rest is for the host to say why it took longer.
 const GUEST_TIME_SHARE: f64 = 0.95;
