@@ -52,7 +52,8 @@ impl Append for Storage {
 
 impl promql::read::Storage for Storage {
     fn select(&self, select: &Select<'_>) -> Result<Vec<Box<dyn SeriesReader>>, ReadError> {
-        let series = self.0.select(select.matchers, select.start, select.end).map_err(failed)?;
+        let Select { matchers, start, end, step_ms } = *select;
+        let series = self.0.select_for_step(matchers, start, end, step_ms).map_err(failed)?;
         Ok(series.into_iter().map(|series| Box::new(Reader(series)) as Box<dyn SeriesReader>).collect())
     }
 
@@ -91,6 +92,10 @@ impl SeriesReader for Reader {
 
     fn read_windows(&self, windows: &Windows, columns: &mut Columns) -> Result<(), ReadError> {
         self.0.read_windows(windows, &mut Filler(columns)).map_err(failed)
+    }
+
+    fn resolution_ms(&self) -> i64 {
+        self.0.resolution_ms()
     }
 }
 

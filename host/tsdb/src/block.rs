@@ -1,6 +1,6 @@
 //! A block: everything of one time range, in one immutable file that is mapped into memory.
 //!
-//! # Format (version 3)
+//! # Format (version 4)
 //!
 //! Integers are little-endian, offsets count from the start of the file unless said otherwise. A *span* is a
 //! varint length and that many bytes. Series are numbered from 0 in the order of their labels; postings hold
@@ -49,6 +49,7 @@
 //! | 1 | first; labels are a span, a chunk is a description (crate::chunk), offset and length, and has its times before its values, no section "times" |
 //! | 2 | times shared between series, values as decimals, labels by number, lone ids without a bitmap |
 //! | 3 | the values of a label name are one text, up to eight ids stand with their value; constant chunks are only described, chunks have summaries, offsets of series are half as long; long blocks are packed more densely |
+//! | 4 | chunks of summaries (crate::codec::summaries), in the folders of downsampled data |
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -66,6 +67,7 @@ use model::{Exemplar, Labels, Metadata};
 use parking_lot::RwLock;
 
 use crate::codec::{Malformed, Reader};
+use crate::db::downsample::{DIRS, RESOLUTIONS_MS};
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{FileBytes, FileSystem};
 use crate::index::PassingCache;
@@ -79,7 +81,7 @@ pub(crate) use writer::{BlockSeries, BlockWriter};
 use verified::Verified;
 
 /// The version that is written.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 /// The oldest version that is read.
 pub const OLDEST_READABLE: u32 = 1;
 
@@ -101,6 +103,10 @@ enum SectionKind {
     Meta = 8,
     Times = 9,
 }
+
+/// Their names, in the same order.
+const SECTION_NAMES: [&str; SECTION_COUNT] =
+    ["chunks", "series", "offsets", "postings", "labels", "exemplars", "metadata", "meta", "times"];
 
 /// How many sections a block has.
 const SECTION_COUNT: usize = 9;
@@ -239,6 +245,13 @@ impl Block {
         self.unreadable.store(true, Ordering::Relaxed);
     }
 
+    /// How far apart its summaries are, by the folder that it is in; zero where it holds samples.
+    pub(crate) fn resolution_ms(&self) -> i64 {
+        let folder = self.path.parent().and_then(Path::file_name);
+        let level = DIRS.iter().position(|dir| folder.is_some_and(|folder| folder == *dir));
+        level.and_then(|level| RESOLUTIONS_MS.get(level)).copied().unwrap_or(0)
+    }
+
     /// What has been deleted of it, by number of the series; readers pass over that.
     pub(crate) fn tombstones(&self) -> Arc<Tombstones> {
         self.tombstones.read().clone()
@@ -265,6 +278,11 @@ impl Block {
     /// The label index; its ids are the numbers of the series.
     pub(crate) fn index(&self) -> BlockIndex<'_> {
         BlockIndex::new(self)
+    }
+
+    /// The size of each section, in the order of the file.
+    pub(crate) fn section_bytes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        SECTION_NAMES.iter().zip(&self.places).map(|(name, place)| (*name, place.len as u64))
     }
 
     fn place(&self, kind: SectionKind) -> Place {

@@ -11,11 +11,11 @@
 
 use std::sync::Arc;
 
-use model::Histogram;
+use model::{Histogram, Summary};
 
 use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::values::{self, Density};
-use crate::codec::{Malformed, Reader, histogram, timestamps};
+use crate::codec::{Malformed, Reader, histogram, summaries, timestamps};
 use crate::tombstones::Intervals;
 
 /// The head seals a chunk at this many samples: 30 minutes at 15 s, two kilobytes while it is open.
@@ -29,6 +29,8 @@ const DECODED_SAMPLES_MAX: u32 = 1 << 16;
 pub(crate) enum ChunkKind {
     Floats,
     Histograms,
+    /// What floats come to, in blocks of downsampled data; the times are those of the last float of each.
+    Summaries,
 }
 
 impl ChunkKind {
@@ -37,6 +39,7 @@ impl ChunkKind {
         match self {
             Self::Floats => 1,
             Self::Histograms => 2,
+            Self::Summaries => 3,
         }
     }
 
@@ -44,6 +47,7 @@ impl ChunkKind {
         match number {
             1 => Some(Self::Floats),
             2 => Some(Self::Histograms),
+            3 => Some(Self::Summaries),
             _ => None,
         }
     }
@@ -141,6 +145,19 @@ impl ChunkMeta {
         finished(&reader)
     }
 
+    /// Appends the summaries of a chunk of them, and when the last sample of each was.
+    pub(crate) fn decode_summaries(
+        &self,
+        data: &[u8],
+        times: &mut Vec<i64>,
+        out: &mut Vec<Summary>,
+    ) -> Result<(), Malformed> {
+        let mut reader = Reader::new(data);
+        let from = times.len();
+        self.decode_timestamps(&mut reader, times)?;
+        decode_summary_values(reader, times.get(from..).unwrap_or_default(), out)
+    }
+
     /// Hands over the samples of a histogram chunk one by one.
     pub(crate) fn decode_histograms(
         &self,
@@ -166,6 +183,16 @@ pub(crate) fn decode_histogram_values(
         each(*time, histogram.clone());
         before = Some(histogram);
     }
+    finished(&reader)
+}
+
+/// Appends the summaries that end at those times.
+pub(crate) fn decode_summary_values(
+    mut reader: Reader<'_>,
+    times: &[i64],
+    out: &mut Vec<Summary>,
+) -> Result<(), Malformed> {
+    summaries::decode(&mut reader, times, out)?;
     finished(&reader)
 }
 
@@ -213,6 +240,7 @@ pub(crate) struct Run {
 pub(crate) enum RunValues {
     Floats(Vec<f64>),
     Histograms(Vec<Arc<Histogram>>),
+    Summaries(Vec<Summary>),
 }
 
 impl Run {
@@ -230,6 +258,7 @@ impl Run {
                     times.push(time);
                     histograms.push(histogram);
                 })?,
+                RunValues::Summaries(summaries) => meta.decode_summaries(data, times, summaries)?,
             }
         }
         Ok(runs)
@@ -244,6 +273,7 @@ impl Run {
             values: match meta.kind {
                 ChunkKind::Floats => RunValues::Floats(Vec::new()),
                 ChunkKind::Histograms => RunValues::Histograms(Vec::new()),
+                ChunkKind::Summaries => RunValues::Summaries(Vec::new()),
             },
         });
         runs.push_mut(last)
@@ -265,6 +295,7 @@ impl Run {
         match &mut self.values {
             RunValues::Floats(floats) => retain(floats, &keep),
             RunValues::Histograms(histograms) => retain(histograms, &keep),
+            RunValues::Summaries(summaries) => retain(summaries, &keep),
         }
     }
 
@@ -272,6 +303,7 @@ impl Run {
         match self.values {
             RunValues::Floats(_) => ChunkKind::Floats,
             RunValues::Histograms(_) => ChunkKind::Histograms,
+            RunValues::Summaries(_) => ChunkKind::Summaries,
         }
     }
 
@@ -285,6 +317,7 @@ impl Run {
         match &self.values {
             RunValues::Floats(floats) => values::encode_series(floats, density, out),
             RunValues::Histograms(histograms) => encode_histograms(histograms, out),
+            RunValues::Summaries(all) => summaries::encode(all, out),
         }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod bytes;
 pub(crate) mod decimal;
 mod dense;
 pub(crate) mod histogram;
+pub(crate) mod summaries;
 pub(crate) mod timestamps;
 pub(crate) mod values;
 

@@ -4,6 +4,7 @@ mod append;
 mod commit;
 mod compact;
 mod delete;
+pub(crate) mod downsample;
 mod gate;
 mod growth;
 mod late;
@@ -13,6 +14,7 @@ mod read;
 mod retention;
 mod rewrite;
 mod select;
+mod snapshot;
 mod stats;
 mod visible;
 
@@ -35,8 +37,11 @@ use crate::wal::Wal;
 pub use growth::Growth;
 pub use maintain::MaintenanceReport;
 pub use open::Recovery;
+pub(crate) use open::lock;
 pub use read::{SelectedSeries, Sink, SummarySink, UNKNOWN_START};
 pub use select::SeriesExemplars;
+pub(crate) use snapshot::existing_dirs;
+pub use snapshot::snapshot_stopped;
 pub use stats::{Cardinality, Stats};
 
 /// A time series database in one directory. Cheap to share behind an [`Arc`]; every method takes `&self`.
@@ -86,10 +91,24 @@ struct View {
     blocks: Arc<Vec<Arc<Block>>>,
     /// Everything before this time is in the blocks: what the head still has of it is on its way out.
     head_from: i64,
+    /// Downsampled data: blocks of five minutes, and of one hour, each by time.
+    coarse: [Arc<Vec<Arc<Block>>>; 2],
     /// What has been deleted of the head, by id.
     head_deleted: Arc<Tombstones>,
     /// What is past retention, as of the latest maintenance.
     expiry: Arc<retention::Expiry>,
+}
+
+impl View {
+    /// The blocks of a resolution; zero is that of samples.
+    fn list_mut(&mut self, resolution_ms: i64) -> &mut Arc<Vec<Arc<Block>>> {
+        let [minutes, hours] = &mut self.coarse;
+        match downsample::RESOLUTIONS_MS.iter().position(|known| *known == resolution_ms) {
+            Some(0) => minutes,
+            Some(_) => hours,
+            None => &mut self.blocks,
+        }
+    }
 }
 
 impl Tsdb {

@@ -19,6 +19,12 @@
 //!   one immutable file with everything that a query needs, and writes a checkpoint of what is left, so that the
 //!   log stays short. Three blocks become one of three times their range, and so on; blocks past retention are
 //!   removed whole.
+//! * [`Tsdb::delete`] writes **tombstones** beside blocks and into the log; what they name is not seen from then on, and is
+//!   gone from disk when a block is written anew. [`Retention`] says what else goes, by age, size and matcher.
+//! * Old samples become **summaries** of five minutes and of an hour where [`Downsampling`] says so, in blocks of their
+//!   own, which answer when samples are gone or a query's step is long ([`Tsdb::select_for_step`]).
+//! * [`Tsdb::snapshot`] makes a second directory of hard links and a checkpoint; [`verify`] and [`analyze`] read a
+//!   directory that nobody has open.
 //! * [`Tsdb::select`] looks at head and blocks at one moment and gives [`SelectedSeries`], which decode their
 //!   samples when they are read.
 //!
@@ -29,6 +35,7 @@
 //! Everything here is synchronous. Whoever owns a [`Tsdb`] calls [`Tsdb::maintain`] now and then from a thread of
 //! its own.
 
+mod analyze;
 pub mod block;
 mod chunk;
 mod clock;
@@ -42,14 +49,17 @@ mod head;
 mod index;
 mod options;
 pub mod tombstones;
+mod verify;
 pub mod wal;
 
+pub use analyze::{Analysis, BlockAnalysis, Ranked, SeriesAnalysis, analyze};
 pub use clock::{Clock, SystemClock};
 pub use db::{
     Cardinality, Growth, MaintenanceReport, Recovery, SelectedSeries, SeriesExemplars, Sink, Stats,
-    SummarySink, Tsdb, UNKNOWN_START,
+    SummarySink, Tsdb, UNKNOWN_START, snapshot_stopped,
 };
 pub use error::{Error, Result};
 pub use fs::{File, FileBytes, FileSystem, RealFileSystem};
 pub use head::RefusedSeries;
-pub use options::{Options, Retention, RetentionRule, WalSync};
+pub use options::{Downsampling, DownsamplingLevel, Options, Retention, RetentionRule, WalSync};
+pub use verify::{Verification, verify};

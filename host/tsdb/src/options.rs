@@ -28,6 +28,24 @@ pub struct Retention {
     pub rules: Vec<RetentionRule>,
 }
 
+/// What samples are downsampled to; see the crate's `db/downsample.rs` for what is kept of them.
+#[derive(Debug, Clone)]
+pub struct Downsampling {
+    /// Summaries of five minutes, made of samples.
+    pub five_minutes: DownsamplingLevel,
+    /// Summaries of an hour, made of those.
+    pub one_hour: DownsamplingLevel,
+}
+
+/// When summaries are made, and how long they are kept.
+#[derive(Debug, Clone)]
+pub struct DownsamplingLevel {
+    /// How old samples are when they are downsampled. Has to be less than what they are made of is kept for.
+    pub after: Duration,
+    /// How long summaries are kept; `None` for ever.
+    pub retention: Option<Duration>,
+}
+
 /// How long some series are kept.
 #[derive(Debug, Clone)]
 pub struct RetentionRule {
@@ -63,6 +81,8 @@ pub struct Options {
     /// Samples that are not the newest of their series are taken if they are younger than the newest sample of all by
     /// less than this; with zero none of them is. [`crate::Tsdb::set_out_of_order_window`] changes it.
     pub out_of_order_window: Duration,
+    /// What becomes of old samples beside being kept as they are; `None` for nothing.
+    pub downsampling: Option<Downsampling>,
     /// How many series the head holds at most; `None` for any number. A new series beyond it is refused with
     /// [`model::AppendError::SeriesLimit`], those that are there go on. It bounds the memory of the head: a few
     /// hundred bytes for each series, and more as samples come.
@@ -97,6 +117,7 @@ impl Options {
                 rules: Vec::new(),
             },
             out_of_order_window: Duration::ZERO,
+            downsampling: None,
             head_series_max: None,
             metric_series_max: None,
             job_series_max: None,

@@ -268,7 +268,7 @@ impl Wal {
     }
 }
 
-fn segment_path(dir: &Path, number: u64) -> PathBuf {
+pub(crate) fn segment_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:08}.{SEGMENT_EXTENSION}"))
 }
 

@@ -34,11 +34,14 @@ pub(crate) fn run(
     let end = Timestamp::from_millis(last);
     let request = Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms };
     let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
-        cx.read(reader, start, end, columns)?;
+        // What summaries leave of samples is so far apart: the last of it is seen until the next one comes.
+        let resolution_ms = reader.resolution_ms();
+        let lookback_ms = cx.lookback_ms.saturating_add(resolution_ms);
+        cx.read(reader, start.offset(resolution_ms.saturating_neg()), end, columns)?;
         let size = Size::of_columns(columns);
         cx.count_read(size.samples);
         cx.hold(size)?;
-        let column = latest(columns, select.shift, grid, cx.lookback_ms, what);
+        let column = latest(columns, select.shift, grid, lookback_ms, what);
         cx.release(size);
         let found = column.weight();
         if found == 0 {

@@ -1,7 +1,7 @@
 //! The chunks of a block: how they are described with their series, and how they are read.
 //!
 //! ```text
-//! chunk     flags u8: bits 0-1 kind (1 floats, 2 histograms), 4 constant, 8 summary
+//! chunk     flags u8: bits 0-1 kind (1 floats, 2 histograms, 3 summaries), 4 constant, 8 summary
 //!           column varint: the number of its times
 //!           value number (crate::codec::decimal)        where it is constant: it has no data then
 //!           place varint, length varint                 else; the place is only told of the first such chunk of a
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use model::{Histogram, Summary};
 
 use super::{Block, SectionKind, summary};
-use crate::chunk::{ChunkKind, ChunkMeta, decode_histogram_values};
+use crate::chunk::{ChunkKind, ChunkMeta, decode_histogram_values, decode_summary_values};
 use crate::codec::{Malformed, Reader, decimal};
 use crate::error::{Error, Result};
 
@@ -184,6 +184,15 @@ impl Block {
         let mut data = Reader::new(self.chunk_data(chunk)?);
         self.decode_times(chunk, &mut data, &mut times)?;
         let decoded = decode_histogram_values(data, &times, each);
+        decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))
+    }
+
+    /// Appends the summaries of a chunk of downsampled data.
+    pub(crate) fn decode_summaries(&self, chunk: &BlockChunk, out: &mut Vec<Summary>) -> Result<()> {
+        let mut times = Vec::with_capacity(chunk.meta.count as usize);
+        let mut data = Reader::new(self.chunk_data(chunk)?);
+        self.decode_times(chunk, &mut data, &mut times)?;
+        let decoded = decode_summary_values(data, &times, out);
         decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))
     }
 

@@ -161,7 +161,7 @@ impl<'a> BlockWriter<'a> {
                     None => (None, summary::of_chunk(&meta, &run.times, floats)),
                     constant => (constant, None),
                 },
-                RunValues::Histograms(_) => (None, None),
+                RunValues::Histograms(_) | RunValues::Summaries(_) => (None, None),
             };
             let flag = |is: bool, flag: u8| if is { flag } else { 0 };
             let flags = flag(constant.is_some(), chunks::CONSTANT) | flag(summary.is_some(), chunks::SUMMARY);
@@ -250,6 +250,14 @@ impl<'a> BlockWriter<'a> {
     fn saw(&mut self, first: i64, last: i64) {
         self.meta.min_time = self.meta.min_time.min(first);
         self.meta.max_time = self.meta.max_time.max(last);
+    }
+
+    /// Says that what was added is all that there is, even where that is nothing: the block then has the times of its
+    /// range.
+    pub(crate) fn allow_empty(&mut self) {
+        if self.is_empty() {
+            self.saw(self.meta.range_start, self.meta.range_end - 1);
+        }
     }
 
     /// Whether nothing has been added.

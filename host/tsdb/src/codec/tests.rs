@@ -272,3 +272,34 @@ fn whole_numbers_are_those_that_lose_nothing() {
         assert_eq!(values::as_whole(value), None, "{value}");
     }
 }
+
+proptest! {
+    #[test]
+    fn summaries_round_trip(all in vec((any_float(), any_float(), 1u64..1000, 0i64..300_000, 0u64..3), 1..60)) {
+        let mut summaries = Vec::new();
+        for (at, (first, last, count, duration, resets)) in (1i64..).zip(all) {
+            let last_time = model::Timestamp::from_millis(at * 300_000);
+            let mut summary = model::Summary::of_sample(last_time.offset(-duration), first);
+            (summary.last, summary.last_time, summary.count, summary.resets) = (last, last_time, count, resets);
+            summary.reset_sum = if resets == 0 { 0.0 } else { 2.5 };
+            summaries.push(summary);
+        }
+        let mut bytes = Vec::new();
+        super::summaries::encode(&summaries, &mut bytes);
+        let times: Vec<i64> = summaries.iter().map(|s| s.last_time.millis()).collect();
+        let (mut reader, mut decoded) = (Reader::new(&bytes), Vec::new());
+        super::summaries::decode(&mut reader, &times, &mut decoded).unwrap();
+        prop_assert!(reader.is_empty());
+        let bits = |s: &model::Summary| {
+            let floats = [s.first, s.last, s.min, s.max, s.sum, s.squares, s.reset_sum].map(f64::to_bits);
+            (s.first_time, s.last_time, s.count, s.resets, s.changes, floats)
+        };
+        prop_assert_eq!(decoded.iter().map(bits).collect::<Vec<_>>(), summaries.iter().map(bits).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn arbitrary_summaries_do_not_panic(bytes in vec(any::<u8>(), 0..300), count in 0usize..20) {
+        let times: Vec<i64> = (0..count as i64).collect();
+        let _ = super::summaries::decode(&mut Reader::new(&bytes), &times, &mut Vec::new());
+    }
+}

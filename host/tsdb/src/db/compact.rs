@@ -34,13 +34,23 @@ impl Shared {
         Ok(compacted)
     }
 
-    /// The first range that two or more blocks share and that nothing new can fall into.
-    fn due_compaction(&self) -> Option<(i64, i64, Vec<Arc<Block>>)> {
-        let blocks = self.view.read().blocks.clone();
+    /// The ranges of merged blocks, the shortest first.
+    fn merged_ranges_ms(&self) -> Vec<i64> {
         let retention = self.retention.read().time.and_then(|time| i64::try_from(time.as_millis()).ok());
         let range_max = retention.map_or(i64::MAX, |retention| retention / RETENTION_PART);
         let ranges = (1..=LEVELS).filter_map(|level| self.head.block_range_ms.checked_mul(FANOUT.pow(level)));
-        for range in ranges.take_while(|range| *range <= range_max) {
+        ranges.take_while(|range| *range <= range_max).collect()
+    }
+
+    /// The range of the longest block that there will be.
+    pub(super) fn merged_range_ms(&self) -> i64 {
+        self.merged_ranges_ms().last().copied().unwrap_or(self.head.block_range_ms)
+    }
+
+    /// The first range that two or more blocks share and that nothing new can fall into.
+    fn due_compaction(&self) -> Option<(i64, i64, Vec<Arc<Block>>)> {
+        let blocks = self.view.read().blocks.clone();
+        for range in self.merged_ranges_ms() {
             for first in blocks.iter() {
                 let Some(start) = first.meta().range_start.div_euclid(range).checked_mul(range) else {
                     continue;

@@ -6,13 +6,15 @@
 //! force; nothing else than what was asked for ever is.
 //!
 //! What comes later is not deleted: of the head, a deletion reaches as far as the newest sample of each series. A late
-//! sample that falls into a deleted stretch is deleted with it.
+//! sample that falls into a deleted stretch is deleted with it. Of downsampled data a deletion takes every window that it
+//! touches.
 
 use std::sync::Arc;
 
 use model::{Matcher, Timestamp};
 
 use super::Shared;
+use super::downsample::window_end;
 use crate::Tsdb;
 use crate::block::Block;
 use crate::error::{Error, Result};
@@ -48,8 +50,16 @@ impl Shared {
         // A deletion of the head ends with the next cut: what belongs to blocks has to be there.
         self.settle_late()?;
         let (mut changed, mut count) = (Vec::new(), 0);
-        let blocks = self.view.read().blocks.clone();
-        for block in blocks.iter().filter(|block| block.meta().overlaps(start, end)) {
+        let blocks = self.all_blocks();
+        for block in &blocks {
+            // A window is gone with any part of it: its summary cannot be told apart.
+            let end = match block.resolution_ms() {
+                0 => end,
+                resolution_ms => window_end(end, resolution_ms),
+            };
+            if !block.meta().overlaps(start, end) {
+                continue;
+            }
             let (deleted, series) = delete_of_block(block, &query, start, end)?;
             if series > 0 {
                 changed.push((block, Arc::new(deleted)));
@@ -100,7 +110,7 @@ impl Shared {
 
     fn clean_tombstones(&self) -> Result<usize> {
         let _alone = self.maintenance.lock();
-        let blocks = self.view.read().blocks.clone();
+        let blocks = self.all_blocks();
         let mut cleaned = 0;
         for block in blocks.iter().filter(|block| !block.tombstones().is_empty() && !block.is_unreadable()) {
             let (start, end) = (block.meta().range_start, block.meta().range_end);

@@ -142,6 +142,8 @@ pub(super) fn find_in_blocks(
                             found = Some(SampleValue::Histogram(histogram));
                         }
                     })?,
+                    // These are no samples: none can be repeated.
+                    ChunkKind::Summaries => {}
                 }
                 if found.is_some() {
                     return Ok(found);
@@ -163,6 +165,8 @@ pub(super) fn merge_late(runs: Vec<Run>, late: &[(i64, SampleValue)], samples_ma
             RunValues::Histograms(histograms) => {
                 merged.extend(run.times.into_iter().zip(histograms.into_iter().map(SampleValue::Histogram)));
             }
+            // Late samples go among samples alone.
+            RunValues::Summaries(_) => {}
         }
     }
     // Stable: where both have a time, the one that was there first stays.

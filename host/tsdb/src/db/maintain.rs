@@ -1,6 +1,6 @@
 //! Maintenance: cutting the head to blocks, shortening the log, letting go of what is too old.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -27,6 +27,8 @@ const RUN_SAMPLES_MAX: usize = 1024;
 pub struct MaintenanceReport {
     /// Blocks cut from the head.
     pub blocks_cut: usize,
+    /// Blocks of downsampled data that came.
+    pub blocks_downsampled: usize,
     /// Blocks that others were merged to.
     pub blocks_compacted: usize,
     /// Blocks removed for their age or for their size.
@@ -61,6 +63,7 @@ impl Shared {
         }
         let flushed = self.flush_late(false)?;
         let late_in_log = self.late_in_log.load(Ordering::Relaxed);
+        report.blocks_downsampled = self.downsample()?;
         (report.blocks_removed, report.blocks_rewritten) = self.apply_retention()?;
         report.blocks_rewritten += flushed;
         report.series_removed = self.head.remove_empty();
@@ -152,22 +155,63 @@ impl Shared {
         }
     }
 
-    /// Puts a block in place of others; readers see either.
+    /// Puts a block in place of others of its resolution; readers see either.
     pub(super) fn replace_blocks(&self, old: &[Arc<Block>], new: Arc<Block>) {
         let mut view = self.view.write();
+        let list = view.list_mut(new.resolution_ms());
         let stays = |block: &&Arc<Block>| !old.iter().any(|gone| Arc::ptr_eq(gone, block));
-        let mut blocks: Vec<Arc<Block>> = view.blocks.iter().filter(stays).cloned().collect();
+        let mut blocks: Vec<Arc<Block>> = list.iter().filter(stays).cloned().collect();
         blocks.push(new);
         blocks.sort_by_key(|block| block.meta().range_start);
-        view.blocks = Arc::new(blocks);
+        *list = Arc::new(blocks);
     }
 
-    /// A name that no block, not even one set aside, has had.
+    /// The blocks of a resolution.
+    pub(super) fn blocks_of(&self, resolution_ms: i64) -> Arc<Vec<Arc<Block>>> {
+        self.view.write().list_mut(resolution_ms).clone()
+    }
+
+    /// All blocks, of samples and of downsampled data.
+    pub(super) fn all_blocks(&self) -> Vec<Arc<Block>> {
+        let view = self.view.read();
+        view.coarse.iter().rev().chain([&view.blocks]).flat_map(|blocks| blocks.iter().cloned()).collect()
+    }
+
+    /// A name that no block of samples, not even one set aside, has had.
     pub(super) fn next_block_path(&self) -> Result<PathBuf> {
-        let names = self.fs.list(&self.blocks_dir).at("list", &self.blocks_dir)?;
+        self.next_block_path_in(&self.blocks_dir)
+    }
+
+    /// The same for the blocks of any folder.
+    pub(super) fn next_block_path_in(&self, dir: &Path) -> Result<PathBuf> {
+        let names = self.fs.list(dir).at("list", dir)?;
         let numbers = names.iter().filter_map(|name| name.split_once('.')?.0.parse::<u64>().ok());
         let next = numbers.max().unwrap_or(0) + 1;
-        Ok(self.blocks_dir.join(format!("{next:08}.block")))
+        Ok(dir.join(format!("{next:08}.block")))
+    }
+
+    /// Begins a segment of the log. Gives its number, and how many bytes the segments before it have since the last
+    /// checkpoint; all that they say is visible.
+    pub(super) fn begin_segment(&self) -> Result<(u64, u64)> {
+        let _alone = self.flight.write();
+        let mut wal = self.wal.lock();
+        let wal = wal.as_mut().ok_or(Error::Closed)?;
+        Ok((wal.rotate()?, wal.bytes_since_checkpoint()))
+    }
+
+    /// Writes what is in the head.
+    pub(super) fn write_head(&self, writer: &mut CheckpointWriter<'_>) -> Result<()> {
+        let metadata = self.head.metadata();
+        if !metadata.is_empty() {
+            let families = metadata.iter().map(|(family, m)| (family.as_str(), m));
+            writer.sections(|out| record::put_metadata(out, families))?;
+        }
+        self.head.try_for_each_logged(|view| writer.sections(|out| put_view(out, &view)))?;
+        let deleted = self.view.read().head_deleted.clone();
+        if deleted.is_empty() {
+            return Ok(());
+        }
+        writer.sections(|out| record::put_deletions(out, &deleted))
     }
 
     /// Writes the head to a checkpoint and removes the log that it stands for; `corrupt` names files of it that
@@ -176,24 +220,9 @@ impl Shared {
     /// Appending goes on meanwhile: the checkpoint has all that the segments below its number say, and of each series
     /// perhaps something of what the ones from it on say, too. A replay passes over what it has seen.
     pub(super) fn checkpoint(&self, corrupt: &[PathBuf]) -> Result<()> {
-        let (number, before) = {
-            // All that the segments before say is visible by now.
-            let _alone = self.flight.write();
-            let mut wal = self.wal.lock();
-            let wal = wal.as_mut().ok_or(Error::Closed)?;
-            (wal.rotate()?, wal.bytes_since_checkpoint())
-        };
+        let (number, before) = self.begin_segment()?;
         let mut writer = CheckpointWriter::create(&*self.fs, &self.wal_dir, number)?;
-        let metadata = self.head.metadata();
-        if !metadata.is_empty() {
-            let families = metadata.iter().map(|(family, m)| (family.as_str(), m));
-            writer.sections(|out| record::put_metadata(out, families))?;
-        }
-        self.head.try_for_each_logged(|view| writer.sections(|out| put_view(out, &view)))?;
-        let deleted = self.view.read().head_deleted.clone();
-        if !deleted.is_empty() {
-            writer.sections(|out| record::put_deletions(out, &deleted))?;
-        }
+        self.write_head(&mut writer)?;
         // No batch may become durable in part, by what the checkpoint has of it.
         self.wal.lock().as_mut().ok_or(Error::Closed)?.sync(self.clock.now())?;
         let bytes = writer.finish(corrupt)?;

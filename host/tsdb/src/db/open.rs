@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use ahash::RandomState;
 use parking_lot::{Mutex, RwLock};
 
+use super::downsample::DIRS;
 use super::gate::Gate;
 use super::late::window_ms;
 use super::retention::Expiry;
@@ -16,6 +17,7 @@ use super::{Shared, View};
 use crate::block::Block;
 use crate::chunk::{Chunk, ChunkKind};
 use crate::clock::Clock;
+use crate::codec::Malformed;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::FileSystem;
 use crate::head::page::{PAGE_SERIES, Page, PageData};
@@ -50,20 +52,19 @@ impl Shared {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let (wal_dir, blocks_dir) = (dir.join("wal"), dir.join("blocks"));
-        for needed in [dir, &wal_dir, &blocks_dir] {
+        let [minutes_dir, hours_dir] = DIRS.map(|name| dir.join(name));
+        for needed in [dir, &wal_dir, &blocks_dir, &minutes_dir, &hours_dir] {
             fs.create_dir_all(needed).at("create directory", needed)?;
         }
         fs.sync_dir(dir).at("sync directory", dir)?;
-        let lock_path = dir.join("lock");
-        let lock = match fs.lock(&lock_path) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(Error::Locked { path: lock_path });
-            }
-            other => other.at("lock", &lock_path)?,
-        };
+        let lock = lock(&*fs, dir)?;
 
         let mut recovery = Recovery::default();
         let blocks = open_blocks(&*fs, &blocks_dir, &mut recovery)?;
+        let coarse = [
+            Arc::new(open_blocks(&*fs, &minutes_dir, &mut recovery)?),
+            Arc::new(open_blocks(&*fs, &hours_dir, &mut recovery)?),
+        ];
         recovery.blocks = blocks.len();
         let min_valid = blocks.iter().map(|block| block.meta().range_end).max().unwrap_or(i64::MIN);
         let head = Head::new(&options, min_valid);
@@ -111,6 +112,7 @@ impl Shared {
             view: RwLock::new(View {
                 blocks: Arc::new(blocks),
                 head_from: i64::MIN,
+                coarse,
                 head_deleted: Arc::new(head_deleted),
                 expiry: Arc::new(Expiry::NEVER),
             }),
@@ -129,6 +131,15 @@ impl Shared {
             shared.checkpoint(&replayed.corrupt_files)?;
         }
         Ok(shared)
+    }
+}
+
+/// Takes the lock on a database's directory.
+pub(crate) fn lock(fs: &dyn FileSystem, dir: &Path) -> Result<Box<dyn Send + Sync>> {
+    let path = dir.join("lock");
+    match fs.lock(&path) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Error::Locked { path }),
+        other => other.at("lock", &path),
     }
 }
 
@@ -340,6 +351,8 @@ fn apply_chunk(head: &Head, data: &mut PageData, slot: usize, chunk: Chunk) {
         ChunkKind::Histograms => chunk.meta.decode_histograms(&chunk.data, |time, histogram| {
             samples.push((time, SampleValue::Histogram(histogram)));
         }),
+        // Nobody has written them there.
+        ChunkKind::Summaries => Err(Malformed { at: 0, what: "summaries in the log" }),
     };
     if decoded.is_err() {
         Counters::add(&head.counters.samples_dropped, u64::from(chunk.meta.count));

@@ -60,23 +60,27 @@ impl SelectedSeries {
     }
 
     /// Hands over the samples in `[start, end]`, which must lie within the range that was selected, in strictly
-    /// increasing order of time.
+    /// increasing order of time; of downsampled data, the last sample of each window.
     ///
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt) where a block is damaged; some samples may have been handed over by
     /// then.
     pub fn read(&self, start: Timestamp, end: Timestamp, sink: &mut impl Sink) -> Result<()> {
-        self.pass(start, end, sink, |_, _, _| Ok(false))
+        self.pass(start, end, sink, |_, _, _| Ok(false), |_, _| false)
     }
 
     /// As [`SelectedSeries::read`] over all of `windows`, but for chunks of which every window holds all or nothing:
-    /// where a block knows what the samples of such a chunk come to, it hands over that.
+    /// where a block knows what the samples of such a chunk come to, it hands over that. Of downsampled data it hands over
+    /// the summaries.
     ///
     /// # Errors
     /// As [`SelectedSeries::read`].
-    pub fn read_windows(&self, windows: &Windows, sink: &mut impl SummarySink) -> Result<()> {
+    pub fn read_windows<S: SummarySink>(&self, windows: &Windows, sink: &mut S) -> Result<()> {
         let (start, end) = (windows.start(), windows.end());
-        self.pass(start, end, sink, |sink, block, chunk| {
+        let instead = |sink: &mut S, block: &Block, chunk: &BlockChunk| {
+            if chunk.meta.kind == ChunkKind::Summaries {
+                return Ok(false);
+            }
             let (first, last) = (chunk.meta.min_time, chunk.meta.max_time);
             let within = first >= start.millis() && last <= end.millis();
             if !within || !windows.treat_alike(Timestamp::from_millis(first), Timestamp::from_millis(last)) {
@@ -85,25 +89,46 @@ impl SelectedSeries {
             let summary = block.summary(chunk)?;
             summary.iter().for_each(|summary| sink.summary(summary));
             Ok(summary.is_some())
+        };
+        self.pass(start, end, sink, instead, |sink, summaries| {
+            summaries.iter().for_each(|summary| sink.summary(summary));
+            true
         })
     }
 
-    /// Hands over the samples of those chunks that `instead` has not dealt with.
+    /// How far apart its samples are where there are only downsampled data of it; zero where none are.
+    pub fn resolution_ms(&self) -> i64 {
+        let of = |part: &Part| match part {
+            Part::Block { block, .. } => block.resolution_ms(),
+            Part::Head { .. } => 0,
+        };
+        self.parts.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// Hands over the samples of those chunks that `instead` has not dealt with, and the last ones of summaries that
+    /// `coarse` has not.
     fn pass<S: Sink>(
         &self,
         start: Timestamp,
         end: Timestamp,
         sink: &mut S,
         instead: impl FnMut(&mut S, &Block, &BlockChunk) -> Result<bool>,
+        coarse: fn(&mut S, &[Summary]) -> bool,
     ) -> Result<()> {
         let (start, end) = (start.millis(), end.millis());
         let late = self.late(start, end);
         if late.is_empty() {
-            return self.pass_in_order(start, end, sink, instead);
+            return self.pass_in_order(start, end, sink, instead, coarse);
         }
         // A late sample may lie within any chunk: all are read.
         let mut merging = Merging { late: late.into_iter().peekable(), sink };
-        self.pass_in_order(start, end, &mut merging, |_, _, _| Ok(false))?;
+        self.pass_in_order(
+            start,
+            end,
+            &mut merging,
+            |_, _, _| Ok(false),
+            |merging, summaries| coarse(merging.sink, summaries),
+        )?;
         merging.hand_over_before(i64::MAX);
         Ok(())
     }
@@ -127,9 +152,11 @@ impl SelectedSeries {
         end: i64,
         sink: &mut S,
         mut instead: impl FnMut(&mut S, &Block, &BlockChunk) -> Result<bool>,
+        coarse: impl Fn(&mut S, &[Summary]) -> bool,
     ) -> Result<()> {
         let nothing = Intervals::default();
-        let mut reading = Reading { start, end, deleted: &nothing, stretch: Stretch::default(), sink };
+        let mut reading =
+            Reading { start, end, deleted: &nothing, stretch: Stretch::default(), coarse, sink };
         for part in &self.parts {
             match part {
                 Part::Block { block, chunks, deleted } => {
@@ -213,11 +240,13 @@ impl<'a, I: Iterator<Item = &'a (i64, SampleValue)>, S: Sink> Sink for Merging<'
     }
 }
 
-/// Decoded samples of one kind: there are floats or else histograms, as many as times.
+/// Decoded samples of one kind: there are floats or else histograms, as many as times. Floats of downsampled data have
+/// summaries beside them.
 #[derive(Default)]
 struct Stretch {
     times: Vec<i64>,
     floats: Vec<f64>,
+    summaries: Vec<Summary>,
     histograms: Vec<Arc<Histogram>>,
     starts: Vec<i64>,
 }
@@ -226,13 +255,15 @@ impl Stretch {
     fn clear(&mut self) {
         self.times.clear();
         self.floats.clear();
+        self.summaries.clear();
         self.histograms.clear();
         self.starts.clear();
     }
 
     fn decode_of_head(&mut self, chunk: &Chunk) -> std::result::Result<(), Malformed> {
-        let Self { times, floats, histograms, .. } = self;
+        let Self { times, floats, histograms, summaries, .. } = self;
         match chunk.meta.kind {
+            ChunkKind::Summaries => chunk.meta.decode_summaries(&chunk.data, times, summaries),
             ChunkKind::Floats => chunk.meta.decode_floats(&chunk.data, times, floats),
             ChunkKind::Histograms => chunk.meta.decode_histograms(&chunk.data, |time, histogram| {
                 times.push(time);
@@ -242,8 +273,14 @@ impl Stretch {
     }
 
     fn decode_of_block(&mut self, block: &Block, chunk: &BlockChunk) -> Result<()> {
-        let Self { times, floats, histograms, .. } = self;
+        let Self { times, floats, histograms, summaries, .. } = self;
         match chunk.meta.kind {
+            ChunkKind::Summaries => {
+                block.decode_summaries(chunk, summaries)?;
+                times.extend(summaries.iter().map(|summary| summary.last_time.millis()));
+                floats.extend(summaries.iter().map(|summary| summary.last));
+                Ok(())
+            }
             ChunkKind::Floats => block.decode_floats(chunk, times, floats),
             ChunkKind::Histograms => block.decode_histograms(chunk, |time, histogram| {
                 times.push(time);
@@ -260,16 +297,18 @@ impl Stretch {
 }
 
 /// One pass over a series.
-struct Reading<'a, S> {
+struct Reading<'a, S, C> {
     start: i64,
     end: i64,
     /// What is deleted of the part that is read.
     deleted: &'a Intervals,
     stretch: Stretch,
+    /// Takes summaries, or says that it does not.
+    coarse: C,
     sink: &'a mut S,
 }
 
-impl<S: Sink> Reading<'_, S> {
+impl<S: Sink, C: Fn(&mut S, &[Summary]) -> bool> Reading<'_, S, C> {
     /// Hands over those decoded samples that are in the range and have not been deleted.
     fn hand_over(&mut self) {
         let times = &self.stretch.times;
@@ -285,8 +324,9 @@ impl<S: Sink> Reading<'_, S> {
     }
 
     fn hand_over_range(&mut self, range: Range<usize>) {
-        let Stretch { times, floats, histograms, starts } = &self.stretch;
-        if range.is_empty() {
+        let Stretch { times, floats, histograms, starts, summaries } = &self.stretch;
+        let summaries = summaries.get(range.clone()).unwrap_or_default();
+        if range.is_empty() || (!summaries.is_empty() && (self.coarse)(self.sink, summaries)) {
             return;
         }
         let (times, starts) = (&times[range.clone()], starts.get(range.clone()).unwrap_or_default());

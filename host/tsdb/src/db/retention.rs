@@ -10,8 +10,11 @@
 //!   is there however short a rule's time.
 //! * **By size**: the oldest blocks go until the rest and the log are within the bound. The log itself stays: it is
 //!   what was acknowledged last.
+//! * **Downsampled data** have their own times ([`crate::Downsampling`]) in place of [`Retention::time`]; rules and the bound
+//!   on size reach them as well.
 //! * **In the head**, chunks go that are past [`Retention::time`] and past all rules.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +22,7 @@ use model::{Labels, Matcher};
 use roaring::RoaringBitmap;
 
 use super::Shared;
+use super::downsample::RESOLUTIONS_MS;
 use crate::Tsdb;
 use crate::block::Block;
 use crate::error::{IoContext, Result};
@@ -38,13 +42,10 @@ impl Expiry {
     /// Nothing is past.
     pub(super) const NEVER: Self = Self { default: i64::MIN, rules: Vec::new() };
 
-    fn new(retention: &Retention, now: i64) -> Self {
+    fn new(retention: &Retention, default: Option<Duration>, now: i64) -> Self {
         let before = |time: Duration| now.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
         let rule = |rule: &RetentionRule| (rule.matchers.clone(), before(rule.time));
-        Self {
-            default: retention.time.map_or(i64::MIN, before),
-            rules: retention.rules.iter().map(rule).collect(),
-        }
+        Self { default: default.map_or(i64::MIN, before), rules: retention.rules.iter().map(rule).collect() }
     }
 
     /// Before this time everything is past, whatever series it is of.
@@ -103,13 +104,22 @@ impl Tsdb {
 }
 
 impl Shared {
-    /// What is past by now. By the data or by the clock, whichever is earlier: neither a clock that jumps nor one sample
-    /// from the future may empty the storage.
+    /// What of the samples is past by now.
     pub(super) fn expiry(&self) -> Expiry {
-        match self.max_time() {
-            Some(newest) => Expiry::new(&self.retention.read(), newest.min(self.clock.now().millis())),
-            None => Expiry::NEVER,
-        }
+        self.expiry_of(0)
+    }
+
+    /// What is past by now of a resolution. By the data or by the clock, whichever is earlier: neither a clock that jumps
+    /// nor one sample from the future may empty the storage.
+    pub(super) fn expiry_of(&self, resolution_ms: i64) -> Expiry {
+        let Some(newest) = self.max_time() else { return Expiry::NEVER };
+        let retention = self.retention.read().clone();
+        let default = match (resolution_ms, &self.options.downsampling) {
+            (0, _) | (_, None) => retention.time,
+            (known, Some(levels)) if RESOLUTIONS_MS.first() == Some(&known) => levels.five_minutes.retention,
+            (_, Some(levels)) => levels.one_hour.retention,
+        };
+        Expiry::new(&retention, default, newest.min(self.clock.now().millis()))
     }
 
     /// Lets go of what is past or too much. Says how many blocks were removed and how many were written anew.
@@ -120,12 +130,19 @@ impl Shared {
         if self.head.min_time().is_some_and(|oldest| oldest < of_all) {
             self.trim_head(of_all);
         }
-        let mut removed = self.remove_blocks(&self.blocks_past(&expiry)?)?;
-        let mut rewritten = 0;
-        for block in self.blocks_past_in_part(&expiry)? {
-            match self.merge(block.meta().range_start, block.meta().range_end, std::slice::from_ref(&block)) {
-                Ok(_) => rewritten += 1,
-                Err(error) => return Err(self.leave_alone(&[block], error)),
+        let (mut removed, mut rewritten) = (0, 0);
+        for resolution_ms in RESOLUTIONS_MS.into_iter().chain([0]) {
+            let expiry = self.expiry_of(resolution_ms);
+            removed += self.remove_blocks(&self.blocks_past(resolution_ms, &expiry)?)?;
+            for block in self.blocks_past_in_part(resolution_ms, &expiry)? {
+                match self.merge(
+                    block.meta().range_start,
+                    block.meta().range_end,
+                    std::slice::from_ref(&block),
+                ) {
+                    Ok(_) => rewritten += 1,
+                    Err(error) => return Err(self.leave_alone(&[block], error)),
+                }
             }
         }
         removed += self.remove_blocks(&self.blocks_too_much()?)?;
@@ -142,8 +159,8 @@ impl Shared {
     }
 
     /// Blocks of which everything is past.
-    fn blocks_past(&self, expiry: &Expiry) -> Result<Vec<Arc<Block>>> {
-        let blocks = self.view.read().blocks.clone();
+    fn blocks_past(&self, resolution_ms: i64, expiry: &Expiry) -> Result<Vec<Arc<Block>>> {
+        let blocks = self.blocks_of(resolution_ms);
         let mut past = Vec::new();
         for block in blocks.iter() {
             let newest = block.meta().max_time;
@@ -159,8 +176,8 @@ impl Shared {
     }
 
     /// Blocks that hold series of which everything is past, beside others.
-    fn blocks_past_in_part(&self, expiry: &Expiry) -> Result<Vec<Arc<Block>>> {
-        let blocks = self.view.read().blocks.clone();
+    fn blocks_past_in_part(&self, resolution_ms: i64, expiry: &Expiry) -> Result<Vec<Arc<Block>>> {
+        let blocks = self.blocks_of(resolution_ms);
         let mut past = Vec::new();
         for block in
             blocks.iter().filter(|block| block.meta().max_time < expiry.of_any() && !block.is_unreadable())
@@ -189,10 +206,10 @@ impl Shared {
         let Some(bytes_max) = retention.bytes_max.into_iter().chain(part).min() else {
             return Ok(Vec::new());
         };
-        let blocks = self.view.read().blocks.clone();
+        let blocks = self.all_blocks();
         let log = self.wal.lock().as_ref().map_or(0, |wal| wal.bytes());
         let mut bytes = blocks.iter().map(|block| block.bytes()).sum::<u64>() + log;
-        let mut oldest: Vec<Arc<Block>> = blocks.to_vec();
+        let mut oldest: Vec<Arc<Block>> = blocks;
         oldest.sort_by_key(|block| block.meta().max_time);
         oldest.retain(|block| {
             let over = bytes > bytes_max;
@@ -210,7 +227,10 @@ impl Shared {
         {
             let mut view = self.view.write();
             let stays = |block: &&Arc<Block>| !gone.iter().any(|other| Arc::ptr_eq(other, block));
-            view.blocks = Arc::new(view.blocks.iter().filter(stays).cloned().collect());
+            for resolution_ms in RESOLUTIONS_MS.into_iter().chain([0]) {
+                let list = view.list_mut(resolution_ms);
+                *list = Arc::new(list.iter().filter(stays).cloned().collect());
+            }
         }
         self.remove_files(gone)?;
         Ok(gone.len())
@@ -218,19 +238,21 @@ impl Shared {
 
     /// Removes the files of blocks that nobody finds any more.
     pub(super) fn remove_files(&self, gone: &[Arc<Block>]) -> Result<()> {
+        let sync = || {
+            let mut dirs: Vec<&Path> = gone.iter().filter_map(|block| block.path().parent()).collect();
+            dirs.dedup();
+            dirs.into_iter().try_for_each(|dir| self.fs.sync_dir(dir).at("sync directory", dir))
+        };
         for block in gone {
             self.fs.remove(block.path()).at("remove block", block.path())?;
         }
-        self.fs.sync_dir(&self.blocks_dir).at("sync directory", &self.blocks_dir)?;
+        sync()?;
         // Only now: what is deleted must not come back with a block that a crash leaves.
         let deleted: Vec<_> = gone.iter().filter(|block| !block.tombstones().is_empty()).collect();
         for block in &deleted {
             let path = block.tombstones_path();
             self.fs.remove(&path).at("remove tombstones", &path)?;
         }
-        if deleted.is_empty() {
-            return Ok(());
-        }
-        self.fs.sync_dir(&self.blocks_dir).at("sync directory", &self.blocks_dir)
+        if deleted.is_empty() { Ok(()) } else { sync() }
     }
 }

@@ -54,6 +54,12 @@ impl<'a> Cursor<'a> {
             let at = from.times.len();
             match &mut from.values {
                 RunValues::Floats(floats) => self.block.decode_floats(chunk, &mut from.times, floats)?,
+                RunValues::Summaries(summaries) => {
+                    let known = summaries.len();
+                    self.block.decode_summaries(chunk, summaries)?;
+                    let new = summaries.get(known..).unwrap_or_default();
+                    from.times.extend(new.iter().map(|summary| summary.last_time.millis()));
+                }
                 RunValues::Histograms(histograms) => {
                     let times = &mut from.times;
                     self.block.decode_histograms(chunk, |time, histogram| {
@@ -88,10 +94,11 @@ impl Shared {
         blocks: &[Arc<Block>],
         late: &LateOfBlock,
     ) -> Result<bool> {
-        let expiry = self.view.read().expiry.clone();
+        let resolution_ms = blocks.first().map_or(0, |block| block.resolution_ms());
+        let expiry = self.expiry_of(resolution_ms);
         let Some(new) = self.write_merged(start, end, blocks, late, &expiry)? else {
             // The newest block says until when the head has been cut: it stays, and all of it stays deleted.
-            let newest = self.view.read().blocks.iter().map(|block| block.meta().range_end).max();
+            let newest = self.blocks_of(resolution_ms).iter().map(|block| block.meta().range_end).max();
             let gone: Vec<Arc<Block>> =
                 blocks.iter().filter(|block| Some(block.meta().range_end) != newest).cloned().collect();
             self.remove_blocks(&gone)?;
@@ -110,7 +117,8 @@ impl Shared {
         late: &LateOfBlock,
         expiry: &Expiry,
     ) -> Result<Option<Arc<Block>>> {
-        let mut writer = BlockWriter::create(&*self.fs, &self.next_block_path()?, start, end)?;
+        let dir = self.blocks_dir_of(blocks.first().map_or(0, |block| block.resolution_ms()));
+        let mut writer = BlockWriter::create(&*self.fs, &self.next_block_path_in(&dir)?, start, end)?;
         let mut cursors = blocks.iter().map(|block| Cursor::new(block)).collect::<Result<Vec<_>>>()?;
         let mut late = late.iter().peekable();
         loop {

@@ -39,7 +39,23 @@ impl Tsdb {
         start: Timestamp,
         end: Timestamp,
     ) -> Result<Vec<SelectedSeries>> {
-        self.shared.select(matchers, start.millis(), end.millis())
+        self.select_for_step(matchers, start, end, None)
+    }
+
+    /// As [`Tsdb::select`] for a query of that step. Where samples are gone, and where the step is at least five times
+    /// the resolution, downsampled data take their place; [`SelectedSeries::resolution_ms`] says so of a series, and what
+    /// is selected of it begins so much earlier.
+    ///
+    /// # Errors
+    /// As [`Tsdb::select`].
+    pub fn select_for_step(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        step_ms: Option<i64>,
+    ) -> Result<Vec<SelectedSeries>> {
+        self.shared.select(matchers, start.millis(), end.millis(), step_ms)
     }
 
     /// The label names of the series that [`Tsdb::select`] would give; sorted, each once.
@@ -114,33 +130,42 @@ impl Shared {
         &self,
         query: &Query<'_>,
         (start, end): (i64, i64),
+        step_ms: Option<i64>,
         mut keep: impl FnMut(SeriesIn<'_>, &VisibleHead<'_>) -> Option<T>,
     ) -> Result<(Vec<VisibleBlock>, Vec<T>)> {
         let pass = self.gate.read();
         let view = self.view.read();
         let expiry = view.expiry.clone();
-        let blocks = view.blocks.iter().filter(|block| block.meta().overlaps(start, end));
-        let blocks: Vec<_> = blocks.map(|block| (block.clone(), block.tombstones())).collect();
+        let blocks: Vec<_> = view
+            .blocks_for((start, end), step_ms)
+            .map(|(block, range, answers)| (block.clone(), range, answers, block.tombstones()))
+            .collect();
         let head = VisibleHead { from: view.head_from, deleted: &view.head_deleted };
         let ids = self.head.with_index(|index| query.resolve(index))?;
         let mut kept = Vec::new();
         self.head.visit(ids, |series| kept.extend(keep(series, &head)));
         drop(view);
         drop(pass);
-        let visible = |(block, deleted): (Arc<Block>, _)| {
+        let visible = |(block, range, answers, deleted): (Arc<Block>, _, _, _)| {
             let past = expiry.hidden(&block)?;
-            Ok(VisibleBlock { block, deleted, past })
+            Ok(VisibleBlock { block, range, answers, deleted, past })
         };
         Ok((blocks.into_iter().map(visible).collect::<Result<_>>()?, kept))
     }
 
-    fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SelectedSeries>> {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+        step_ms: Option<i64>,
+    ) -> Result<Vec<SelectedSeries>> {
         let query = Query::new(matchers);
         let (blocks, views) =
-            self.snapshot(&query, (start, end), |series, head| head.view(series, start, end))?;
+            self.snapshot(&query, (start, end), step_ms, |series, head| head.view(series, start, end))?;
         let mut parts: Vec<(Labels, Part)> = Vec::new();
         for visible in blocks {
-            let block = &visible.block;
+            let (block, (start, end)) = (&visible.block, visible.range);
             for number in query.resolve(&block.index())? {
                 let (labels, mut chunks) = block.series(number, start, end)?;
                 let deleted = visible.hidden(number);
@@ -167,13 +192,13 @@ impl Shared {
         mut each: impl FnMut(&dyn LabelIndex, &RoaringBitmap) -> Result<()>,
     ) -> Result<()> {
         let query = Query::new(matchers);
-        let (blocks, ids) = self.snapshot(&query, (start, end), |series, head| {
+        let (blocks, ids) = self.snapshot(&query, (start, end), None, |series, head| {
             head.shows(series, start, end).then_some(series.id)
         })?;
         let ids: RoaringBitmap = ids.into_iter().collect();
         self.head.with_index(|index| each(index, &ids))?;
         for visible in blocks {
-            let block = &visible.block;
+            let (block, (start, end)) = (&visible.block, visible.range);
             let index = block.index();
             let mut ids = query.resolve(&index)?;
             if block.meta().min_time < start || block.meta().max_time > end || !visible.is_whole() {
@@ -193,13 +218,14 @@ impl Shared {
     fn exemplars(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SeriesExemplars>> {
         let wanted = |exemplar: &Exemplar| (start..=end).contains(&exemplar.timestamp.millis());
         let query = Query::new(matchers);
-        let (blocks, head) = self.snapshot(&query, (start, end), |series, head| {
+        let (blocks, head) = self.snapshot(&query, (start, end), None, |series, head| {
             let exemplars = head.exemplars(series, wanted);
             (!exemplars.is_empty()).then(|| (series.labels.clone(), exemplars))
         })?;
         let mut parts: Vec<(Labels, Vec<Exemplar>)> = Vec::new();
         for visible in blocks {
-            let block = &visible.block;
+            let (block, (start, end)) = (&visible.block, visible.range);
+            let wanted = |exemplar: &Exemplar| (start..=end).contains(&exemplar.timestamp.millis());
             for number in query.resolve(&block.index())? {
                 let mut exemplars = block.exemplars(number)?;
                 let hidden = visible.hidden(number);

@@ -26,10 +26,12 @@ mod behaviour;
 mod cardinality;
 mod compaction;
 mod deletion;
+mod downsampling;
 mod faults;
 mod fixtures;
 mod late;
 mod retention;
+mod snapshots;
 mod summaries;
 
 const DIR: &str = "/db";
@@ -63,6 +65,7 @@ fn options(wal_sync: WalSync) -> Options {
         block_range: Duration::from_millis(1000),
         retention: Retention::ALL,
         out_of_order_window: Duration::ZERO,
+        downsampling: None,
         head_series_max: None,
         metric_series_max: None,
         job_series_max: None,

@@ -13,6 +13,10 @@ use crate::tombstones::{Intervals, Tombstones};
 /// A block, and what must not be seen of it.
 pub(super) struct VisibleBlock {
     pub(super) block: Arc<Block>,
+    /// What is asked of it.
+    pub(super) range: (i64, i64),
+    /// From when to when it is its resolution that answers.
+    pub(super) answers: (i64, i64),
     pub(super) deleted: Arc<Tombstones>,
     /// Series that are past retention before a time.
     pub(super) past: Vec<(RoaringBitmap, i64)>,
@@ -31,6 +35,14 @@ impl VisibleBlock {
         let mut hidden = self.deleted.of(number).cloned().unwrap_or_default();
         for (_, before) in self.past.iter().filter(|(series, _)| series.contains(number)) {
             hidden.add(i64::MIN, before - 1);
+        }
+        // What another resolution answers.
+        let (first, last) = self.answers;
+        if self.block.meta().min_time < first {
+            hidden.add(i64::MIN, first - 1);
+        }
+        if self.block.meta().max_time > last {
+            hidden.add(last + 1, i64::MAX);
         }
         hidden
     }

@@ -122,6 +122,8 @@ fn find_in(chunk: &Chunk, time: i64) -> Option<SampleValue> {
             };
             chunk.meta.decode_histograms(&chunk.data, each).ok()?;
         }
+        // The head has none.
+        ChunkKind::Summaries => {}
     }
     found
 }

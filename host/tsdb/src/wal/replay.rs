@@ -1,6 +1,7 @@
 //! Reading the log back.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::record::{self, Section};
@@ -40,6 +41,19 @@ impl LogFiles {
         files.segments.sort_unstable();
         files.checkpoints.sort_unstable();
         Ok(files)
+    }
+
+    /// The numbers of the segments in a range.
+    pub(crate) fn segments_in(&self, numbers: Range<u64>) -> impl Iterator<Item = u64> {
+        self.segments.iter().copied().filter(move |number| numbers.contains(number))
+    }
+
+    /// What a replay reads, in its order: the newest checkpoint and the segments from it on.
+    pub(crate) fn live(&self) -> Vec<PathBuf> {
+        let checkpoint = self.checkpoints.last().copied();
+        let segments = self.segments.iter().filter(|n| **n >= checkpoint.unwrap_or(0));
+        let checkpoint = checkpoint.map(|number| checkpoint_path(&self.dir, number));
+        checkpoint.into_iter().chain(segments.map(|n| segment_path(&self.dir, *n))).collect()
     }
 
     /// What a checkpoint of that number stands for.
@@ -94,6 +108,25 @@ pub(crate) fn replay(fs: &dyn FileSystem, dir: &Path, mut each: impl FnMut(Secti
         }
     }
     Ok(replayed)
+}
+
+/// Hands over every section of the log in order and changes nothing. Gives the errors, and the bytes at the end of the
+/// last segment that are no frame.
+pub(crate) fn inspect(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    mut each: impl FnMut(Section),
+) -> Result<(Vec<Error>, u64)> {
+    let files = LogFiles::list(fs, dir)?.live();
+    let (mut corruptions, mut torn) = (Vec::new(), 0);
+    for path in &files {
+        let last = files.last() == Some(path)
+            && path.extension().is_some_and(|extension| extension == SEGMENT_EXTENSION);
+        let bytes = fs.map(path).at("read log", path)?;
+        let good = read_frames(path, &bytes, last, &mut corruptions, &mut each)?;
+        torn = if last { bytes.len().saturating_sub(good) as u64 } else { 0 };
+    }
+    Ok((corruptions, torn))
 }
 
 /// Reads a file. Says whether it removed it, since it was the last and nothing had been written to it.
