@@ -1,6 +1,7 @@
 //! Tests of the whole: the tidy test, which holds the code base to its own rules; the end-to-end test, which drives
-//! the built server as a process; the contract test, which holds its API to Prometheus'; and the differential test, which
-//! holds its answers to Prometheus'. `cargo xtask test` builds what they need.
+//! the built server as a process; the contract test, which holds its API to Prometheus'; the differential test, which
+//! holds its answers to Prometheus'; and the test of what becomes of stored metrics. `cargo xtask test` builds what they
+//! need.
 
 mod contract;
 mod differential;
@@ -8,4 +9,5 @@ mod e2e;
 mod harness;
 mod queries;
 mod rule_tests;
+mod storage;
 mod tidy;

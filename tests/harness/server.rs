@@ -73,7 +73,7 @@ impl Server {
         Self::start_with(folder, ports, &[])
     }
 
-    /// As [`Server::start`], with more flags.
+    /// As [`Server::start`], with more flags. Those given last count.
     pub(crate) fn start_with(folder: &Path, ports: Ports, flags: &[&str]) -> Self {
         let mut child = Command::new(binary())
             .current_dir(folder)

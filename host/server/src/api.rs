@@ -3,6 +3,7 @@
 //! Handlers read parameters, call one part of the server and write its answer; what they share is the envelope
 //! ([`envelope`]), the parameters ([`params`]) and how values are written ([`value`]).
 
+pub(crate) mod admin;
 pub(crate) mod admission;
 mod alerts;
 mod answer;
@@ -78,6 +79,9 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/status/tsdb", get(status::tsdb))
         .route("/status/cardinality", get(cardinality::cardinality))
         .route("/status/walreplay", get(status::wal_replay))
+        .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
+        .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
+        .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
         .fallback(async || ApiError::new(ErrorKind::NotFound, "no such endpoint"));
     let otlp_metrics = Router::new()
         .route("/api/v1/otlp/v1/metrics", post(otlp::http::metrics).layer(admit_push))

@@ -47,6 +47,12 @@ const REMOTE_SERIES_MAX: usize = 8_000_000;
 /// How much of a scrape's time the guest itself may take; the rest is for the host to say why it took longer.
 const GUEST_TIME_SHARE: f64 = 0.95;
 
+/// How long metrics and traces are kept where nothing else is said, as in Prometheus.
+const RETENTION_DEFAULT: Duration = Duration::from_secs(15 * 24 * 3600);
+
+/// What "for ever" means for traces: a hundred years.
+const TRACES_RETENTION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// A segment of spans is closed at this size; replaying an open one takes well below a second.
 const TRACE_SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -116,7 +122,7 @@ impl App {
         let ingest = IngestMetrics::register(&registry)?;
         let gauges = StorageGauges::register(&registry)?;
 
-        let (storage, store) = open_storage(&args).await?;
+        let (storage, store) = open_storage(&args, &loaded).await?;
         let append: Arc<dyn Append> = Arc::new(storage.clone());
         let metrics = SpanMetrics::new(SpanMetricsOptions::tempo()).context("set up span metrics")?;
         let spans = Arc::new(SpanIntake { store, metrics });
@@ -263,6 +269,7 @@ impl App {
         };
         self.rules.apply(loaded.rules.clone(), settings).await?;
         self.detectors.apply(self.wanted_detectors()).await;
+        self.storage.tsdb().set_retention(retention(&self.args, &loaded));
         self.config.store(Arc::new(loaded));
         Ok(())
     }
@@ -318,6 +325,11 @@ impl App {
             .collect()
     }
 
+    /// What is kept of metrics, by the configuration in force and the command line.
+    pub(crate) fn retention(&self) -> Retention {
+        retention(&self.args, &self.config())
+    }
+
     /// Brings the gauges that mirror storage up to date.
     pub(crate) fn refresh_gauges(&self) {
         let (traces, span_metrics) = (self.spans.store.stats(), self.spans.metrics.stats());
@@ -371,17 +383,31 @@ fn register_process(registry: &Registry) -> prometheus::Result<IntGauge> {
     Ok(success)
 }
 
-async fn open_storage(args: &ServerArgs) -> anyhow::Result<(Storage, TraceStore)> {
+/// How long and how much is kept of metrics.
+fn retention(args: &ServerArgs, loaded: &Loaded) -> Retention {
+    let config = &loaded.storage.tsdb.retention;
+    config.resolve(args.retention.map(|time| time.0), args.retention_size, RETENTION_DEFAULT)
+}
+
+async fn open_storage(args: &ServerArgs, loaded: &Loaded) -> anyhow::Result<(Storage, TraceStore)> {
     let path = args.storage_path.clone();
-    let retention = args.retention.0;
+    // The span store has to have an end; for ever is longer than it will last.
+    let traces_retention = match args.retention.map(|time| time.0) {
+        Some(Duration::ZERO) => TRACES_RETENTION_MAX,
+        Some(time) => time,
+        None => RETENTION_DEFAULT,
+    };
     let always = args.wal_sync == WalSync::Always;
     let (head_series_max, metric_series_max, job_series_max) =
         (args.head_series_max, args.metric_series_max, args.job_series_max);
+    let retention = retention(args, loaded);
+    let downsampling = loaded.storage.tsdb.downsampling.as_ref().map(|config| config.resolve());
     tokio::task::spawn_blocking(move || {
         let wal_sync = if always { tsdb::WalSync::Always } else { tsdb::WalSync::Interval(SYNC_INTERVAL) };
         let options = Options {
             wal_sync,
-            retention: Retention::of_time(retention),
+            retention,
+            downsampling,
             head_series_max,
             metric_series_max,
             job_series_max,
@@ -391,7 +417,8 @@ async fn open_storage(args: &ServerArgs) -> anyhow::Result<(Storage, TraceStore)
             .with_context(|| format!("open the metrics in {}", path.display()))?;
         report_recovery(&tsdb, &path);
         let sync = if always { traces::Sync::Always } else { traces::Sync::Interval(SYNC_INTERVAL) };
-        let options = TraceOptions { retention, segment_bytes_max: TRACE_SEGMENT_BYTES, sync };
+        let options =
+            TraceOptions { retention: traces_retention, segment_bytes_max: TRACE_SEGMENT_BYTES, sync };
         let store = TraceStore::open(path.join("traces"), options)
             .with_context(|| format!("open the traces in {}", path.display()))?;
         Ok((Storage::new(Arc::new(tsdb)), store))

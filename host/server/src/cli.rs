@@ -32,9 +32,14 @@ pub(crate) struct ServerArgs {
     #[arg(long = "storage.tsdb.path", value_name = "DIR", default_value = "data")]
     pub(crate) storage_path: PathBuf,
 
-    /// How long samples, exemplars and traces are kept.
-    #[arg(long = "storage.tsdb.retention.time", value_name = "DURATION", default_value = "15d", value_parser = duration)]
-    pub(crate) retention: ConfigDuration,
+    /// How long samples, exemplars and traces are kept; 0s for ever. `storage.tsdb.retention` of the configuration goes
+    /// before it, but for traces. Default: 15d, unless their size is bounded.
+    #[arg(long = "storage.tsdb.retention.time", value_name = "DURATION", value_parser = duration)]
+    pub(crate) retention: Option<ConfigDuration>,
+
+    /// How large metrics may become, as 512MB or 50GB: the oldest blocks go beyond it.
+    #[arg(long = "storage.tsdb.retention.size", value_name = "SIZE")]
+    pub(crate) retention_size: Option<ByteSize>,
 
     /// When an acknowledged write is on disk for good.
     #[arg(long = "storage.tsdb.wal-sync", value_name = "WHEN", value_enum, default_value_t = WalSync::Interval)]
@@ -70,6 +75,10 @@ pub(crate) struct ServerArgs {
     /// Allow reload and shutdown through HTTP (/-/reload, /-/quit).
     #[arg(long = "web.enable-lifecycle")]
     pub(crate) enable_lifecycle: bool,
+
+    /// Allow deletion of series and snapshots through HTTP (/api/v1/admin/tsdb/).
+    #[arg(long = "web.enable-admin-api")]
+    pub(crate) enable_admin_api: bool,
 
     /// Address for OTLP over gRPC.
     #[arg(long = "otlp.grpc.listen-address", value_name = "[HOST]:PORT", default_value = "127.0.0.1:4317")]
@@ -191,6 +200,39 @@ pub(crate) enum Command {
     /// Run test scripts.
     #[command(subcommand)]
     Test(Test),
+    /// Look at the metrics of a stopped server, without changing them.
+    #[command(subcommand)]
+    Tsdb(Tsdb),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tsdb {
+    /// Say what there is, what takes the bytes, and which labels make the series many.
+    Analyze {
+        /// The folder that the server is started on.
+        dir: PathBuf,
+        /// Whose series are looked at: the number of a block. Default: the newest.
+        block: Option<String>,
+        /// Entries of each list.
+        #[arg(long, value_name = "COUNT", default_value_t = 20)]
+        limit: usize,
+    },
+    /// Read everything and say what is damaged, by file and place; fails where anything is.
+    Verify {
+        /// The folder that the server is started on.
+        dir: PathBuf,
+    },
+    /// Make a copy that a backup can take and a server can be started on. Blocks are shared by hard links, so that the
+    /// copy must be on the same file system.
+    Snapshot {
+        /// The folder that the server is started on.
+        dir: PathBuf,
+        /// The folder of the copy; the metrics in it must not be there yet.
+        to: PathBuf,
+        /// Leave out the last hours, which are in no block yet.
+        #[arg(long)]
+        skip_head: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,8 @@
 //! Whoever applies it need not check again. Errors name file, line and key; all that can be found are reported,
 //! not only the first.
 
+pub(crate) mod storage;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
@@ -16,6 +18,7 @@ use scrape::config::{GlobalConfig, ScrapeConfig};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
+use self::storage::StorageConfig;
 use crate::yaml::{self, FileError};
 
 /// The name that messages give the embedded defaults.
@@ -35,6 +38,8 @@ struct Written {
     plugins: Vec<Spanned<PluginConfig>>,
     #[serde(default)]
     alertmanager: Option<Spanned<AlertmanagerConfig>>,
+    #[serde(default)]
+    storage: StorageConfig,
 }
 
 /// A configuration that can be applied, as far as the file alone tells: whether each plugin is of the kind that it is
@@ -51,6 +56,7 @@ pub(crate) struct Loaded {
     pub(crate) scrape_configs: Vec<ScrapeConfig>,
     pub(crate) plugins: Vec<PluginConfig>,
     pub(crate) alertmanager: Option<AlertmanagerConfig>,
+    pub(crate) storage: StorageConfig,
     /// Rule files by the name that the API shows.
     pub(crate) rules: Vec<(String, RuleFile)>,
 }
@@ -137,6 +143,7 @@ fn finish(
         scrape_configs: written.scrape_configs.into_iter().map(|config| config.value).collect(),
         plugins: written.plugins.into_iter().map(|config| config.value).collect(),
         alertmanager: written.alertmanager.map(|config| config.value),
+        storage: written.storage,
         rules,
         text,
     })

@@ -19,6 +19,7 @@ mod serve;
 mod spans;
 mod telemetry;
 mod test_command;
+mod tsdb_command;
 mod yaml;
 
 use std::process::ExitCode;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 
-use crate::cli::{Check, Cli, Command, Plugin, Test};
+use crate::cli::{Check, Cli, Command, Plugin, Test, Tsdb};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -55,6 +56,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Check(Check::Metrics { openmetrics: _ })) => check::openmetrics(),
         Some(Command::Test(Test::Promql { paths })) => test_command::promql(&paths),
         Some(Command::Test(Test::Rules(args))) => runtime.block_on(test_command::rules::run(args)),
+        Some(Command::Tsdb(Tsdb::Analyze { dir, block, limit })) => {
+            tsdb_command::analyze(&dir, block.as_deref(), limit)
+        }
+        Some(Command::Tsdb(Tsdb::Verify { dir })) => tsdb_command::verify(&dir),
+        Some(Command::Tsdb(Tsdb::Snapshot { dir, to, skip_head })) => {
+            tsdb_command::snapshot(&dir, &to, skip_head)
+        }
         Some(Command::Plugin(Plugin::Inspect { file })) => runtime.block_on(plugin_command::inspect(&file)),
         Some(Command::Plugin(Plugin::Run { file, config, grant_files, grant_http })) => {
             runtime.block_on(plugin_command::run(&file, &config, &grant_files, &grant_http))

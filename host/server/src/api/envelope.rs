@@ -24,7 +24,7 @@ pub(crate) enum ErrorKind {
     Internal,
     /// No such thing.
     NotFound,
-    /// Not now; sending it again later helps.
+    /// Not now, or not on this server; where it says when, sending it again then helps.
     Unavailable,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -92,8 +93,16 @@ pub(super) async fn runtime_info(State(app): State<Arc<App>>) -> ApiResult<impl 
         gomemlimit: i64::MAX,
         gogc: "",
         godebug: "",
-        storage_retention: model::format_duration(app.args.retention.0),
+        storage_retention: storage_retention(&app.retention()),
     }))
+}
+
+/// As Prometheus writes it: what is bounded, joined by "or".
+fn storage_retention(retention: &tsdb::Retention) -> String {
+    let time = retention.time.map(model::format_duration);
+    let size = retention.bytes_max.map(|bytes| plugin::ByteSize(bytes).to_string());
+    let part = retention.disk_part_max.map(|part| format!("{}%", part * 100.0));
+    time.into_iter().chain(size).chain(part).collect::<Vec<_>>().join(" or ")
 }
 
 fn rfc3339(at: std::time::SystemTime) -> String {
@@ -140,8 +149,13 @@ fn flag_values(args: &ServerArgs) -> BTreeMap<&'static str, String> {
         ),
         ("storage.memory-budget", size(args.memory_budget)),
         ("storage.tsdb.path", args.storage_path.display().to_string()),
-        ("storage.tsdb.retention.time", model::format_duration(args.retention.0)),
+        ("storage.tsdb.retention.size", size(args.retention_size)),
+        (
+            "storage.tsdb.retention.time",
+            model::format_duration(args.retention.map_or(Duration::ZERO, |time| time.0)),
+        ),
         ("storage.tsdb.wal-sync", format!("{:?}", args.wal_sync).to_lowercase()),
+        ("web.enable-admin-api", args.enable_admin_api.to_string()),
         ("web.enable-lifecycle", args.enable_lifecycle.to_string()),
         ("web.external-url", args.external_url.clone().unwrap_or_default()),
         ("web.listen-address", args.web_listen.to_string()),
