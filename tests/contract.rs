@@ -34,7 +34,7 @@ const NOT_SERVED: [&str; 8] = [
     "/read",
     // Server-sent events of the user interface.
     "/notifications",
-    // Only with a flag that we do not have; all are POST and PUT.
+    // Nothing to read: all are POST and PUT, and only with a flag. tests/storage.rs asks them.
     "/admin/",
 ];
 
