@@ -7,6 +7,7 @@ mod contract;
 mod differential;
 mod e2e;
 mod harness;
+mod memory;
 mod queries;
 mod rule_tests;
 mod storage;
