@@ -148,6 +148,11 @@ impl<'q> Context<'q> {
         }
     }
 
+    /// How far apart data may be that these steps look at; a subquery's steps are closer than the query's.
+    pub(crate) fn coarse_step_ms(&self, grid: Grid) -> Option<i64> {
+        self.step_ms.map(|step| step.min(grid.step))
+    }
+
     /// Counts samples that are looked at by step, too.
     pub(crate) fn count_by_step(&mut self, count: usize) {
         self.looked_at_by_step.resize_with(count, AtomicU64::default);

@@ -29,6 +29,8 @@ struct Wanted<'a> {
     select: &'a plan::Select,
     start: Timestamp,
     end: Timestamp,
+    /// How far apart the data may be, where summaries will do: see [`Select::step_ms`].
+    step_ms: Option<i64>,
 }
 
 impl<'a> Wanted<'a> {
@@ -49,12 +51,18 @@ impl<'a> Wanted<'a> {
         let first = select.shift.apply(grid.start).saturating_sub(range_ms).saturating_sub(before);
         let last = select.shift.apply(grid.end()).saturating_add(after);
         let start = Timestamp::from_millis(first.saturating_add(1));
-        Self { select, start, end: Timestamp::from_millis(last) }
+        Self { select, start, end: Timestamp::from_millis(last), step_ms: None }
     }
 
-    fn request(&self, cx: &Context<'_>) -> Select<'a> {
-        let Self { select, start, end } = *self;
-        Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms }
+    /// Lets storage answer with summaries that are coarse, but not against the step or the range.
+    fn summed(mut self, range_ms: i64, cx: &Context<'_>, grid: Grid) -> Self {
+        self.step_ms = cx.coarse_step_ms(grid).map(|step| step.min(range_ms));
+        self
+    }
+
+    fn request(&self) -> Select<'a> {
+        let Self { select, start, end, step_ms } = *self;
+        Select { matchers: &select.matchers, start, end, step_ms }
     }
 
     /// Hands the samples of one series to `take`, without stale markers; what they come to over `windows`, where that
@@ -96,7 +104,7 @@ pub(crate) fn series(
         RangeNode::Select { select, range_ms, extension } => {
             let wanted = Wanted::new(select, *range_ms, *extension, cx, grid);
             let mut columns = Columns::default();
-            let (readers, held) = cx.select(&wanted.request(cx))?;
+            let (readers, held) = cx.select(&wanted.request())?;
             for reader in &readers {
                 cx.check()?;
                 wanted.read(&**reader, None, cx, &mut columns, |columns| {
@@ -224,9 +232,12 @@ pub(crate) fn run(
     };
     match &node.input {
         RangeNode::Select { select, range_ms, .. } => {
-            let wanted = Wanted::new(select, *range_ms, extension, cx, grid);
             let summed =
                 extension == Extension::None && summed::suffices(node.function, cx.use_start_timestamps);
+            let mut wanted = Wanted::new(select, *range_ms, extension, cx, grid);
+            if summed {
+                wanted = wanted.summed(*range_ms, cx, grid);
+            }
             let windows = summed.then(|| Windows {
                 first_end: Timestamp::from_millis(select.shift.apply(grid.start)),
                 step_ms: grid.step,
@@ -239,7 +250,7 @@ pub(crate) fn run(
                     answer(reader.labels(), false, columns)
                 })
             };
-            parallel::each(&wanted.request(cx), cx, grid, &evaluate, &mut pass)
+            parallel::each(&wanted.request(), cx, grid, &evaluate, &mut pass)
         }
         RangeNode::Subquery(subquery) => {
             of_subquery(subquery, cx, grid, &mut |labels, drop_name, columns| {
@@ -386,7 +397,7 @@ pub(crate) fn collect(
             let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
                 wanted.read(reader, None, cx, columns, |columns| Ok(cut(reader.labels(), false, columns)))
             };
-            parallel::each(&wanted.request(cx), cx, grid, &evaluate, &mut keep)?;
+            parallel::each(&wanted.request(), cx, grid, &evaluate, &mut keep)?;
         }
         RangeNode::Subquery(subquery) => {
             of_subquery(subquery, cx, grid, &mut |labels, drop_name, columns| {

@@ -32,7 +32,7 @@ pub(crate) fn run(
     // The lookback is open on the left: a sample exactly that old no longer counts.
     let start = Timestamp::from_millis(first.saturating_sub(cx.lookback_ms).saturating_add(1));
     let end = Timestamp::from_millis(last);
-    let request = Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms };
+    let request = Select { matchers: &select.matchers, start, end, step_ms: cx.coarse_step_ms(grid) };
     let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
         // What summaries leave of samples is so far apart: the last of it is seen until the next one comes.
         let resolution_ms = reader.resolution_ms();

@@ -21,7 +21,8 @@ pub(crate) fn run(
     let first = select.shift.apply(grid.start).saturating_sub(cx.lookback_ms);
     let last = select.shift.apply(grid.end()).saturating_add(cx.lookback_ms);
     let (start, end) = (Timestamp::from_millis(first.saturating_add(1)), Timestamp::from_millis(last));
-    let request = Select { matchers: &select.matchers, start, end, step_ms: cx.step_ms };
+    // Between coarse data there is nothing to be smoothed.
+    let request = Select { matchers: &select.matchers, start, end, step_ms: None };
     let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
         cx.read(reader, start, end, columns)?;
         let size = Size::of_columns(columns);
