@@ -270,6 +270,7 @@ impl App {
         self.rules.apply(loaded.rules.clone(), settings).await?;
         self.detectors.apply(self.wanted_detectors()).await;
         self.storage.tsdb().set_retention(retention(&self.args, &loaded));
+        self.storage.tsdb().set_out_of_order_window(loaded.storage.tsdb.out_of_order_window());
         self.config.store(Arc::new(loaded));
         Ok(())
     }
@@ -402,12 +403,14 @@ async fn open_storage(args: &ServerArgs, loaded: &Loaded) -> anyhow::Result<(Sto
         (args.head_series_max, args.metric_series_max, args.job_series_max);
     let retention = retention(args, loaded);
     let downsampling = loaded.storage.tsdb.downsampling.as_ref().map(|config| config.resolve());
+    let out_of_order_window = loaded.storage.tsdb.out_of_order_window();
     tokio::task::spawn_blocking(move || {
         let wal_sync = if always { tsdb::WalSync::Always } else { tsdb::WalSync::Interval(SYNC_INTERVAL) };
         let options = Options {
             wal_sync,
             retention,
             downsampling,
+            out_of_order_window,
             head_series_max,
             metric_series_max,
             job_series_max,

@@ -7,7 +7,6 @@ use plugin::ByteSize;
 use serde::{Deserialize, Deserializer, de};
 use tsdb::{Downsampling, DownsamplingLevel, Retention, RetentionRule};
 
-
 /// The section `storage`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,8 +21,17 @@ pub(crate) struct StorageConfig {
 pub(crate) struct TsdbConfig {
     #[serde(default)]
     pub(crate) retention: RetentionConfig,
+    /// How much older than the newest sample of its series a sample may come; nothing, unless this is given.
+    pub(crate) out_of_order_time_window: Option<ConfigDuration>,
     /// Where it is missing, nothing is downsampled. Takes effect with a start.
     pub(crate) downsampling: Option<DownsamplingConfig>,
+}
+
+impl TsdbConfig {
+    /// The window for late samples, zero where there is none.
+    pub(crate) fn out_of_order_window(&self) -> Duration {
+        self.out_of_order_time_window.as_ref().map_or(Duration::ZERO, |window| window.0)
+    }
 }
 
 /// The section `storage.tsdb.downsampling`.
@@ -174,5 +182,12 @@ mod tests {
         assert_eq!((levels.five_minutes.after, levels.five_minutes.retention), (40 * HOUR, Some(24 * HOUR)));
         assert_eq!((levels.one_hour.after, levels.one_hour.retention), (72 * HOUR, Some(730 * 24 * HOUR)));
         assert!(serde_saphyr::from_str::<TsdbConfig>("{}").unwrap().downsampling.is_none());
+    }
+
+    #[test]
+    fn late_samples_are_taken_only_where_a_window_is_given() {
+        let window = |text| serde_saphyr::from_str::<TsdbConfig>(text).unwrap().out_of_order_window();
+        assert_eq!(window("{}"), Duration::ZERO);
+        assert_eq!(window("out_of_order_time_window: 30m"), HOUR / 2);
     }
 }
