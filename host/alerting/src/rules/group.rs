@@ -400,8 +400,12 @@ async fn write(shared: &Shared, batch: Batch, at: Timestamp) -> Written {
             match appender.append(None, &labels, Sample { timestamp: at, value: staleness::STALE_NAN }) {
                 // The series has gone on elsewhere: another rule writes it now.
                 Ok(_)
-                | Err(AppendError::OutOfOrder | AppendError::DuplicateTimestamp | AppendError::OutOfBounds) =>
-                    {}
+                | Err(
+                    AppendError::OutOfOrder
+                    | AppendError::DuplicateTimestamp
+                    | AppendError::OutOfBounds
+                    | AppendError::TooOld,
+                ) => {}
                 Err(error) => written.refused = Some(error.to_string()),
             }
         }
