@@ -192,6 +192,17 @@ fn pushed_series(api: &Client, ports: Ports) {
     let answer = api.post("/api/v1/write", &headers, &body);
     assert_eq!(answer.status, 204, "{}", answer.body);
     assert_eq!(api.value(r#"pushed_total{via="remote-write"}"#), Some(7.0));
+    assert_eq!(api.post("/api/v1/write?get_vm_proto_version=1", &[], b"").body, "1");
+
+    let content_type = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+    let headers = [("Content-Encoding", "snappy"), ("Content-Type", content_type)];
+    // The second time, the series is known.
+    for (time, value) in [(now_ms() - 1000, 8.0), (now_ms(), 9.0)] {
+        let body = second_version("pushed_total", "version-2", time, value);
+        let answer = api.post("/api/v1/write", &headers, &body);
+        assert_eq!(answer.status, 204, "{}", answer.body);
+        assert_eq!(api.value(r#"pushed_total{via="version-2"}"#), Some(value));
+    }
 
     let message = json!({"resourceMetrics": [{
         "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
@@ -208,6 +219,29 @@ fn pushed_series(api: &Client, ports: Ports) {
 
     telemetry::send_metrics(ports.otlp_grpc);
     until_value(api, r#"sdk_orders_total{job="sdk-shop"}"#, |orders| orders == 3.0);
+}
+
+/// A request of remote write 2.0 with one sample, in snappy that compresses nothing.
+fn second_version(name: &str, via: &str, mut time: i64, value: f64) -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| {
+        let length = u8::try_from(bytes.len()).ok().filter(|length| *length < 0x80);
+        [&[number << 3 | 2, length.expect("a short field")], bytes].concat()
+    };
+    let mut sample = [&[1 << 3 | 1][..], &value.to_le_bytes(), &[2 << 3]].concat();
+    while time >= 0x80 {
+        sample.push(time as u8 | 0x80);
+        time >>= 7;
+    }
+    sample.push(time as u8);
+    let series = [field(1, &[1, 2, 3, 4]), field(2, &sample)].concat();
+    let symbols = ["", "__name__", name, "via", via].map(|symbol| field(4, symbol.as_bytes()));
+    let message = [symbols.concat(), field(5, &series)].concat();
+    let mut body = vec![u8::try_from(message.len()).ok().filter(|l| *l < 0x80).expect("a short message")];
+    for literal in message.chunks(60) {
+        body.push((literal.len() as u8 - 1) << 2);
+        body.extend_from_slice(literal);
+    }
+    body
 }
 
 /// A trace is found by its id and by search; its span metrics carry an exemplar that leads back to it.

@@ -2,8 +2,9 @@
 
 use formats::exposition::{self, Entry, Format, ParseError, protobuf};
 use formats::otlp::{self, Encoding};
+use formats::remote_write::{Compression, Version};
 use formats::{TimeSeries, WriteRequest, decompress, openmetrics, remote_write};
-use model::{Exemplar, Labels, Sample, Timestamp};
+use model::{Exemplar, Labels, Sample, SeriesRef, Timestamp};
 
 use crate::Target;
 
@@ -94,6 +95,7 @@ pub(crate) const REMOTE_WRITE: Target = Target {
             assert_eq!(rejected.count, 0, "what was taken once is refused the second time");
             assert_eq!(again.series.len(), request.series.len());
         }
+        read_twice(bytes, &limits);
     },
     seeds: || {
         let time = Timestamp::from_millis(1_700_000_000_000);
@@ -110,6 +112,29 @@ pub(crate) const REMOTE_WRITE: Target = Target {
         vec![remote_write::encode(&WriteRequest { series: series.collect(), ..WriteRequest::default() })]
     },
 };
+
+/// As every version and compression, with all series new and then with all of them known.
+fn read_twice(bytes: &[u8], limits: &remote_write::Limits) {
+    for version in [Version::V1, Version::V2] {
+        for compression in [Compression::Snappy, Compression::Zstd] {
+            let decoder = remote_write::Decoder::new(1_000);
+            for _ in 0..2 {
+                let read = decoder.read(bytes, (compression, version), limits, |batch| {
+                    for index in 0..batch.series.len() {
+                        batch.remember(index, SeriesRef(index as u64));
+                    }
+                    let floats = batch.floats().map_or(0, |floats| floats.series().len());
+                    for index in 0..floats {
+                        assert!(!batch.labels(index).is_empty(), "a known series has no labels");
+                    }
+                });
+                if read.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
 
 const OTLP_LIMITS: otlp::Limits = otlp::Limits { messages_max: ITEMS_MAX };
 
