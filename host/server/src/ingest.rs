@@ -156,12 +156,7 @@ fn append_exemplars(
 }
 
 /// Names what was in the batch and had no place any more when it was committed.
-fn note_refused(
-    batch: &mut Batch<'_>,
-    new: &[(SeriesRef, usize)],
-    refused: &Refused,
-    written: &mut Written,
-) {
+fn note_refused(batch: &mut Batch<'_>, new: &[(SeriesRef, usize)], refused: &Refused, written: &mut Written) {
     written.samples = written.samples.saturating_sub(1);
     let of_new = || new.iter().find(|(reference, _)| *reference == refused.series);
     let labels = match batch.index_of(refused.series) {

@@ -20,7 +20,8 @@ const LIMITS: remote_write::Limits =
 const HANDSHAKE: &str = "get_vm_proto_version=1";
 
 const SAMPLES_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
-const HISTOGRAMS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-histograms-written");
+const HISTOGRAMS_WRITTEN: HeaderName =
+    HeaderName::from_static("x-prometheus-remote-write-histograms-written");
 const EXEMPLARS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
 
 /// Stores a request. 204 says that all of it is durable; 400 names what was refused, with the rest stored, so
