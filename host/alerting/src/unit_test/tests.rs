@@ -147,7 +147,7 @@ async fn mistakes_in_the_file_are_told() {
         "tests: [{input_series: [{series: 'a{', values: '1'}]}]",
         expect![[r#"
             unnamed#0: 1
-                series "a{": a{: 1:3: parse error: unexpected end of input inside braces
+                series "a{": 1:3: parse error: unexpected end of input inside braces
         "#]],
     )
     .await;
