@@ -114,7 +114,12 @@ pub(super) fn queries(start: &str, end: &str) -> Vec<Case> {
             ["/data/resultType=matrix", "/data/result/0/values/0/1=7"],
         ),
         good("a warning", "/query", at("quantile(2, up)"), ["/warnings/0", "/data/result/0/value/1=+Inf"]),
-        good("an info", "/query", at("rate(up[10m])"), ["/infos/0"]),
+        good(
+            "an info",
+            "/query",
+            at("stddev({via=\"remote-write\"})"),
+            ["/infos/0", "/data/result/0/value/1=0"],
+        ),
         bad("no query", "/query", []),
         bad("a broken query", "/query", [("query", "sum(")]),
         bad("a broken time", "/query", [("query", "up"), ("time", "yesterday")]),
