@@ -479,10 +479,14 @@ async fn waiting_for_another_call_takes_no_longer_than_allowed() {
     let setup = setup();
     let instance = setup.start("spin", |_| ()).await.unwrap();
     let busy = Arc::clone(&instance);
-    let busy = tokio::spawn(async move { busy.collect(LONG).await });
-    while instance.status().calls == 0 {
-        tokio::task::yield_now().await;
+    let mut busy = Box::pin(async move { busy.collect(LONG).await });
+    // Once polled it has its turn, before anybody else can ask for one.
+    tokio::select! {
+        biased;
+        _ = &mut busy => panic!("a guest that spins has answered"),
+        () = std::future::ready(()) => {}
     }
+    let busy = tokio::spawn(busy);
     let error = instance.collect(TIGHT).await.unwrap_err();
     assert_eq!(
         (error.kind, error.message.as_str()),
