@@ -2,6 +2,8 @@
 
 use model::{Labels, LabelsError};
 
+use crate::wire::{Field, Message, WireError, read_text};
+
 /// Builds a set from pairs in any order. Empty values are left out, as everywhere.
 pub(crate) fn to_labels<N: AsRef<str>, V: AsRef<str>>(pairs: &mut [(N, V)]) -> Result<Labels, String> {
     // Most senders sort; checking is cheaper than sorting.
@@ -19,4 +21,18 @@ pub(crate) fn to_labels<N: AsRef<str>, V: AsRef<str>>(pairs: &mut [(N, V)]) -> R
         LabelsError::Empty => "label name is empty".to_owned(),
         other => other.to_string(),
     })
+}
+
+/// Reads the message that Prometheus' formats have for a label: name (1) and value (2).
+pub(crate) fn read_label_pair(bytes: &[u8]) -> Result<(&str, &str), WireError> {
+    let (mut name, mut value) = ("", "");
+    let mut message = Message(bytes);
+    while let Some(field) = message.next()? {
+        match field {
+            (1, Field::Bytes(bytes)) => name = read_text(bytes)?,
+            (2, Field::Bytes(bytes)) => value = read_text(bytes)?,
+            _ => {}
+        }
+    }
+    Ok((name, value))
 }

@@ -21,6 +21,11 @@ pub(crate) enum Field<'a> {
     Fixed32(u32),
 }
 
+/// A field that holds a text.
+pub(crate) fn read_text(bytes: &[u8]) -> Result<&str, WireError> {
+    std::str::from_utf8(bytes).map_err(|_| "text is not UTF-8")
+}
+
 /// What is left of a message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Message<'a>(pub(crate) &'a [u8]);

@@ -19,7 +19,8 @@ use model::{MetricKind, Timestamp};
 use super::sample::observed;
 use super::write::{SeriesWriter, write_escaped};
 use super::{Entry, ParseError, ScrapedExemplar, ScrapedHistogram, ScrapedSample};
-use crate::wire::{Field, Message, WireError};
+use crate::pairs::read_label_pair;
+use crate::wire::{Field, Message, WireError, read_text};
 
 /// The longest message of one metric: many times what a histogram over all floats takes, and what is kept of
 /// one metric is at most twenty times as long as it.
@@ -179,7 +180,7 @@ impl<'a> Reader<'a> {
         let mut message = Message(bytes);
         while let Some(field) = message.next()? {
             match field {
-                (1, Field::Bytes(bytes)) => self.labels.push(read_pair(bytes)?),
+                (1, Field::Bytes(bytes)) => self.labels.push(named(read_label_pair(bytes)?)?),
                 (6, Field::Varint(millis)) => timestamp = Some(millis as i64).filter(|millis| *millis != 0),
                 (number, Field::Bytes(bytes)) if number == wanted => value = Some(bytes),
                 _ => {}
@@ -403,19 +404,6 @@ const fn value_number(kind: MetricKind) -> u64 {
     }
 }
 
-fn read_pair(bytes: &[u8]) -> Result<(&str, &str), WireError> {
-    let (mut name, mut value) = ("", "");
-    let mut message = Message(bytes);
-    while let Some(field) = message.next()? {
-        match field {
-            (1, Field::Bytes(bytes)) => name = read_text(bytes)?,
-            (2, Field::Bytes(bytes)) => value = read_text(bytes)?,
-            _ => {}
-        }
-    }
-    if name.is_empty() { Err("label name is empty") } else { Ok((name, value)) }
-}
-
 /// Reads an exemplar; the text of its labels is added to `braces`.
 fn read_exemplar(bytes: &[u8], braces: &mut String) -> Result<ReadExemplar, WireError> {
     let start = braces.len();
@@ -425,7 +413,7 @@ fn read_exemplar(bytes: &[u8], braces: &mut String) -> Result<ReadExemplar, Wire
     while let Some(field) = message.next()? {
         match field {
             (1, Field::Bytes(bytes)) => {
-                let (name, value) = read_pair(bytes)?;
+                let (name, value) = named(read_label_pair(bytes)?)?;
                 labels.label(name, |out| write_escaped(out, value, true));
             }
             (2, Field::Fixed64(bits)) => value = f64::from_bits(bits),
@@ -451,6 +439,7 @@ fn read_timestamp(bytes: &[u8]) -> Result<Timestamp, WireError> {
     Ok(Timestamp::from_millis(seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)))
 }
 
-fn read_text(bytes: &[u8]) -> Result<&str, WireError> {
-    std::str::from_utf8(bytes).map_err(|_| "text is not UTF-8")
+/// What a label of an exposition must have.
+fn named<'a>((name, value): (&'a str, &'a str)) -> Result<(&'a str, &'a str), WireError> {
+    if name.is_empty() { Err("label name is empty") } else { Ok((name, value)) }
 }

@@ -19,10 +19,6 @@ pub(super) fn read_sample(bytes: &[u8]) -> Result<Sample, WireError> {
     Ok(sample)
 }
 
-pub(super) fn read_text(bytes: &[u8]) -> Result<&str, WireError> {
-    std::str::from_utf8(bytes).map_err(|_| "text is not UTF-8")
-}
-
 /// The enumeration of metric types, by number.
 const KINDS: [MetricKind; 8] = [
     MetricKind::Unknown,

@@ -2,12 +2,12 @@
 
 use model::{Exemplar, Labels, Metadata, Timestamp};
 
-use super::fields::{kind_from_number, read_sample, read_text};
+use super::fields::{kind_from_number, read_sample};
 use super::histogram;
 use super::known::KnownSeries;
 use super::reader::{Parts, Reader, Stop, to_labels};
-use crate::pairs;
-use crate::wire::{Field, Message, MessageWriter, WireError};
+use crate::pairs::{self, read_label_pair};
+use crate::wire::{Field, Message, MessageWriter, WireError, read_text};
 
 /// The byte with which a label begins in the message of its series: field 1, with a length.
 const LABEL: u8 = 1 << 3 | 2;
@@ -90,7 +90,7 @@ fn read_labels(series: &[u8], span: &mut Vec<u8>) -> Result<Result<Labels, Strin
     let mut message = Message(series);
     while let Some(field) = message.next()? {
         if let (1, Field::Bytes(bytes)) = field {
-            pairs.push(read_pair(bytes)?);
+            pairs.push(read_label_pair(bytes)?);
         }
     }
     Ok(to_labels(&mut pairs))
@@ -124,26 +124,13 @@ pub(super) fn labels_at(message: &[u8], place: usize) -> Option<Labels> {
     read_labels(series, &mut Vec::new()).ok()?.ok()
 }
 
-fn read_pair(bytes: &[u8]) -> Result<(&str, &str), WireError> {
-    let (mut name, mut value) = ("", "");
-    let mut message = Message(bytes);
-    while let Some(field) = message.next()? {
-        match field {
-            (1, Field::Bytes(bytes)) => name = read_text(bytes)?,
-            (2, Field::Bytes(bytes)) => value = read_text(bytes)?,
-            _ => {}
-        }
-    }
-    Ok((name, value))
-}
-
 fn read_exemplar(bytes: &[u8]) -> Result<Result<Exemplar, String>, WireError> {
     let mut pairs = Vec::new();
     let mut exemplar = Exemplar { labels: Labels::empty(), value: 0.0, timestamp: Timestamp::EPOCH };
     let mut message = Message(bytes);
     while let Some(field) = message.next()? {
         match field {
-            (1, Field::Bytes(bytes)) => pairs.push(read_pair(bytes)?),
+            (1, Field::Bytes(bytes)) => pairs.push(read_label_pair(bytes)?),
             (2, Field::Fixed64(bits)) => exemplar.value = f64::from_bits(bits),
             (3, Field::Varint(millis)) => exemplar.timestamp = Timestamp::from_millis(millis as i64),
             _ => {}

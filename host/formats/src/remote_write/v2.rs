@@ -8,12 +8,12 @@ use std::collections::HashSet;
 
 use model::{Exemplar, Labels, Metadata, MetricKind, Timestamp};
 
-use super::fields::{kind_from_number, read_sample, read_text};
+use super::fields::{kind_from_number, read_sample};
 use super::histogram;
 use super::known::{Key, KnownSeries};
 use super::reader::{Parts, Reader, Stop, to_labels};
 use crate::pairs;
-use crate::wire::{Field, Message, WireError};
+use crate::wire::{Field, Message, WireError, read_text};
 
 /// The table of a request, and the request itself.
 #[derive(Debug, Default)]
