@@ -3,6 +3,7 @@
 mod append;
 mod commit;
 mod compact;
+mod cursor;
 mod delete;
 pub(crate) mod downsample;
 mod gate;

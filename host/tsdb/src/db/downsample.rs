@@ -23,13 +23,14 @@ use std::sync::Arc;
 
 use model::{Exemplar, Histogram, Labels, Summary, Timestamp};
 
+use super::cursor::Cursor;
 use super::retention::Expiry;
 use super::{Shared, View};
-use crate::block::{Block, BlockChunk, BlockSeries, BlockWriter};
+use crate::block::{Block, BlockSeries, BlockWriter};
 use crate::chunk::{ChunkKind, Run, RunValues};
 use crate::error::Result;
 use crate::options::DownsamplingLevel;
-use crate::tombstones::{Intervals, Tombstones};
+use crate::tombstones::Intervals;
 
 /// How far apart the summaries of the levels are: five minutes, one hour.
 pub(crate) const RESOLUTIONS_MS: [i64; 2] = [300_000, 3_600_000];
@@ -76,8 +77,8 @@ impl Borders {
 
 impl View {
     /// The blocks that a query of that step over `[start, end]` looks at, the coarsest first, what is asked of each,
-    /// and from when to when its resolution answers. What summaries answer begins earlier by their resolution, since the last one before a time is what
-    /// was seen at it.
+    /// and from when to when its resolution answers. What summaries answer begins earlier by their resolution, since
+    /// the last one before a time is what was seen at it.
     pub(super) fn blocks_for(
         &self,
         (start, end): (i64, i64),
@@ -99,14 +100,6 @@ impl View {
             blocks.iter().filter(asked).map(move |block| (block, (start, end), (first, last)))
         })
     }
-}
-
-/// The series of one block, decoded for downsampling.
-struct Source<'a> {
-    block: &'a Block,
-    deleted: Arc<Tombstones>,
-    number: u32,
-    next: Option<(Labels, Vec<BlockChunk>)>,
 }
 
 /// What becomes of one series.
@@ -166,64 +159,50 @@ impl Windows {
     }
 }
 
-impl<'a> Source<'a> {
-    fn new(block: &'a Block) -> Result<Self> {
-        let mut source = Self { block, deleted: block.tombstones(), number: 0, next: None };
-        source.read()?;
-        Ok(source)
-    }
-
-    fn read(&mut self) -> Result<()> {
-        let more = u64::from(self.number) < self.block.meta().series_count;
-        self.next = more.then(|| self.block.series(self.number, i64::MIN, i64::MAX)).transpose()?;
-        Ok(())
-    }
-
-    /// Adds what lies in `[start, end)` of the series that is next, if it has these labels, and goes on.
-    fn take(
-        &mut self,
-        labels: &Labels,
-        (start, end): (i64, i64),
-        gone: &Intervals,
-        out: &mut Windows,
-    ) -> Result<()> {
-        let Some((_, chunks)) = self.next.take_if(|(next, _)| next == labels) else { return Ok(()) };
-        let deleted = self.deleted.of(self.number);
-        let stays = |time: i64| {
-            (start..end).contains(&time)
-                && !gone.contains(time)
-                && !deleted.is_some_and(|deleted| deleted.contains(time))
-        };
-        let (mut times, mut floats, mut summaries) = (Vec::new(), Vec::new(), Vec::new());
-        for chunk in &chunks {
-            times.clear();
-            match chunk.meta.kind {
-                ChunkKind::Floats => {
-                    floats.clear();
-                    self.block.decode_floats(chunk, &mut times, &mut floats)?;
-                    for (time, value) in times.iter().zip(&floats) {
-                        if stays(*time) && !model::staleness::is_stale(*value) {
-                            out.push(&Summary::of_sample(Timestamp::from_millis(*time), *value));
-                        }
+/// Adds what lies in `[start, end)` of the series that is next in a block, if it has these labels.
+fn take(
+    cursor: &mut Cursor<'_>,
+    labels: &Labels,
+    (start, end): (i64, i64),
+    gone: &Intervals,
+    out: &mut Windows,
+) -> Result<()> {
+    let Some((number, chunks)) = cursor.take(labels)? else { return Ok(()) };
+    let block = cursor.block;
+    let deleted = cursor.deleted.of(number);
+    let stays = |time: i64| {
+        (start..end).contains(&time)
+            && !gone.contains(time)
+            && !deleted.is_some_and(|deleted| deleted.contains(time))
+    };
+    let (mut times, mut floats, mut summaries) = (Vec::new(), Vec::new(), Vec::new());
+    for chunk in &chunks {
+        times.clear();
+        match chunk.meta.kind {
+            ChunkKind::Floats => {
+                floats.clear();
+                block.decode_floats(chunk, &mut times, &mut floats)?;
+                for (time, value) in times.iter().zip(&floats) {
+                    if stays(*time) && !model::staleness::is_stale(*value) {
+                        out.push(&Summary::of_sample(Timestamp::from_millis(*time), *value));
                     }
                 }
-                ChunkKind::Summaries => {
-                    summaries.clear();
-                    self.block.decode_summaries(chunk, &mut summaries)?;
-                    summaries.iter().filter(|s| stays(s.last_time.millis())).for_each(|s| out.push(s));
-                }
-                ChunkKind::Histograms => self.block.decode_histograms(chunk, |time, histogram| {
-                    if stays(time) && !model::staleness::is_stale(histogram.sum) {
-                        out.push_histogram(time, histogram);
-                    }
-                })?,
             }
+            ChunkKind::Summaries => {
+                summaries.clear();
+                block.decode_summaries(chunk, &mut summaries)?;
+                summaries.iter().filter(|s| stays(s.last_time.millis())).for_each(|s| out.push(s));
+            }
+            ChunkKind::Histograms => block.decode_histograms(chunk, |time, histogram| {
+                if stays(time) && !model::staleness::is_stale(histogram.sum) {
+                    out.push_histogram(time, histogram);
+                }
+            })?,
         }
-        let exemplars = self.block.exemplars(self.number)?.into_iter();
-        exemplars.filter(|e| stays(e.timestamp.millis())).for_each(|e| out.push_exemplar(e));
-        self.number += 1;
-        self.read()
     }
+    let exemplars = block.exemplars(number)?.into_iter();
+    exemplars.filter(|e| stays(e.timestamp.millis())).for_each(|e| out.push_exemplar(e));
+    Ok(())
 }
 
 impl Shared {
@@ -274,9 +253,9 @@ impl Shared {
         let expiry = self.expiry_of(resolution_ms);
         let path = self.next_block_path_in(&self.blocks_dir_of(resolution_ms))?;
         let mut writer = BlockWriter::create(&*self.fs, &path, start, end)?;
-        let mut sources = blocks.iter().map(|block| Source::new(block)).collect::<Result<Vec<_>>>()?;
+        let mut cursors = Cursor::all(blocks)?;
         loop {
-            let labels = sources.iter().filter_map(|source| Some(&source.next.as_ref()?.0)).min().cloned();
+            let labels = cursors.iter().filter_map(Cursor::labels).min().cloned();
             let Some(labels) = labels else { break };
             let gone = past(&expiry, &labels);
             let mut windows = Windows {
@@ -285,8 +264,8 @@ impl Shared {
                 histograms: Vec::new(),
                 exemplars: Vec::new(),
             };
-            for source in &mut sources {
-                source.take(&labels, (start, end), &gone, &mut windows)?;
+            for cursor in &mut cursors {
+                take(cursor, &labels, (start, end), &gone, &mut windows)?;
             }
             let (runs, exemplars) = windows.into_runs();
             if !runs.is_empty() || !exemplars.is_empty() {

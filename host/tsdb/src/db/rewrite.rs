@@ -5,78 +5,56 @@ use std::sync::Arc;
 use model::{Exemplar, Labels};
 
 use super::Shared;
+use super::cursor::Cursor;
 use super::late::{LateOfBlock, merge_late};
 use super::retention::Expiry;
-use crate::block::{Block, BlockChunk, BlockSeries, BlockWriter};
+use crate::block::{Block, BlockSeries, BlockWriter};
 use crate::chunk::{Run, RunValues};
 use crate::error::{Error, Result};
-use crate::tombstones::Tombstones;
 
 /// Chunks are joined up to this many samples: who reads blocks this old reads much of them.
 const RUN_SAMPLES_MAX: usize = 4096;
 
-/// The series of one block, in order.
-struct Cursor<'a> {
-    block: &'a Block,
-    deleted: Arc<Tombstones>,
-    number: u32,
-    next: Option<(Labels, Vec<BlockChunk>)>,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(block: &'a Block) -> Result<Self> {
-        let mut cursor = Self { block, deleted: block.tombstones(), number: 0, next: None };
-        cursor.read()?;
-        Ok(cursor)
+/// Appends what stays of the series that is next in a block, if it has these labels.
+fn take(
+    cursor: &mut Cursor<'_>,
+    labels: &Labels,
+    past: i64,
+    runs: &mut Vec<Run>,
+    exemplars: &mut Vec<Exemplar>,
+) -> Result<()> {
+    let Some((number, chunks)) = cursor.take(labels)? else { return Ok(()) };
+    let block = cursor.block;
+    let mut gone = cursor.deleted.of(number).cloned().unwrap_or_default();
+    if past > i64::MIN {
+        gone.add(i64::MIN, past - 1);
     }
-
-    fn read(&mut self) -> Result<()> {
-        let more = u64::from(self.number) < self.block.meta().series_count;
-        self.next = more.then(|| self.block.series(self.number, i64::MIN, i64::MAX)).transpose()?;
-        Ok(())
-    }
-
-    /// Appends what stays of the series that is next, if it has these labels, and goes on to the one after it.
-    fn take(
-        &mut self,
-        labels: &Labels,
-        past: i64,
-        runs: &mut Vec<Run>,
-        exemplars: &mut Vec<Exemplar>,
-    ) -> Result<()> {
-        let Some((_, chunks)) = self.next.take_if(|(next, _)| next == labels) else { return Ok(()) };
-        let mut gone = self.deleted.of(self.number).cloned().unwrap_or_default();
-        if past > i64::MIN {
-            gone.add(i64::MIN, past - 1);
-        }
-        for chunk in chunks.iter().filter(|chunk| !gone.covers(chunk.meta.min_time, chunk.meta.max_time)) {
-            let from = Run::next(runs, &chunk.meta, RUN_SAMPLES_MAX);
-            let at = from.times.len();
-            match &mut from.values {
-                RunValues::Floats(floats) => self.block.decode_floats(chunk, &mut from.times, floats)?,
-                RunValues::Summaries(summaries) => {
-                    let known = summaries.len();
-                    self.block.decode_summaries(chunk, summaries)?;
-                    let new = summaries.get(known..).unwrap_or_default();
-                    from.times.extend(new.iter().map(|summary| summary.last_time.millis()));
-                }
-                RunValues::Histograms(histograms) => {
-                    let times = &mut from.times;
-                    self.block.decode_histograms(chunk, |time, histogram| {
-                        times.push(time);
-                        histograms.push(histogram);
-                    })?;
-                }
+    for chunk in chunks.iter().filter(|chunk| !gone.covers(chunk.meta.min_time, chunk.meta.max_time)) {
+        let from = Run::next(runs, &chunk.meta, RUN_SAMPLES_MAX);
+        let at = from.times.len();
+        match &mut from.values {
+            RunValues::Floats(floats) => block.decode_floats(chunk, &mut from.times, floats)?,
+            RunValues::Summaries(summaries) => {
+                let known = summaries.len();
+                block.decode_summaries(chunk, summaries)?;
+                let new = summaries.get(known..).unwrap_or_default();
+                from.times.extend(new.iter().map(|summary| summary.last_time.millis()));
             }
-            if gone.overlaps(chunk.meta.min_time, chunk.meta.max_time) {
-                from.leave_out(at, &gone);
+            RunValues::Histograms(histograms) => {
+                let times = &mut from.times;
+                block.decode_histograms(chunk, |time, histogram| {
+                    times.push(time);
+                    histograms.push(histogram);
+                })?;
             }
         }
-        let kept = self.block.exemplars(self.number)?.into_iter();
-        exemplars.extend(kept.filter(|exemplar| !gone.contains(exemplar.timestamp.millis())));
-        self.number += 1;
-        self.read()
+        if gone.overlaps(chunk.meta.min_time, chunk.meta.max_time) {
+            from.leave_out(at, &gone);
+        }
     }
+    let kept = block.exemplars(number)?.into_iter();
+    exemplars.extend(kept.filter(|exemplar| !gone.contains(exemplar.timestamp.millis())));
+    Ok(())
 }
 
 impl Shared {
@@ -119,16 +97,16 @@ impl Shared {
     ) -> Result<Option<Arc<Block>>> {
         let dir = self.blocks_dir_of(blocks.first().map_or(0, |block| block.resolution_ms()));
         let mut writer = BlockWriter::create(&*self.fs, &self.next_block_path_in(&dir)?, start, end)?;
-        let mut cursors = blocks.iter().map(|block| Cursor::new(block)).collect::<Result<Vec<_>>>()?;
+        let mut cursors = Cursor::all(blocks)?;
         let mut late = late.iter().peekable();
         loop {
-            let of_blocks = cursors.iter().filter_map(|cursor| Some(&cursor.next.as_ref()?.0)).min();
+            let of_blocks = cursors.iter().filter_map(Cursor::labels).min();
             let labels = of_blocks.into_iter().chain(late.peek().map(|(labels, _)| *labels)).min().cloned();
             let Some(labels) = labels else { break };
             let past = expiry.of_series(&labels);
             let (mut runs, mut exemplars) = (Vec::new(), Vec::<Exemplar>::new());
             for cursor in &mut cursors {
-                cursor.take(&labels, past, &mut runs, &mut exemplars)?;
+                take(cursor, &labels, past, &mut runs, &mut exemplars)?;
             }
             runs.retain(|run: &Run| !run.times.is_empty());
             if let Some((_, late)) = late.next_if(|(next, _)| **next == labels) {
