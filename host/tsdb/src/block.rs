@@ -70,6 +70,7 @@ use crate::codec::{Malformed, Reader};
 use crate::db::downsample::{DIRS, RESOLUTIONS_MS};
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{FileBytes, FileSystem};
+use crate::header::FileKind;
 use crate::index::PassingCache;
 use crate::tombstones::{self, Tombstones};
 use crate::wal::record::{self, Section};
@@ -86,7 +87,7 @@ pub const FORMAT_VERSION: u32 = 4;
 pub const OLDEST_READABLE: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"SGLASSBK";
-const HEADER_BYTES: usize = 16;
+const KIND: FileKind = FileKind { magic: MAGIC, version: FORMAT_VERSION, oldest: OLDEST_READABLE };
 const FOOTER_BYTES: usize = 24;
 const CONTENTS_ENTRY_BYTES: usize = 24;
 
@@ -423,22 +424,9 @@ impl Block {
 fn read_contents(path: &Path, bytes: &[u8]) -> Result<(u32, [Place; SECTION_COUNT])> {
     let corrupt = |offset: usize, what: &str| Error::corrupt(path, offset as u64, what);
     let early = |malformed: Malformed| corrupt(malformed.at, malformed.what);
-    let mut header = Reader::new(bytes);
-    let magic = header.take(MAGIC.len()).map_err(early)?;
-    let version = header.u32().map_err(early)?;
-    let crc = header.u32().map_err(early)?;
-    let covered = bytes.get(..HEADER_BYTES - 4).unwrap_or_default();
-    if magic != MAGIC || crc32fast::hash(covered) != crc {
+    let Some(version) = KIND.version_of(path, bytes)? else {
         return Err(corrupt(0, "not the header of a block"));
-    }
-    if !(OLDEST_READABLE..=FORMAT_VERSION).contains(&version) {
-        return Err(Error::UnsupportedVersion {
-            path: path.to_owned(),
-            version,
-            oldest: OLDEST_READABLE,
-            newest: FORMAT_VERSION,
-        });
-    }
+    };
     let footer_at = bytes.len().saturating_sub(FOOTER_BYTES);
     let mut footer = Reader::new(bytes.get(footer_at..).unwrap_or_default());
     let contents_at = usize::try_from(footer.u64().map_err(early)?).unwrap_or(usize::MAX);

@@ -46,6 +46,7 @@ mod fs;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
+mod header;
 mod index;
 mod options;
 pub mod tombstones;

@@ -36,14 +36,14 @@ use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::{Malformed, Reader};
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{self, FileSystem};
+use crate::header::{FileKind, HEADER_BYTES};
 
 /// The version that is written.
 pub const FORMAT_VERSION: u32 = 1;
 /// The oldest version that is read.
 pub const OLDEST_READABLE: u32 = 1;
 
-const MAGIC: &[u8; 8] = b"SGLASSTS";
-const HEADER_BYTES: usize = 16;
+const KIND: FileKind = FileKind { magic: b"SGLASSTS", version: FORMAT_VERSION, oldest: OLDEST_READABLE };
 const CRC_BYTES: usize = 4;
 
 /// The extension of the file beside a block.
@@ -210,9 +210,7 @@ impl Tombstones {
 
     /// Makes them the tombstones in the file `path`, durably.
     pub(crate) fn write(&self, files: &dyn FileSystem, path: &Path) -> Result<()> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        let mut bytes = KIND.header();
         let mut body = Vec::new();
         self.encode(&mut body);
         bytes.extend_from_slice(&body);
@@ -227,24 +225,8 @@ impl Tombstones {
     pub(crate) fn read(files: &dyn FileSystem, path: &Path) -> Result<Self> {
         let bytes = files.map(path).at("read tombstones", path)?;
         let corrupt = |at: usize, what: &str| Error::corrupt(path, at as u64, what);
-        let header = bytes.get(..HEADER_BYTES).unwrap_or_default();
-        let read_header = || -> std::result::Result<(u32, bool), Malformed> {
-            let mut reader = Reader::new(header);
-            let magic = reader.take(MAGIC.len())?;
-            let (version, crc) = (reader.u32()?, reader.u32()?);
-            let covered = header.get(..HEADER_BYTES - CRC_BYTES).unwrap_or_default();
-            Ok((version, magic == MAGIC && crc32fast::hash(covered) == crc))
-        };
-        let Ok((version, true)) = read_header() else {
+        if KIND.version_of(path, &bytes)?.is_none() {
             return Err(corrupt(0, "not the header of tombstones"));
-        };
-        if !(OLDEST_READABLE..=FORMAT_VERSION).contains(&version) {
-            return Err(Error::UnsupportedVersion {
-                path: path.to_owned(),
-                version,
-                oldest: OLDEST_READABLE,
-                newest: FORMAT_VERSION,
-            });
         }
         let body_end = bytes.len().saturating_sub(CRC_BYTES);
         let body = bytes.get(HEADER_BYTES..body_end).unwrap_or_default();

@@ -47,6 +47,7 @@ use model::Timestamp;
 
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{File, FileSystem};
+use crate::header::{FileKind, HEADER_BYTES};
 use crate::options::{Options, WalSync};
 
 /// The version that is written.
@@ -54,8 +55,7 @@ pub const FORMAT_VERSION: u32 = 4;
 /// The oldest version that is read.
 pub const OLDEST_READABLE: u32 = 1;
 
-const MAGIC: &[u8; 8] = b"SGLASSWL";
-const HEADER_BYTES: usize = 16;
+const KIND: FileKind = FileKind { magic: b"SGLASSWL", version: FORMAT_VERSION, oldest: OLDEST_READABLE };
 const FRAME_MARKER: [u8; 4] = *b"SGF\xf1";
 const FRAME_HEADER_BYTES: usize = 12;
 
@@ -69,14 +69,6 @@ const CHECKPOINT_FRAME_BYTES: usize = 1 << 20;
 const SEGMENT_EXTENSION: &str = "wal";
 const CHECKPOINT_EXTENSION: &str = "checkpoint";
 const TEMPORARY_EXTENSION: &str = "tmp";
-
-fn file_header() -> Vec<u8> {
-    let mut header = Vec::with_capacity(HEADER_BYTES);
-    header.extend_from_slice(MAGIC);
-    header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-    header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
-    header
-}
 
 fn frame_crc(length: [u8; 4], payload: [&[u8]; 2]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
@@ -133,7 +125,7 @@ impl Segment {
         let path = segment_path(dir, number);
         let create = || -> std::io::Result<Box<dyn File>> {
             let mut file = fs.append(&path)?;
-            file.write_all(&file_header())?;
+            file.write_all(&KIND.header())?;
             file.sync()?;
             fs.sync_dir(dir)?;
             Ok(file)
@@ -295,7 +287,7 @@ impl<'a> CheckpointWriter<'a> {
         let mut writer = Self { fs, dir, number, temporary, file, bytes: 0, frame: Vec::new() };
         // An earlier attempt may have left something under this name.
         writer.fs.truncate(&writer.temporary, 0).at("empty checkpoint", &writer.temporary)?;
-        writer.write(&file_header())?;
+        writer.write(&KIND.header())?;
         Ok(writer)
     }
 

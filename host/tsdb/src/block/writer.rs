@@ -11,7 +11,7 @@ use ahash::RandomState;
 use model::{Exemplar, Labels, Metadata};
 
 use super::index::{self, LabelNumbers};
-use super::{BlockMeta, FORMAT_VERSION, MAGIC, SectionKind, chunks, summary};
+use super::{BlockMeta, KIND, MAGIC, SectionKind, chunks, summary};
 use crate::chunk::{ChunkMeta, Run, RunValues};
 use crate::codec::bytes::{put_span, put_varint};
 use crate::codec::values::Density;
@@ -124,10 +124,7 @@ impl<'a> BlockWriter<'a> {
             exemplars: Vec::new(),
             named: false,
         };
-        let mut header = MAGIC.to_vec();
-        header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
-        writer.write(&header)?;
+        writer.write(&KIND.header())?;
         writer.chunks_at = writer.at;
         Ok(writer)
     }

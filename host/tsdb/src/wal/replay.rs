@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::record::{self, Section};
 use super::{
-    CHECKPOINT_EXTENSION, FORMAT_VERSION, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MARKER, HEADER_BYTES,
-    MAGIC, OLDEST_READABLE, SEGMENT_EXTENSION, TEMPORARY_EXTENSION, checkpoint_path, frame_crc, segment_path,
+    CHECKPOINT_EXTENSION, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MARKER, KIND, SEGMENT_EXTENSION,
+    TEMPORARY_EXTENSION, checkpoint_path, frame_crc, segment_path,
 };
 use crate::codec::Reader;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::FileSystem;
+use crate::header::HEADER_BYTES;
 
 /// The number of the first segment of a directory.
 const FIRST_SEGMENT: u64 = 1;
@@ -172,16 +173,8 @@ fn read_frames(
 ) -> Result<usize> {
     let mut at = HEADER_BYTES;
     let mut good = 0;
-    match header_version(bytes) {
-        Some(version) if (OLDEST_READABLE..=FORMAT_VERSION).contains(&version) => good = HEADER_BYTES,
-        Some(version) => {
-            return Err(Error::UnsupportedVersion {
-                path: path.to_owned(),
-                version,
-                oldest: OLDEST_READABLE,
-                newest: FORMAT_VERSION,
-            });
-        }
+    match KIND.version_of(path, bytes)? {
+        Some(_) => good = HEADER_BYTES,
         // Without frames nothing is lost: the file was being created when the process ended.
         None if next_frame(bytes, 0).is_none() => {
             if !last && bytes.len() > HEADER_BYTES {
@@ -216,15 +209,6 @@ fn read_frames(
         good = end;
     }
     Ok(good)
-}
-
-fn header_version(bytes: &[u8]) -> Option<u32> {
-    let header = bytes.get(..HEADER_BYTES)?;
-    let mut reader = Reader::new(header);
-    let magic = reader.take(MAGIC.len()).ok()?;
-    let version = reader.u32().ok()?;
-    let crc = reader.u32().ok()?;
-    (magic == MAGIC && crc32fast::hash(header.get(..HEADER_BYTES - 4)?) == crc).then_some(version)
 }
 
 /// The first good frame that begins at `from` or later, as the range of its bytes.

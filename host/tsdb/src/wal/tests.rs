@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::record::{self, Section};
 use super::replay::replay;
-use super::{file_header, put_frame, segment_path};
+use super::{KIND, put_frame, segment_path};
 use crate::codec::histogram::bits_equal;
 use crate::codec::tests::{any_float, any_histogram};
 use crate::fs::sim::SimFileSystem;
@@ -77,7 +77,7 @@ proptest! {
         noise in vec(vec(any::<u8>(), 0..40), 1..5), last in any::<bool>()
     ) {
         let fs = SimFileSystem::default();
-        let mut bytes = file_header();
+        let mut bytes = KIND.header();
         let good = noise.len();
         for (number, noise) in noise.iter().enumerate() {
             let mut payload = Vec::new();
@@ -88,7 +88,7 @@ proptest! {
         let dir = Path::new("/wal");
         fs.set_bytes(&segment_path(dir, 1), &bytes);
         if !last {
-            fs.set_bytes(&segment_path(dir, 2), &file_header());
+            fs.set_bytes(&segment_path(dir, 2), &KIND.header());
         }
         let mut ids = Vec::new();
         let replayed = replay(&fs, dir, |section| {
