@@ -3,6 +3,9 @@
 //! A storage answers a [`Select`] with one [`SeriesReader`] per series, in label order. Labels are known at
 //! once; samples are decoded only when the engine asks, series by series and from any thread, so that it can
 //! run series in parallel, account for the memory and stop early.
+//!
+//! Where a million series give one sample each, a reader for each costs more than the samples, and so does their order:
+//! [`Storage::select_unordered`] is for those who do not need it, [`Storage::latest`] does without readers.
 
 use std::sync::Arc;
 
@@ -15,6 +18,24 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// [`ReadError`] where storage cannot answer. Part of an answer is never passed off as a whole one.
     fn select(&self, select: &Select<'_>) -> Result<Vec<Box<dyn SeriesReader>>, ReadError>;
+
+    /// As [`Storage::select`], the series in any order, which is the same as long as the data are.
+    ///
+    /// # Errors
+    /// As [`Storage::select`].
+    fn select_unordered(&self, select: &Select<'_>) -> Result<Vec<Box<dyn SeriesReader>>, ReadError> {
+        self.select(select)
+    }
+
+    /// The latest sample in the range of each series that passes all matchers, as of one moment; series whose latest
+    /// one is a stale marker are left out. `None` where storage has no shorter way to it than by readers.
+    ///
+    /// # Errors
+    /// As [`Storage::select`].
+    fn latest(&self, request: &LatestRequest<'_>) -> Result<Option<Vec<Latest>>, ReadError> {
+        let _ = request;
+        Ok(None)
+    }
 
     /// Label names of the series that pass all matchers in the range; sorted, each once. No matchers: all.
     ///
@@ -47,6 +68,45 @@ pub struct Select<'a> {
     pub end: Timestamp,
     /// The query's step, where a coarser copy of the data would do; `None` for raw samples.
     pub step_ms: Option<i64>,
+}
+
+/// Whose latest samples, and what of their labels.
+#[derive(Clone, Copy)]
+pub struct LatestRequest<'a> {
+    /// Which series, and from when to when.
+    pub select: Select<'a>,
+    /// What is wanted of the labels.
+    pub by: LatestBy<'a>,
+    /// How many threads may look; at least one.
+    pub threads: usize,
+}
+
+/// What is wanted of the labels of series with their latest samples.
+#[derive(Clone, Copy)]
+pub enum LatestBy<'a> {
+    /// Nothing: they are not looked at.
+    Nothing,
+    /// All of them, series by series.
+    Series,
+    /// The number of a group. Series are of one group where the function appends the same span, which is that of the
+    /// group's labels. It is called while storage is locked and must not wait for anything.
+    Groups(&'a (dyn Fn(&Labels, &mut Vec<u8>) + Sync)),
+}
+
+/// The latest samples of some series, column by column.
+#[derive(Debug, Clone, Default)]
+pub struct Latest {
+    /// When each was taken.
+    pub timestamps: Vec<Timestamp>,
+    /// The floats, as many as `timestamps`; without meaning where there is a histogram.
+    pub values: Vec<f64>,
+    /// Native histograms, by their places among `timestamps`, which increase.
+    pub histograms: Vec<(usize, Arc<Histogram>)>,
+    /// With [`LatestBy::Series`], the labels of each; with [`LatestBy::Groups`], those of the groups by number. Groups
+    /// of different parts of an answer may have the same labels.
+    pub labels: Vec<Labels>,
+    /// With [`LatestBy::Groups`], the number of the group of each; otherwise empty.
+    pub groups: Vec<u32>,
 }
 
 /// One selected series.

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use model::{Append, Appender, Histogram, Labels, Metadata, Summary, Timestamp, Windows};
-use promql::read::{Columns, ReadError, Select, SeriesExemplars, SeriesReader, UNKNOWN_START};
+use promql::read::{
+    Columns, Latest, LatestBy, LatestRequest, ReadError, Select, SeriesExemplars, SeriesReader, UNKNOWN_START,
+};
 use tsdb::{SelectedSeries, Sink, SummarySink, Tsdb};
 
 /// The database, shared.
@@ -53,8 +55,23 @@ impl Append for Storage {
 impl promql::read::Storage for Storage {
     fn select(&self, select: &Select<'_>) -> Result<Vec<Box<dyn SeriesReader>>, ReadError> {
         let Select { matchers, start, end, step_ms } = *select;
-        let series = self.0.select_for_step(matchers, start, end, step_ms).map_err(failed)?;
-        Ok(series.into_iter().map(|series| Box::new(Reader(series)) as Box<dyn SeriesReader>).collect())
+        self.0.select_for_step(matchers, start, end, step_ms).map(readers).map_err(failed)
+    }
+
+    fn select_unordered(&self, select: &Select<'_>) -> Result<Vec<Box<dyn SeriesReader>>, ReadError> {
+        let Select { matchers, start, end, step_ms } = *select;
+        self.0.select_unordered(matchers, start, end, step_ms).map(readers).map_err(failed)
+    }
+
+    fn latest(&self, request: &LatestRequest<'_>) -> Result<Option<Vec<Latest>>, ReadError> {
+        let LatestRequest { select: Select { matchers, start, end, .. }, by, threads } = *request;
+        let by = match by {
+            LatestBy::Nothing => tsdb::LatestBy::Nothing,
+            LatestBy::Series => tsdb::LatestBy::Series,
+            LatestBy::Groups(key) => tsdb::LatestBy::Groups(key),
+        };
+        let found = self.0.latest(matchers, start, end, by, threads).map_err(failed)?;
+        Ok(found.map(|parts| parts.into_iter().map(latest).collect()))
     }
 
     fn label_names(&self, select: &Select<'_>) -> Result<Vec<String>, ReadError> {
@@ -73,6 +90,15 @@ impl promql::read::Storage for Storage {
         };
         Ok(found.into_iter().map(series).collect())
     }
+}
+
+fn readers(series: Vec<SelectedSeries>) -> Vec<Box<dyn SeriesReader>> {
+    series.into_iter().map(|series| Box::new(Reader(series)) as Box<dyn SeriesReader>).collect()
+}
+
+fn latest(found: tsdb::Latest) -> Latest {
+    let tsdb::Latest { timestamps, values, histograms, labels, groups } = found;
+    Latest { timestamps, values, histograms, labels, groups }
 }
 
 fn failed(error: tsdb::Error) -> ReadError {

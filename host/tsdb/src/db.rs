@@ -9,8 +9,10 @@ pub(crate) mod downsample;
 mod gate;
 mod growth;
 mod late;
+mod latest;
 mod maintain;
 mod open;
+mod order;
 mod read;
 mod retention;
 mod rewrite;
@@ -36,6 +38,7 @@ use crate::tombstones::Tombstones;
 use crate::wal::Wal;
 
 pub use growth::Growth;
+pub use latest::{GroupKey, Latest, LatestBy};
 pub use maintain::MaintenanceReport;
 pub use open::Recovery;
 pub(crate) use open::lock;

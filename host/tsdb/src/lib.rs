@@ -26,7 +26,7 @@
 //! * [`Tsdb::snapshot`] makes a second directory of hard links and a checkpoint; [`verify`] and [`analyze`] read a
 //!   directory that nobody has open.
 //! * [`Tsdb::select`] looks at head and blocks at one moment and gives [`SelectedSeries`], which decode their
-//!   samples when they are read.
+//!   samples when they are read; [`Tsdb::latest`] gives one sample of each and does without those.
 //!
 //! After a restart, however it came about, everything that was acknowledged is there again: see [`WalSync`] for
 //! what that means when the power fails. The file system and the clock are parameters ([`FileSystem`], [`Clock`]),
@@ -56,8 +56,8 @@ pub mod wal;
 pub use analyze::{Analysis, BlockAnalysis, Ranked, SeriesAnalysis, analyze};
 pub use clock::{Clock, SystemClock};
 pub use db::{
-    Cardinality, Growth, MaintenanceReport, Recovery, SelectedSeries, SeriesExemplars, Sink, Stats,
-    SummarySink, Tsdb, UNKNOWN_START, snapshot_stopped,
+    Cardinality, GroupKey, Growth, Latest, LatestBy, MaintenanceReport, Recovery, SelectedSeries,
+    SeriesExemplars, Sink, Stats, SummarySink, Tsdb, UNKNOWN_START, snapshot_stopped,
 };
 pub use error::{Error, Result};
 pub use fs::{File, FileBytes, FileSystem, RealFileSystem};

@@ -4,7 +4,7 @@
 //! belongs there, and what joins parts that overlap in time belongs before it.
 
 use std::iter::Peekable;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use model::{Histogram, Labels, Summary, Timestamp, Windows};
@@ -39,8 +39,25 @@ pub const UNKNOWN_START: i64 = 0;
 /// A series that was selected. Keeps what it needs alive, and can be read any number of times from any thread.
 pub struct SelectedSeries {
     labels: Labels,
-    /// In time order.
-    parts: Vec<Part>,
+    parts: Parts,
+}
+
+/// What a series is read from, in time order.
+pub(super) enum Parts {
+    /// Most have one, which is spared an allocation.
+    One([Part; 1]),
+    Many(Vec<Part>),
+}
+
+impl Deref for Parts {
+    type Target = [Part];
+
+    fn deref(&self) -> &[Part] {
+        match self {
+            Self::One(one) => one,
+            Self::Many(many) => many,
+        }
+    }
 }
 
 /// Where samples of a series are, and which of them must not be seen. Chunks of which nothing may be seen are left out.
@@ -50,7 +67,7 @@ pub(super) enum Part {
 }
 
 impl SelectedSeries {
-    pub(super) const fn new(labels: Labels, parts: Vec<Part>) -> Self {
+    pub(super) const fn new(labels: Labels, parts: Parts) -> Self {
         Self { labels, parts }
     }
 
@@ -136,7 +153,7 @@ impl SelectedSeries {
     /// Late samples of the head, in order of time.
     fn late(&self, start: i64, end: i64) -> Vec<&(i64, SampleValue)> {
         let mut late = Vec::new();
-        for part in &self.parts {
+        for part in self.parts.iter() {
             if let Part::Head { view, deleted } = part {
                 let shown = |time: i64| (start..=end).contains(&time) && !deleted.contains(time);
                 late.extend(view.late().iter().filter(|(time, _)| shown(*time)));
@@ -157,7 +174,7 @@ impl SelectedSeries {
         let nothing = Intervals::default();
         let mut reading =
             Reading { start, end, deleted: &nothing, stretch: Stretch::default(), coarse, sink };
-        for part in &self.parts {
+        for part in self.parts.iter() {
             match part {
                 Part::Block { block, chunks, deleted } => {
                     reading.deleted = deleted;

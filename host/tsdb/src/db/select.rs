@@ -9,14 +9,15 @@ use std::sync::Arc;
 use model::{Exemplar, Labels, Matcher, Timestamp};
 use roaring::RoaringBitmap;
 
-use super::Shared;
-use super::read::{Part, SelectedSeries};
+use super::read::{Part, Parts, SelectedSeries};
 use super::visible::{VisibleBlock, VisibleHead};
+use super::{Shared, order};
 use crate::Tsdb;
 use crate::block::Block;
 use crate::error::Result;
-use crate::head::SeriesIn;
+use crate::head::{SeriesIn, SeriesView};
 use crate::index::{LabelIndex, Query, Texts};
+use crate::tombstones::Intervals;
 
 /// The exemplars of one series.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +56,26 @@ impl Tsdb {
         end: Timestamp,
         step_ms: Option<i64>,
     ) -> Result<Vec<SelectedSeries>> {
-        self.shared.select(matchers, start.millis(), end.millis(), step_ms)
+        let mut series = self.shared.select(matchers, start.millis(), end.millis(), step_ms)?;
+        if !series.sorted {
+            let order = order::order_of(series.all.iter().map(SelectedSeries::labels));
+            series.all = order::arrange(series.all, &order).collect();
+        }
+        Ok(series.all)
+    }
+
+    /// As [`Tsdb::select_for_step`], the series in any order, which is the same as long as the data are.
+    ///
+    /// # Errors
+    /// As [`Tsdb::select`].
+    pub fn select_unordered(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        step_ms: Option<i64>,
+    ) -> Result<Vec<SelectedSeries>> {
+        Ok(self.shared.select(matchers, start.millis(), end.millis(), step_ms)?.all)
     }
 
     /// The label names of the series that [`Tsdb::select`] would give; sorted, each once.
@@ -118,6 +138,13 @@ impl Tsdb {
     }
 }
 
+/// What a query selects.
+struct Selection {
+    all: Vec<SelectedSeries>,
+    /// Whether they are sorted by labels.
+    sorted: bool,
+}
+
 fn insert(set: &mut BTreeSet<String>, text: &str) {
     if !set.contains(text) {
         set.insert(text.to_owned());
@@ -153,16 +180,17 @@ impl Shared {
         Ok((blocks.into_iter().map(visible).collect::<Result<_>>()?, kept))
     }
 
-    fn select(
-        &self,
-        matchers: &[Matcher],
-        start: i64,
-        end: i64,
-        step_ms: Option<i64>,
-    ) -> Result<Vec<SelectedSeries>> {
+    fn select(&self, matchers: &[Matcher], start: i64, end: i64, step_ms: Option<i64>) -> Result<Selection> {
         let query = Query::new(matchers);
         let (blocks, views) =
             self.snapshot(&query, (start, end), step_ms, |series, head| head.view(series, start, end))?;
+        if blocks.is_empty() {
+            // The head has each series once.
+            let one = |(view, deleted): (SeriesView, Intervals)| {
+                SelectedSeries::new(view.labels.clone(), Parts::One([Part::Head { view, deleted }]))
+            };
+            return Ok(Selection { all: views.into_iter().map(one).collect(), sorted: false });
+        }
         let mut parts: Vec<(Labels, Part)> = Vec::new();
         for visible in blocks {
             let (block, (start, end)) = (&visible.block, visible.range);
@@ -180,7 +208,8 @@ impl Shared {
         parts.extend(
             views.into_iter().map(|(view, deleted)| (view.labels.clone(), Part::Head { view, deleted })),
         );
-        Ok(group(parts).map(|(labels, parts)| SelectedSeries::new(labels, parts)).collect())
+        let series = group(parts).map(|(labels, parts)| SelectedSeries::new(labels, Parts::Many(parts)));
+        Ok(Selection { all: series.collect(), sorted: true })
     }
 
     /// Hands over each index with the ids of those series in it that match and have samples in the range.
@@ -244,9 +273,9 @@ impl Shared {
 }
 
 /// Brings parts of the same series together, in the order in which they were; series sorted by labels.
-fn group<T>(mut parts: Vec<(Labels, T)>) -> impl Iterator<Item = (Labels, Vec<T>)> {
-    parts.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut parts = parts.into_iter().peekable();
+fn group<T>(parts: Vec<(Labels, T)>) -> impl Iterator<Item = (Labels, Vec<T>)> {
+    let order = order::order_of(parts.iter().map(|(labels, _)| labels));
+    let mut parts = order::arrange(parts, &order).collect::<Vec<_>>().into_iter().peekable();
     std::iter::from_fn(move || {
         let (labels, first) = parts.next()?;
         let mut all = vec![first];

@@ -13,7 +13,7 @@ use model::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Sink, Tsdb};
+use super::{Latest, LatestBy, Sink, Tsdb};
 use crate::clock::Clock;
 use crate::codec::histogram::bits_equal;
 use crate::codec::tests::{any_float, any_histogram};
@@ -133,8 +133,17 @@ impl Sink for Collect {
     }
 }
 
-/// What the database holds in a range, with the promises of reading checked on the way.
+/// What the database, to which nobody appends meanwhile, holds in a range, with the promises of reading checked on the way.
 fn content(db: &Tsdb, matchers: &[Matcher], start: i64, end: i64) -> Content {
+    let content = selected(db, matchers, start, end);
+    for middle in content.values().flat_map(BTreeMap::keys).copied().chain([end]).take(3) {
+        check_latest(db, matchers, (start, middle), &content);
+    }
+    content
+}
+
+/// As [`content`], of one selection.
+fn selected(db: &Tsdb, matchers: &[Matcher], start: i64, end: i64) -> Content {
     let selected = db.select(matchers, ms(start), ms(end)).unwrap();
     assert!(selected.is_sorted_by(|a, b| a.labels() < b.labels()), "series are not in order of their labels");
     let mut content = Content::new();
@@ -147,6 +156,44 @@ fn content(db: &Tsdb, matchers: &[Matcher], start: i64, end: i64) -> Content {
         }
     }
     content
+}
+
+/// Checks the latest samples of a range, with labels, by groups and without, against all samples from its start on.
+fn check_latest(db: &Tsdb, matchers: &[Matcher], (start, end): (i64, i64), content: &Content) {
+    let last = |(labels, samples): (&Labels, &BTreeMap<i64, Seen>)| {
+        let (time, seen) = samples.range(..=end).next_back()?;
+        let stale = match seen {
+            Seen::Float(bits) => model::staleness::is_stale(f64::from_bits(*bits)),
+            Seen::Histogram(histogram) => histogram.is_stale(),
+        };
+        (!stale).then(|| (labels.clone(), (*time, seen.clone())))
+    };
+    let expected: BTreeMap<Labels, (i64, Seen)> = content.iter().filter_map(last).collect();
+    let latest = |by| db.latest(matchers, ms(start), ms(end), by, 2).unwrap();
+    let Some(parts) = latest(LatestBy::Series) else { return };
+    let mut found = BTreeMap::new();
+    for part in parts {
+        let mut histograms = part.histograms.into_iter().peekable();
+        for (at, labels) in part.labels.into_iter().enumerate() {
+            let seen = match histograms.next_if(|(place, _)| *place == at) {
+                Some((_, histogram)) => Seen::Histogram(histogram),
+                None => Seen::Float(part.values[at].to_bits()),
+            };
+            assert!(found.insert(labels, (part.timestamps[at].millis(), seen)).is_none());
+        }
+    }
+    assert_eq!(found, expected, "latest of {start} to {end}");
+    let count =
+        |parts: Option<Vec<Latest>>| parts.unwrap().iter().map(|part| part.values.len()).sum::<usize>();
+    assert_eq!(count(latest(LatestBy::Nothing)), expected.len());
+    let by_name = |labels: &Labels, span: &mut Vec<u8>| labels.project(|name| name == b"__name__", span);
+    let parts = latest(LatestBy::Groups(&by_name)).unwrap();
+    for part in &parts {
+        assert!(part.labels.iter().all(|labels| labels.metric_name() == Some("m")));
+        assert!(part.groups.iter().all(|group| (*group as usize) < part.labels.len()));
+        assert_eq!(part.groups.len(), part.values.len());
+    }
+    assert_eq!(count(Some(parts)), expected.len());
 }
 
 fn everything(db: &Tsdb) -> Content {

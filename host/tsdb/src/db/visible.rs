@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use crate::block::Block;
 use crate::error::Result;
-use crate::head::{SeriesIn, SeriesView};
+use crate::head::{LatestIn, SeriesIn, SeriesView};
 use crate::tombstones::{Intervals, Tombstones};
 
 /// A block, and what must not be seen of it.
@@ -69,6 +69,14 @@ impl VisibleHead<'_> {
         let deleted = self.deleted.of(series.id).cloned().unwrap_or_default();
         view.leave_out(&deleted, start, end);
         (!view.is_empty()).then_some((view, deleted))
+    }
+
+    /// The latest sample of a series in `[start, end]`, as far as a look at what is open tells.
+    pub(super) fn latest(&self, series: SeriesIn<'_>, start: i64, end: i64) -> LatestIn {
+        match self.deleted.of(series.id) {
+            None => series.latest(self.from, start, end),
+            Some(_) => LatestIn::Unknown,
+        }
     }
 
     /// Whether there are any samples of a series in `[start, end]`.

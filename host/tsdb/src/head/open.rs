@@ -205,6 +205,27 @@ impl OpenChunk {
         }
     }
 
+    /// The latest sample that is not after `end`.
+    pub(super) fn latest(&self, end: i64) -> Option<(i64, SampleValue)> {
+        let offset_of = |at: u32| match &self.offsets {
+            Some(offsets) => {
+                offsets.get(at as usize).map_or(0, |offset| i64::from(offset.load(Ordering::Relaxed)))
+            }
+            None => i64::from(self.step) * i64::from(at),
+        };
+        let (mut from, mut to) = (0, self.count);
+        // Mostly it is the last one.
+        if self.max_time() <= end {
+            from = self.count;
+        }
+        while from < to {
+            let middle = from.midpoint(to);
+            if self.first + offset_of(middle) <= end { from = middle + 1 } else { to = middle }
+        }
+        let at = from.checked_sub(1)?;
+        Some((self.first + offset_of(at), self.value(at as usize)?))
+    }
+
     /// The value at a time.
     pub(super) fn find(&self, time: i64) -> Option<SampleValue> {
         if time == self.max_time() {

@@ -120,6 +120,11 @@ impl PageData {
         (0..PAGE_SERIES).filter_map(|slot| self.series(slot))
     }
 
+    /// The time of the newest sample that was ever visible; the lowest number before the first one.
+    pub(super) const fn newest(&self, slot: usize) -> i64 {
+        self.newest[slot]
+    }
+
     pub(super) const fn is_logged(&self, slot: usize) -> bool {
         self.logged >> slot & 1 == 1
     }

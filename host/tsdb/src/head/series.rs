@@ -31,6 +31,15 @@ pub(crate) enum Verdict {
     Repeat,
 }
 
+/// What a look at the open chunk tells of the latest sample of a range.
+pub(crate) enum LatestIn {
+    /// There is none.
+    Nothing,
+    Sample(i64, SampleValue),
+    /// A [`SeriesView`] has to be read.
+    Unknown,
+}
+
 /// A series of a page that is locked.
 #[derive(Clone, Copy)]
 pub(crate) struct SeriesIn<'a> {
@@ -178,6 +187,23 @@ impl SeriesIn<'_> {
         self.open().is_some_and(|open| open.meta().overlaps(after, end))
             || self.chunks().iter().rev().any(|chunk| chunk.meta.overlaps(after, end))
             || self.late().is_some_and(|late| Self::late_overlaps(late, start, end))
+    }
+
+    /// The latest sample in `[start, end]`. Of the samples before `from`, only late ones count.
+    pub(crate) fn latest(&self, from: i64, start: i64, end: i64) -> LatestIn {
+        let (newest, after) = (self.page.newest(self.slot), start.max(from));
+        if newest < start {
+            // Late samples are older still.
+            return LatestIn::Nothing;
+        }
+        if newest < after || (newest > end && self.late().is_some()) {
+            return LatestIn::Unknown;
+        }
+        match self.open().and_then(|open| open.latest(end)) {
+            Some((time, value)) if time >= after => LatestIn::Sample(time, value),
+            Some(_) if self.late().is_none() => LatestIn::Nothing,
+            _ => LatestIn::Unknown,
+        }
     }
 
     /// What there is in `[start, end]`, whole chunks at a time; exemplars are not narrowed.

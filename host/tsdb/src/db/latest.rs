@@ -1,0 +1,255 @@
+//! The latest sample of many series at one moment, column by column.
+//!
+//! What an instant query aggregates takes one sample of each series and hardly ever all of its labels. A view of each
+//! series, its place in the order of labels and a reader cost far more than that sample, and are left out here: pages of
+//! the head are gone through in the order of ids, by several threads, each of which fills columns of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::Builder;
+
+use ahash::RandomState;
+use model::staleness::is_stale;
+use model::{Histogram, Labels, Matcher, Timestamp};
+use roaring::RoaringBitmap;
+
+use super::Shared;
+use super::read::{Part, Parts, SelectedSeries, Sink};
+use super::visible::VisibleHead;
+use crate::Tsdb;
+use crate::error::Result;
+use crate::head::page::PAGE_SERIES;
+use crate::head::{Head, LatestIn, SampleValue, SeriesView};
+use crate::index::Query;
+use crate::tombstones::Intervals;
+
+/// A thread costs as much as looking at some thousands of series.
+const SERIES_PER_THREAD_MIN: u64 = 16_384;
+
+/// Appends to a span what tells the group of a series.
+pub type GroupKey<'a> = dyn Fn(&Labels, &mut Vec<u8>) + Sync + 'a;
+
+/// What is wanted of the labels of series with their latest samples.
+#[derive(Clone, Copy)]
+pub enum LatestBy<'a> {
+    /// Nothing: they are not looked at.
+    Nothing,
+    /// All of them, series by series.
+    Series,
+    /// The number of a group: series are of one group where the function appends the same span, which is that of the
+    /// group's labels. It is called under locks of the head.
+    Groups(&'a GroupKey<'a>),
+}
+
+/// The latest samples of some series, column by column.
+#[derive(Debug, Clone, Default)]
+pub struct Latest {
+    /// When each was taken.
+    pub timestamps: Vec<Timestamp>,
+    /// The floats, as many as `timestamps`; without meaning where there is a histogram.
+    pub values: Vec<f64>,
+    /// Native histograms, by their places among `timestamps`, which increase.
+    pub histograms: Vec<(usize, Arc<Histogram>)>,
+    /// The labels of each series, or of each group.
+    pub labels: Vec<Labels>,
+    /// The number of each one's group, where there are groups.
+    pub groups: Vec<u32>,
+}
+
+impl Tsdb {
+    /// The latest sample in `[start, end]` of each series that passes all matchers, as of one moment, in as many parts as
+    /// threads looked for them, of which there are at most so many. Series whose latest sample is a stale marker are left
+    /// out. `None` where blocks have samples of the range: then [`Tsdb::select`] is the way.
+    ///
+    /// # Errors
+    /// As [`Tsdb::select`].
+    pub fn latest(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        by: LatestBy<'_>,
+        threads: usize,
+    ) -> Result<Option<Vec<Latest>>> {
+        self.shared.latest(matchers, (start.millis(), end.millis()), by, threads)
+    }
+}
+
+impl Shared {
+    fn latest(
+        &self,
+        matchers: &[Matcher],
+        range: (i64, i64),
+        by: LatestBy<'_>,
+        threads: usize,
+    ) -> Result<Option<Vec<Latest>>> {
+        let query = Query::new(matchers);
+        let pass = self.gate.read();
+        let view = self.view.read();
+        if view.blocks_for(range, None).next().is_some() {
+            return Ok(None);
+        }
+        let head = VisibleHead { from: view.head_from, deleted: &view.head_deleted };
+        let ids = self.head.with_index(|index| query.resolve(index))?;
+        let look = |ids: &RoaringBitmap| {
+            let mut collector = Collector::new(by);
+            collector.look(&self.head, &head, ids, range);
+            collector
+        };
+        let parts = split(ids, threads);
+        let collected: Vec<Collector<'_>> = std::thread::scope(|scope| {
+            let (look, thread) = (&look, || Builder::new().name("tsdb-latest".to_owned()));
+            let spawn = |ids| (ids, thread().spawn_scoped(scope, move || look(ids)));
+            let others: Vec<_> = parts.iter().skip(1).map(spawn).collect();
+            let first = parts.first().map(look);
+            let others = others.into_iter().map(|(ids, other)| match other {
+                Ok(other) => other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // The system gives no more threads.
+                Err(_) => look(ids),
+            });
+            first.into_iter().chain(others).collect()
+        });
+        drop(view);
+        drop(pass);
+        // What has to be decoded is decoded outside of locks.
+        let finished = collected.into_iter().map(|collector| collector.finish(range));
+        finished.collect::<Result<_>>().map(Some)
+    }
+}
+
+/// Parts that threads look at, in order; pages stay whole.
+fn split(mut ids: RoaringBitmap, threads: usize) -> Vec<RoaringBitmap> {
+    let parts = (ids.len() / SERIES_PER_THREAD_MIN).clamp(1, threads.max(1) as u64);
+    let part_count = ids.len() / parts;
+    let mut split = Vec::new();
+    for _ in 1..parts {
+        let Some(border) = ids.select(part_count as u32) else { break };
+        let border = border / PAGE_SERIES as u32 * PAGE_SERIES as u32;
+        let mut part = ids.clone();
+        part.remove_range(border..);
+        ids.remove_range(..border);
+        split.push(part);
+    }
+    split.push(ids);
+    split
+}
+
+/// Collects what one thread finds.
+struct Collector<'a> {
+    by: LatestBy<'a>,
+    latest: Latest,
+    /// Groups by their spans.
+    known: HashMap<Box<[u8]>, u32, RandomState>,
+    span: Vec<u8>,
+    /// The group of the series before: neighbours often are of one.
+    last: Option<(Vec<u8>, u32)>,
+    /// Series that have to be read.
+    unread: Vec<(SeriesView, Intervals)>,
+}
+
+impl<'a> Collector<'a> {
+    fn new(by: LatestBy<'a>) -> Self {
+        Self {
+            by,
+            latest: Latest::default(),
+            known: HashMap::default(),
+            span: Vec::new(),
+            last: None,
+            unread: Vec::new(),
+        }
+    }
+
+    fn look(&mut self, head: &Head, visible: &VisibleHead<'_>, ids: &RoaringBitmap, range: (i64, i64)) {
+        let (start, end) = range;
+        let count = ids.len() as usize;
+        self.latest.timestamps.reserve(count);
+        self.latest.values.reserve(count);
+        match self.by {
+            LatestBy::Nothing => {}
+            LatestBy::Series => self.latest.labels.reserve(count),
+            LatestBy::Groups(_) => self.latest.groups.reserve(count),
+        }
+        head.visit(ids, |series| match visible.latest(series, start, end) {
+            LatestIn::Nothing => {}
+            LatestIn::Sample(time, value) => self.push(series.labels, time, value),
+            LatestIn::Unknown => self.unread.extend(visible.view(series, start, end)),
+        });
+    }
+
+    fn push(&mut self, labels: &Labels, time: i64, value: SampleValue) {
+        let Latest { timestamps, values, histograms, .. } = &mut self.latest;
+        match value {
+            SampleValue::Float(float) if is_stale(float) => return,
+            SampleValue::Float(float) => values.push(float),
+            SampleValue::Histogram(histogram) if histogram.is_stale() => return,
+            SampleValue::Histogram(histogram) => {
+                histograms.push((timestamps.len(), histogram));
+                values.push(f64::NAN);
+            }
+        }
+        timestamps.push(Timestamp::from_millis(time));
+        match self.by {
+            LatestBy::Nothing => {}
+            LatestBy::Series => self.latest.labels.push(labels.clone()),
+            LatestBy::Groups(key) => {
+                self.span.clear();
+                key(labels, &mut self.span);
+                let group = self.group();
+                self.latest.groups.push(group);
+            }
+        }
+    }
+
+    /// The number of the group whose span was found.
+    fn group(&mut self) -> u32 {
+        if let Some((span, group)) = &self.last
+            && *span == self.span
+        {
+            return *group;
+        }
+        let next = self.latest.labels.len() as u32;
+        let group = match self.known.get(self.span.as_slice()) {
+            Some(group) => *group,
+            None => {
+                self.known.insert(self.span.as_slice().into(), next);
+                self.latest.labels.push(Labels::from_encoded(&self.span).unwrap_or_default());
+                next
+            }
+        };
+        let last = self.last.get_or_insert_default();
+        last.0.clone_from(&self.span);
+        last.1 = group;
+        group
+    }
+
+    fn finish(mut self, (start, end): (i64, i64)) -> Result<Latest> {
+        let (start, end) = (Timestamp::from_millis(start), Timestamp::from_millis(end));
+        for (view, deleted) in std::mem::take(&mut self.unread) {
+            let labels = view.labels.clone();
+            let series = SelectedSeries::new(labels.clone(), Parts::One([Part::Head { view, deleted }]));
+            let mut last = Last(None);
+            series.read(start, end, &mut last)?;
+            if let Last(Some((time, value))) = last {
+                self.push(&labels, time, value);
+            }
+        }
+        Ok(self.latest)
+    }
+}
+
+/// Keeps the last sample of all that it is handed.
+struct Last(Option<(i64, SampleValue)>);
+
+impl Sink for Last {
+    fn floats(&mut self, times: &[i64], values: &[f64], _: &[i64]) {
+        if let (Some(time), Some(value)) = (times.last(), values.last()) {
+            self.0 = Some((*time, SampleValue::Float(*value)));
+        }
+    }
+
+    fn histograms(&mut self, times: &[i64], values: &[Arc<Histogram>], _: &[i64]) {
+        if let (Some(time), Some(value)) = (times.last(), values.last()) {
+            self.0 = Some((*time, SampleValue::Histogram(value.clone())));
+        }
+    }
+}
