@@ -1,7 +1,7 @@
 //! The contract between what brings samples in (scrapes, remote write, OTLP, rules, plugins) and what keeps
 //! them.
 
-use crate::{Exemplar, Histogram, Labels, Metadata, Sample, Timestamp};
+use crate::{Exemplar, Histogram, Labels, Metadata, Sample, Timestamp, UNKNOWN_START};
 
 /// Names a series within one storage, for as long as the process runs. Handing it back with the next sample
 /// saves the look-up by labels. No two series have the same one, even where one is long gone.
@@ -27,6 +27,7 @@ pub struct FloatColumns<'a> {
     series: &'a [SeriesRef],
     times: Times<'a>,
     values: &'a [f64],
+    starts: &'a [Timestamp],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +39,25 @@ enum Times<'a> {
 impl<'a> FloatColumns<'a> {
     /// One sample for each series, all at the same time. None where the columns differ in length.
     pub fn at(time: Timestamp, series: &'a [SeriesRef], values: &'a [f64]) -> Option<Self> {
-        (series.len() == values.len()).then_some(Self { series, times: Times::Shared(time), values })
+        (series.len() == values.len()).then_some(Self {
+            series,
+            times: Times::Shared(time),
+            values,
+            starts: &[],
+        })
     }
 
     /// Samples with a time each. None where the columns differ in length.
     pub fn timed(series: &'a [SeriesRef], times: &'a [Timestamp], values: &'a [f64]) -> Option<Self> {
         let fit = series.len() == values.len() && series.len() == times.len();
-        fit.then_some(Self { series, times: Times::Each(times), values })
+        fit.then_some(Self { series, times: Times::Each(times), values, starts: &[] })
+    }
+
+    /// The same, and when the counters started that the samples are readings of: as many as there are samples, or fewer
+    /// where it is not known of the last ones; [`UNKNOWN_START`] where it is not known of one.
+    #[must_use]
+    pub const fn started(self, starts: &'a [Timestamp]) -> Self {
+        Self { starts, ..self }
     }
 
     /// The series of each sample.
@@ -63,6 +76,11 @@ impl<'a> FloatColumns<'a> {
             Times::Shared(time) => time,
             Times::Each(times) => times[index],
         }
+    }
+
+    /// When the counter started that the sample at `index` is a reading of, or [`UNKNOWN_START`].
+    pub fn start(&self, index: usize) -> Timestamp {
+        self.starts.get(index).copied().unwrap_or(UNKNOWN_START)
     }
 }
 
@@ -107,6 +125,11 @@ pub trait Appender {
         timestamp: Timestamp,
         histogram: &Histogram,
     ) -> Result<SeriesRef, AppendError>;
+
+    /// Says when the counter started that the latest sample of `series` is a reading of: the one that this batch was
+    /// given last, just before. Where that one was refused, or is there already, this changes nothing; nor does it for a
+    /// storage that keeps no starts. What a start is worth is for readers to judge, however it lies to the sample.
+    fn append_start(&mut self, _series: SeriesRef, _start: Timestamp) {}
 
     /// Adds an exemplar to a series that this batch or an earlier one has created. One that repeats the
     /// series' latest is taken and dropped without a word.

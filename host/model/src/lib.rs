@@ -3,7 +3,8 @@
 //! * A **series** is named by its [`Labels`]: a sorted set of name/value pairs, the metric's name among them
 //!   under [`METRIC_NAME`]. `Labels` is one encoded byte span, so that hashing, comparing for equality and
 //!   writing it to a log touch a single run of memory.
-//! * A **sample** is a [`Timestamp`] (milliseconds) and a [`Value`]: a float or a native [`Histogram`].
+//! * A **sample** is a [`Timestamp`] (milliseconds) and a [`Value`]: a float or a native [`Histogram`]. Its *start* says when
+//!   the counter started that it is a reading of, where that is known.
 //! * [`staleness`] says which float marks "this series has ended", and why it must survive bit for bit.
 //! * A [`Summary`] is what consecutive floats come to, where the samples themselves are not needed.
 //! * An [`Exemplar`] is one observation that carries labels of its own, most often a `trace_id`.
@@ -34,6 +35,6 @@ pub use histogram::{BucketIter, BucketSpan, Buckets, Histogram, HistogramError, 
 pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError, anchored_regex};
 pub use metadata::{Metadata, MetricKind};
-pub use sample::{Sample, Value};
+pub use sample::{Sample, UNKNOWN_START, Value};
 pub use summary::{Summary, Windows};
 pub use time::Timestamp;

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use crate::{Histogram, Timestamp};
 
+/// The start timestamp of a sample of which none is known; no counter is that old.
+pub const UNKNOWN_START: Timestamp = Timestamp::EPOCH;
+
 /// One float at one time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {

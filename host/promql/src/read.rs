@@ -160,8 +160,7 @@ pub struct Columns {
     pub histogram_start_timestamps: Vec<Timestamp>,
 }
 
-/// The start timestamp of a sample of which none is known; no counter is that old.
-pub const UNKNOWN_START: Timestamp = Timestamp::EPOCH;
+pub use model::UNKNOWN_START;
 
 impl Columns {
     /// Empties the columns and keeps their memory.

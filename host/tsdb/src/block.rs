@@ -1,6 +1,6 @@
 //! A block: everything of one time range, in one immutable file that is mapped into memory.
 //!
-//! # Format (version 4)
+//! # Format (version 5)
 //!
 //! Integers are little-endian, offsets count from the start of the file unless said otherwise. A *span* is a
 //! varint length and that many bytes. Series are numbered from 0 in the order of their labels; postings hold
@@ -20,6 +20,7 @@
 //! │ exemplars   see below                          │
 //! │ metadata    a metadata section of the log      │
 //! │ times       see below                          │
+//! │ starts      see below                          │
 //! │ meta        range start, range end, min time,  │  i64 each; range is [start, end), min and max are those
 //! │             max time, series, chunks, samples, │  of samples and exemplars together; counts are u64
 //! │             exemplars                          │
@@ -35,6 +36,7 @@
 //! chunk       see chunks.rs in this folder; its data are the values alone, see crate::codec
 //! times       column count u32, offset of each column u32 (within the section)
 //!   column    count varint, last minus first varint, crate::codec::timestamps; no two are the same
+//! starts      count u32, offset of each u32 (within the section); each as crate::starts says, no two are the same
 //! exemplars   series count u32, per series: number u32, offset u32 (within the section), numbers increasing;
 //!   series    count varint, times, values and labels as in the log's exemplar section
 //! ```
@@ -50,6 +52,7 @@
 //! | 2 | times shared between series, values as decimals, labels by number, lone ids without a bitmap |
 //! | 3 | the values of a label name are one text, up to eight ids stand with their value; constant chunks are only described, chunks have summaries, offsets of series are half as long; long blocks are packed more densely |
 //! | 4 | chunks of summaries (crate::codec::summaries), in the folders of downsampled data |
+//! | 5 | starts, shared between chunks, and their section |
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -82,7 +85,7 @@ pub(crate) use writer::{BlockSeries, BlockWriter};
 use verified::Verified;
 
 /// The version that is written.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 /// The oldest version that is read.
 pub const OLDEST_READABLE: u32 = 1;
 
@@ -103,16 +106,24 @@ enum SectionKind {
     Metadata = 7,
     Meta = 8,
     Times = 9,
+    Starts = 10,
 }
 
 /// Their names, in the same order.
 const SECTION_NAMES: [&str; SECTION_COUNT] =
-    ["chunks", "series", "offsets", "postings", "labels", "exemplars", "metadata", "meta", "times"];
+    ["chunks", "series", "offsets", "postings", "labels", "exemplars", "metadata", "meta", "times", "starts"];
 
 /// How many sections a block has.
-const SECTION_COUNT: usize = 9;
-/// How many it had in version 1, which knew no shared times.
-const SECTION_COUNT_V1: usize = 8;
+const SECTION_COUNT: usize = 10;
+
+/// How many a version has: the first knew no shared times, those up to the fourth no starts.
+const fn section_count(version: u32) -> usize {
+    match version {
+        1 => 8,
+        2..=4 => 9,
+        _ => SECTION_COUNT,
+    }
+}
 
 /// What a block says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -437,8 +448,7 @@ fn read_contents(path: &Path, bytes: &[u8]) -> Result<(u32, [Place; SECTION_COUN
     if magic != MAGIC || crc32fast::hash(covered) != crc {
         return Err(corrupt(footer_at, "not the footer of a block"));
     }
-    let expected = if version == 1 { SECTION_COUNT_V1 } else { SECTION_COUNT };
-    if count != expected || covered.len() != count * CONTENTS_ENTRY_BYTES + 12 {
+    if count != section_count(version) || covered.len() != count * CONTENTS_ENTRY_BYTES + 12 {
         return Err(corrupt(contents_at, "contents do not list the sections of this version"));
     }
     let mut places = [Place::default(); SECTION_COUNT];

@@ -2,8 +2,9 @@
 //!
 //! A chunk never crosses the border of a block range and never mixes floats and histograms, so that cutting the
 //! head to a block moves whole chunks. The bytes are a timestamp column ([`crate::codec::timestamps`]) followed
-//! by a value column ([`crate::codec::values`]) or by histograms ([`crate::codec::histogram`]); kind, count and
-//! time range are kept beside them by whoever keeps the chunk.
+//! by a value column ([`crate::codec::values`]) or by histograms ([`crate::codec::histogram`]), and by the starts of the
+//! samples ([`crate::starts`]) where any is known; kind, count and time range are kept beside them by whoever keeps the
+//! chunk.
 //!
 //! In a block the chunks of a series are joined to longer [`Run`]s, whose times are kept apart: most series of a
 //! scrape share them.
@@ -16,6 +17,7 @@ use model::{Histogram, Summary};
 use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::values::{self, Density};
 use crate::codec::{Malformed, Reader, histogram, summaries, timestamps};
+use crate::starts::Starts;
 use crate::tombstones::Intervals;
 
 /// The head seals a chunk at this many samples: 30 minutes at 15 s, two kilobytes while it is open.
@@ -123,16 +125,24 @@ impl ChunkMeta {
         Ok(())
     }
 
-    /// Appends the samples of a float chunk.
+    /// Appends the samples of a float chunk, and gives their starts.
     pub(crate) fn decode_floats(
         &self,
         data: &[u8],
         times: &mut Vec<i64>,
         floats: &mut Vec<f64>,
-    ) -> Result<(), Malformed> {
+    ) -> Result<Starts, Malformed> {
         let mut reader = Reader::new(data);
         self.decode_timestamps(&mut reader, times)?;
-        self.decode_float_values(reader, floats)
+        values::decode(&mut reader, self.count as usize, floats)?;
+        self.decode_starts(reader)
+    }
+
+    /// The starts at the end of a chunk.
+    fn decode_starts(&self, mut reader: Reader<'_>) -> Result<Starts, Malformed> {
+        let starts = Starts::decode_rest(&mut reader, self.count as usize)?;
+        finished(&reader)?;
+        Ok(starts)
     }
 
     /// Appends the values of a float chunk, whose times are elsewhere or have been read.
@@ -158,32 +168,42 @@ impl ChunkMeta {
         decode_summary_values(reader, times.get(from..).unwrap_or_default(), out)
     }
 
-    /// Hands over the samples of a histogram chunk one by one.
+    /// Hands over the samples of a histogram chunk one by one, and gives their starts.
     pub(crate) fn decode_histograms(
         &self,
         data: &[u8],
         each: impl FnMut(i64, Arc<Histogram>),
-    ) -> Result<(), Malformed> {
+    ) -> Result<Starts, Malformed> {
         let mut reader = Reader::new(data);
         let mut times = Vec::new();
         self.decode_timestamps(&mut reader, &mut times)?;
-        decode_histogram_values(reader, &times, each)
+        read_histograms(&mut reader, &times, each)?;
+        self.decode_starts(reader)
     }
 }
 
-/// Hands over the histograms of those times.
+/// Hands over the histograms of those times, after which nothing follows.
 pub(crate) fn decode_histogram_values(
     mut reader: Reader<'_>,
+    times: &[i64],
+    each: impl FnMut(i64, Arc<Histogram>),
+) -> Result<(), Malformed> {
+    read_histograms(&mut reader, times, each)?;
+    finished(&reader)
+}
+
+fn read_histograms(
+    reader: &mut Reader<'_>,
     times: &[i64],
     mut each: impl FnMut(i64, Arc<Histogram>),
 ) -> Result<(), Malformed> {
     let mut before: Option<Arc<Histogram>> = None;
     for time in times {
-        let histogram = Arc::new(histogram::decode(&mut reader, before.as_deref())?);
+        let histogram = Arc::new(histogram::decode(reader, before.as_deref())?);
         each(*time, histogram.clone());
         before = Some(histogram);
     }
-    finished(&reader)
+    Ok(())
 }
 
 /// Appends the summaries that end at those times.
@@ -218,6 +238,16 @@ impl Chunk {
         encode_histograms(histograms, &mut data);
         Some(Self { meta, data: data.into() })
     }
+
+    /// The same with the starts of its samples, which it has not got yet.
+    pub(crate) fn with_starts(self, starts: &Starts) -> Self {
+        if starts.is_unknown() {
+            return self;
+        }
+        let mut data = self.data.into_vec();
+        starts.encode(&mut data);
+        Self { data: data.into(), ..self }
+    }
 }
 
 fn encode_histograms(histograms: &[Arc<Histogram>], out: &mut Vec<u8>) {
@@ -234,6 +264,8 @@ pub(crate) struct Run {
     pub(crate) times: Vec<i64>,
     /// As many as times.
     pub(crate) values: RunValues,
+    /// Of the samples at those times.
+    pub(crate) starts: Starts,
 }
 
 #[derive(Debug)]
@@ -251,15 +283,20 @@ impl Run {
     ) -> Result<Vec<Self>, Malformed> {
         let mut runs: Vec<Self> = Vec::new();
         for (meta, data) in chunks {
-            let Self { times, values } = Self::next(&mut runs, &meta, samples_max);
-            match values {
+            let Self { times, values, starts } = Self::next(&mut runs, &meta, samples_max);
+            let count = times.len();
+            let following = match values {
                 RunValues::Floats(floats) => meta.decode_floats(data, times, floats)?,
                 RunValues::Histograms(histograms) => meta.decode_histograms(data, |time, histogram| {
                     times.push(time);
                     histograms.push(histogram);
                 })?,
-                RunValues::Summaries(summaries) => meta.decode_summaries(data, times, summaries)?,
-            }
+                RunValues::Summaries(summaries) => {
+                    meta.decode_summaries(data, times, summaries)?;
+                    Starts::Unknown
+                }
+            };
+            starts.append(count, &following);
         }
         Ok(runs)
     }
@@ -275,6 +312,7 @@ impl Run {
                 ChunkKind::Histograms => RunValues::Histograms(Vec::new()),
                 ChunkKind::Summaries => RunValues::Summaries(Vec::new()),
             },
+            starts: Starts::Unknown,
         });
         runs.push_mut(last)
     }
@@ -292,6 +330,9 @@ impl Run {
             }))
             .collect();
         retain(&mut self.times, &keep);
+        if !self.starts.is_unknown() {
+            self.starts = self.starts.kept(&keep);
+        }
         match &mut self.values {
             RunValues::Floats(floats) => retain(floats, &keep),
             RunValues::Histograms(histograms) => retain(histograms, &keep),

@@ -42,7 +42,7 @@ pub use latest::{GroupKey, Latest, LatestBy};
 pub use maintain::MaintenanceReport;
 pub use open::Recovery;
 pub(crate) use open::lock;
-pub use read::{SelectedSeries, Sink, SummarySink, UNKNOWN_START};
+pub use read::{SelectedSeries, Sink, SummarySink};
 pub use select::SeriesExemplars;
 pub(crate) use snapshot::existing_dirs;
 pub use snapshot::snapshot_stopped;

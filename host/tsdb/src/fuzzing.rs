@@ -6,6 +6,7 @@ use crate::block::summary;
 use crate::chunk::{Chunk, ChunkKind, ChunkMeta};
 use crate::codec::values::{self, Density};
 use crate::codec::{Malformed, Reader, decimal, histogram, timestamps};
+use crate::starts::Starts;
 
 /// No column has more samples, in the head or in a block.
 const SAMPLES_MAX: usize = 1 << 16;
@@ -46,6 +47,11 @@ fn decode_any(reader: &mut Reader<'_>) -> Result<(), Malformed> {
             }
             Ok(())
         }
+        4 => Starts::decode(reader, count).map(|starts| {
+            let mut column = Vec::new();
+            starts.expand(count, &mut column);
+            assert_eq!(column.len(), count, "another number of starts");
+        }),
         _ => {
             let meta =
                 ChunkMeta { kind: ChunkKind::Floats, count: count as u32, min_time: 0, max_time: 1 << 20 };
@@ -84,9 +90,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
         {
             let mut out = Vec::new();
             summary::encode(&summary, &meta, &mut out);
-            seeds.push(seed(4, times.len(), &out));
+            seeds.push(seed(5, times.len(), &out));
         }
     }
+    let mut out = Vec::new();
+    Starts::of_column(&[0, 0, 1_700_000_000_000, 1_700_000_000_000, 1_700_000_360_000]).encode(&mut out);
+    seeds.push(seed(4, 100, &out));
     for number in [0.25, -0.0, 1e300] {
         let mut out = Vec::new();
         decimal::put_number(&mut out, number);

@@ -39,7 +39,7 @@ use limits::SeriesLimits;
 pub(crate) use open::OpenChunk;
 use page::{PAGE_SERIES, Page};
 use pages::Pages;
-pub(crate) use series::{LatestIn, SampleValue, SeriesIn, SeriesView, Verdict, judge_exemplar};
+pub(crate) use series::{LatestIn, SampleValue, SeriesIn, SeriesView, TimedSample, Verdict, judge_exemplar};
 
 /// Shards of each table: enough that the cores of a large machine seldom meet, few enough to cost nothing.
 const SHARD_COUNT: usize = 64;

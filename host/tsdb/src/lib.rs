@@ -49,6 +49,7 @@ mod head;
 mod header;
 mod index;
 mod options;
+mod starts;
 pub mod tombstones;
 mod verify;
 pub mod wal;
@@ -57,10 +58,11 @@ pub use analyze::{Analysis, BlockAnalysis, Ranked, SeriesAnalysis, analyze};
 pub use clock::{Clock, SystemClock};
 pub use db::{
     Cardinality, GroupKey, Growth, Latest, LatestBy, MaintenanceReport, Recovery, SelectedSeries,
-    SeriesExemplars, Sink, Stats, SummarySink, Tsdb, UNKNOWN_START, snapshot_stopped,
+    SeriesExemplars, Sink, Stats, SummarySink, Tsdb, snapshot_stopped,
 };
 pub use error::{Error, Result};
 pub use fs::{File, FileBytes, FileSystem, RealFileSystem};
 pub use head::RefusedSeries;
 pub use options::{Downsampling, DownsamplingLevel, Options, Retention, RetentionRule, WalSync};
+pub use starts::UNKNOWN_START;
 pub use verify::{Verification, verify};

@@ -179,6 +179,7 @@ impl Verification {
                     read
                 }
             };
+            let read = read.and_then(|()| block.starts(chunk));
             if self.note(read)?.is_none() {
                 continue;
             }
@@ -242,10 +243,8 @@ impl Verification {
                     return;
                 }
                 Section::Metadata(_) => return,
-                Section::Floats { ids, .. }
-                | Section::Histograms { ids, .. }
-                | Section::LateFloats { ids, .. }
-                | Section::LateHistograms { ids, .. } => ids,
+                Section::Floats(samples) | Section::LateFloats(samples) => samples.ids,
+                Section::Histograms(samples) | Section::LateHistograms(samples) => samples.ids,
                 Section::Exemplars(all) => all.into_iter().map(|(id, _)| id).collect(),
                 Section::Chunks(all) => all.into_iter().map(|(id, _)| id).collect(),
                 Section::Deletions(all) => all.iter().map(|(id, _)| id).collect(),

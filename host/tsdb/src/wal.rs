@@ -1,6 +1,6 @@
 //! The write-ahead log: every batch, before anybody can see it.
 //!
-//! # Format (version 3)
+//! # Format (version 5)
 //!
 //! A directory of segments `00000001.wal`, `00000002.wal`, ... and at most one live checkpoint
 //! `00000002.checkpoint`, which stands for all segments *below* its number. Both have the same layout; integers
@@ -35,6 +35,7 @@
 //! | 2 | chunks of a checkpoint may hold values as decimals |
 //! | 3 | deletions |
 //! | 4 | late samples |
+//! | 5 | starts, of samples and at the end of chunks |
 
 pub(crate) mod record;
 pub(crate) mod replay;
@@ -51,7 +52,7 @@ use crate::header::{FileKind, HEADER_BYTES};
 use crate::options::{Options, WalSync};
 
 /// The version that is written.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 /// The oldest version that is read.
 pub const OLDEST_READABLE: u32 = 1;
 

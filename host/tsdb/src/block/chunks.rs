@@ -1,13 +1,14 @@
 //! The chunks of a block: how they are described with their series, and how they are read.
 //!
 //! ```text
-//! chunk     flags u8: bits 0-1 kind (1 floats, 2 histograms, 3 summaries), 4 constant, 8 summary
+//! chunk     flags u8: bits 0-1 kind (1 floats, 2 histograms, 3 summaries), 4 constant, 8 summary, 16 starts
 //!           column varint: the number of its times
 //!           value number (crate::codec::decimal)        where it is constant: it has no data then
 //!           place varint, length varint                 else; the place is only told of the first such chunk of a
 //!                                                       series, data of the others follow. It is where the CRC32
 //!                                                       begins within "chunks", the length is that of the data
 //!           length varint, summary (see summary.rs)     where it has one
+//!           starts varint: the number of its starts     where any of its samples has one
 //! ```
 //! Most series never change: a chunk of such a series takes four bytes, whatever its length. Everything here is
 //! covered by the checksum of the section, data by their own.
@@ -23,9 +24,11 @@ use super::{Block, SectionKind, summary};
 use crate::chunk::{ChunkKind, ChunkMeta, decode_histogram_values, decode_summary_values};
 use crate::codec::{Malformed, Reader, decimal};
 use crate::error::{Error, Result};
+use crate::starts::Starts;
 
 pub(super) const CONSTANT: u8 = 4;
 pub(super) const SUMMARY: u8 = 8;
+pub(super) const STARTS: u8 = 16;
 const KIND_MASK: u8 = 3;
 
 /// The CRC32 before the data of a chunk.
@@ -40,6 +43,8 @@ pub(crate) struct BlockChunk {
     values: Values,
     /// Where its summary is in the section "series".
     summary: Option<(usize, usize)>,
+    /// The number of its starts.
+    starts: Option<u32>,
 }
 
 /// Where the values of a chunk are.
@@ -80,7 +85,7 @@ impl Block {
         let flags = reader.u8()?;
         let kind =
             ChunkKind::of_number(flags & KIND_MASK).ok_or(reader.malformed("unknown kind of chunk"))?;
-        if flags & !(KIND_MASK | CONSTANT | SUMMARY) != 0 {
+        if flags & !(KIND_MASK | CONSTANT | SUMMARY | STARTS) != 0 {
             return Err(reader.malformed("unknown flags of a chunk"));
         }
         let (meta, times_at) = self.described(kind, reader)?;
@@ -103,7 +108,8 @@ impl Block {
             reader.take(len)?;
             Some((at, len))
         };
-        Ok(BlockChunk { meta, times_at: Some(times_at), values, summary })
+        let starts = if flags & STARTS == 0 { None } else { Some(reader.varint_u32()?) };
+        Ok(BlockChunk { meta, times_at: Some(times_at), values, summary, starts })
     }
 
     fn old_chunk(&self, reader: &mut Reader<'_>) -> Decoded<BlockChunk> {
@@ -115,7 +121,7 @@ impl Block {
             (meta, Some(at))
         };
         let (offset, len) = (reader.varint()?, reader.varint()?);
-        Ok(BlockChunk { meta, times_at, values: Values::Stored { offset, len }, summary: None })
+        Ok(BlockChunk { meta, times_at, values: Values::Stored { offset, len }, summary: None, starts: None })
     }
 
     /// What the column of times that is named next says of a chunk, and where the column is.
@@ -194,6 +200,23 @@ impl Block {
         self.decode_times(chunk, &mut data, &mut times)?;
         let decoded = decode_summary_values(data, &times, out);
         decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))
+    }
+
+    /// The starts of the samples of a chunk.
+    pub(crate) fn starts(&self, chunk: &BlockChunk) -> Result<Starts> {
+        let Some(number) = chunk.starts else { return Ok(Starts::Unknown) };
+        let read = || {
+            let section = self.section(SectionKind::Starts);
+            let mut table = Reader::new(section);
+            if number >= table.u32()? {
+                return Err(table.malformed("no such starts"));
+            }
+            table.take((number as usize).saturating_mul(4))?;
+            let mut reader = Reader::new(section);
+            reader.take(table.u32()? as usize)?;
+            Starts::decode(&mut reader, chunk.meta.count as usize)
+        };
+        read().map_err(|malformed| self.corrupt(SectionKind::Starts, malformed))
     }
 
     /// What the samples of a chunk come to, where that is known without decoding them.

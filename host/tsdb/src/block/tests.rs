@@ -18,6 +18,7 @@ use crate::chunk::{Chunk, Run, RunValues};
 use crate::error::Error;
 use crate::fs::sim::SimFileSystem;
 use crate::index::tests::{any_labels, any_matcher, check_index};
+use crate::starts::Starts;
 
 const PATH: &str = "/blocks/00000001.block";
 
@@ -71,6 +72,7 @@ fn runs(samples: i64) -> Vec<Run> {
     let run = |value: &dyn Fn(i64) -> f64| Run {
         times: times.clone(),
         values: RunValues::Floats((0..samples).map(value).collect()),
+        starts: Starts::Unknown,
     };
     columns.into_iter().map(run).collect()
 }

@@ -45,11 +45,8 @@ pub(crate) struct BlockWriter<'a> {
     /// What is written of each series once all labels are known and have numbers.
     series: Vec<PendingSeries>,
     index: MemoryIndex,
-    /// Numbers of the columns of times, by what is written of them.
-    columns: HashMap<Vec<u8>, u32, RandomState>,
-    /// The columns, and where each begins.
-    times: Vec<u8>,
-    times_at: Vec<u32>,
+    times: SharedColumns,
+    starts: SharedColumns,
     exemplar_numbers: Vec<(u32, u32)>,
     exemplars: Vec<u8>,
     named: bool,
@@ -117,9 +114,8 @@ impl<'a> BlockWriter<'a> {
             chunks_at: 0,
             series: Vec::new(),
             index: MemoryIndex::default(),
-            columns: HashMap::default(),
-            times: Vec::new(),
-            times_at: Vec::new(),
+            times: SharedColumns::new("times"),
+            starts: SharedColumns::new("starts"),
             exemplar_numbers: Vec::new(),
             exemplars: Vec::new(),
             named: false,
@@ -161,9 +157,11 @@ impl<'a> BlockWriter<'a> {
                 RunValues::Histograms(_) | RunValues::Summaries(_) => (None, None),
             };
             let flag = |is: bool, flag: u8| if is { flag } else { 0 };
-            let flags = flag(constant.is_some(), chunks::CONSTANT) | flag(summary.is_some(), chunks::SUMMARY);
+            let flags = flag(constant.is_some(), chunks::CONSTANT)
+                | flag(summary.is_some(), chunks::SUMMARY)
+                | flag(!run.starts.is_unknown(), chunks::STARTS);
             described.push(meta.kind.number() | flags);
-            put_varint(&mut described, u64::from(self.column(&meta, &run.times)?));
+            put_varint(&mut described, u64::from(self.times.number(column_of(&meta, &run.times))?));
             if let Some(value) = constant {
                 decimal::put_number(&mut described, value);
             } else {
@@ -182,6 +180,11 @@ impl<'a> BlockWriter<'a> {
                 summary::encode(&summary, &meta, &mut data);
                 put_span(&mut described, &data);
             }
+            if !run.starts.is_unknown() {
+                let mut starts = Vec::new();
+                run.starts.encode(&mut starts);
+                put_varint(&mut described, u64::from(self.starts.number(starts)?));
+            }
             self.meta.chunk_count += 1;
             self.meta.sample_count += u64::from(meta.count);
             self.saw(meta.min_time, meta.max_time);
@@ -195,36 +198,6 @@ impl<'a> BlockWriter<'a> {
             record::put_exemplar_columns(&mut self.exemplars, series.exemplars);
         }
         Ok(())
-    }
-
-    /// The number of a column of times, which is written where no series before had the same.
-    fn column(&mut self, meta: &ChunkMeta, times: &[i64]) -> Result<u32> {
-        let mut column = Vec::new();
-        put_varint(&mut column, u64::from(meta.count));
-        put_varint(&mut column, meta.max_time.wrapping_sub(meta.min_time).cast_unsigned());
-        timestamps::encode(times, &mut column);
-        if let Some(number) = self.columns.get(&column) {
-            return Ok(*number);
-        }
-        let number = offset_u32(self.times_at.len(), "times")?;
-        self.times_at.push(offset_u32(self.times.len(), "times")?);
-        self.times.extend_from_slice(&column);
-        self.columns.insert(column, number);
-        Ok(number)
-    }
-
-    /// The section "times".
-    fn encode_times(&self) -> Result<Vec<u8>> {
-        let table_bytes = offset_u32(4 + self.times_at.len() * 4, "times")?;
-        let mut out = Vec::with_capacity(table_bytes as usize + self.times.len());
-        out.extend_from_slice(&(self.times_at.len() as u32).to_le_bytes());
-        for offset in &self.times_at {
-            let offset =
-                offset.checked_add(table_bytes).ok_or(Error::SectionTooLarge { section: "times" })?;
-            out.extend_from_slice(&offset.to_le_bytes());
-        }
-        out.extend_from_slice(&self.times);
-        Ok(out)
     }
 
     /// The sections "series" and "offsets".
@@ -294,8 +267,10 @@ impl<'a> BlockWriter<'a> {
         self.section(SectionKind::Metadata, &families)?;
         let meta = self.meta.encode();
         self.section(SectionKind::Meta, &meta)?;
-        let times = self.encode_times()?;
+        let times = self.times.encode()?;
         self.section(SectionKind::Times, &times)?;
+        let starts = self.starts.encode()?;
+        self.section(SectionKind::Starts, &starts)?;
 
         let mut tail = std::mem::take(&mut self.contents);
         let sections = (tail.len() / super::CONTENTS_ENTRY_BYTES) as u32;
@@ -324,6 +299,57 @@ impl<'a> BlockWriter<'a> {
             out.extend_from_slice(&offset.to_le_bytes());
         }
         out.extend_from_slice(&self.exemplars);
+        Ok(out)
+    }
+}
+
+/// What is written of a column of times.
+fn column_of(meta: &ChunkMeta, times: &[i64]) -> Vec<u8> {
+    let mut column = Vec::new();
+    put_varint(&mut column, u64::from(meta.count));
+    put_varint(&mut column, meta.max_time.wrapping_sub(meta.min_time).cast_unsigned());
+    timestamps::encode(times, &mut column);
+    column
+}
+
+/// Columns that chunks name by number, each of which is written once.
+struct SharedColumns {
+    section: &'static str,
+    /// Numbers by what is written.
+    numbers: HashMap<Vec<u8>, u32, RandomState>,
+    /// The columns, and where each begins.
+    bytes: Vec<u8>,
+    offsets: Vec<u32>,
+}
+
+impl SharedColumns {
+    fn new(section: &'static str) -> Self {
+        Self { section, numbers: HashMap::default(), bytes: Vec::new(), offsets: Vec::new() }
+    }
+
+    /// The number of a column, which is written where no chunk before had the same.
+    fn number(&mut self, column: Vec<u8>) -> Result<u32> {
+        if let Some(number) = self.numbers.get(&column) {
+            return Ok(*number);
+        }
+        let number = offset_u32(self.offsets.len(), self.section)?;
+        self.offsets.push(offset_u32(self.bytes.len(), self.section)?);
+        self.bytes.extend_from_slice(&column);
+        self.numbers.insert(column, number);
+        Ok(number)
+    }
+
+    /// The section.
+    fn encode(&self) -> Result<Vec<u8>> {
+        let table_bytes = offset_u32(4 + self.offsets.len() * 4, self.section)?;
+        let mut out = Vec::with_capacity(table_bytes as usize + self.bytes.len());
+        out.extend_from_slice(&(self.offsets.len() as u32).to_le_bytes());
+        for offset in &self.offsets {
+            let offset =
+                offset.checked_add(table_bytes).ok_or(Error::SectionTooLarge { section: self.section })?;
+            out.extend_from_slice(&offset.to_le_bytes());
+        }
+        out.extend_from_slice(&self.bytes);
         Ok(out)
     }
 }

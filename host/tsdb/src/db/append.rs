@@ -18,6 +18,8 @@ use super::Shared;
 use crate::Tsdb;
 use crate::head::page::{PAGE_SERIES, Page, PageData, Rules};
 use crate::head::{SampleValue, Verdict, judge_exemplar};
+use crate::starts::UNKNOWN_START;
+use crate::wal::record::SampleColumns;
 
 type Outcome<T> = Result<T, AppendError>;
 
@@ -43,6 +45,8 @@ pub(super) struct Batch {
     /// Whether there is any item that is not the newest of its series.
     pub(super) late: bool,
     pub(super) exemplars: Vec<(At, Exemplar)>,
+    /// What was asked for last, if it was a sample that was added.
+    last: Option<Newest>,
     newest_exemplars: HashMap<At, usize, RandomState>,
     pub(super) metadata: Vec<(String, Metadata)>,
 }
@@ -57,6 +61,8 @@ pub(super) struct Column<T> {
     pub(super) at: Vec<At>,
     pub(super) times: Vec<i64>,
     pub(super) values: Vec<T>,
+    /// Since when their counters count; what it lacks at its end is not known.
+    pub(super) starts: Vec<i64>,
 }
 
 /// A page that items of a batch are on.
@@ -92,7 +98,7 @@ impl At {
 
 impl<T> Default for Column<T> {
     fn default() -> Self {
-        Self { at: Vec::new(), times: Vec::new(), values: Vec::new() }
+        Self { at: Vec::new(), times: Vec::new(), values: Vec::new(), starts: Vec::new() }
     }
 }
 
@@ -124,9 +130,27 @@ impl<T> Column<T> {
         (Cow::Owned(from), before)
     }
 
-    /// Times and values.
-    pub(super) fn items(&self) -> impl Iterator<Item = (i64, &T)> {
-        self.times.iter().copied().zip(&self.values)
+    /// As the log takes them.
+    pub(super) fn columns<'a>(&'a self, ids: &'a [u32]) -> SampleColumns<'a, T> {
+        SampleColumns { ids, times: &self.times, values: &self.values, starts: &self.starts }
+    }
+
+    /// Times, starts and values.
+    pub(super) fn items(&self) -> impl Iterator<Item = (i64, i64, &T)> {
+        let items = self.times.iter().zip(&self.values).enumerate();
+        items.map(|(index, (time, value))| (*time, self.start(index), value))
+    }
+
+    /// Since when the counter of one item counts.
+    pub(super) fn start(&self, index: usize) -> i64 {
+        self.starts.get(index).copied().unwrap_or(UNKNOWN_START)
+    }
+
+    fn set_start(&mut self, index: usize, start: i64) {
+        if self.starts.len() <= index {
+            self.starts.resize(index + 1, UNKNOWN_START);
+        }
+        self.starts[index] = start;
     }
 
     /// Keeps those items for which `keep` is true.
@@ -138,6 +162,7 @@ impl<T> Column<T> {
         retain(&mut self.at, keep);
         retain(&mut self.times, keep);
         retain(&mut self.values, keep);
+        retain(&mut self.starts, keep);
     }
 }
 
@@ -170,6 +195,19 @@ impl Batch {
                 self.pages.push(BatchPage { page, used: 0, newest: [Newest::default(); PAGE_SERIES] });
                 Some(self.pages.len() - 1)
             }
+        }
+    }
+
+    /// Notes the start of the sample that the batch took last, if that is one of the series at a place.
+    fn start(&mut self, at: At, start: i64) {
+        let Some(Newest(position)) = self.last else { return };
+        let index = (position >> 1) as usize - 1;
+        if position & HISTOGRAM != 0 {
+            if self.histograms.at[index] == at {
+                self.histograms.set_start(index, start);
+            }
+        } else if self.floats.at[index] == at {
+            self.floats.set_start(index, start);
         }
     }
 
@@ -211,7 +249,7 @@ impl Batch {
     }
 
     /// Adds a sample that was judged.
-    fn add(&mut self, at: At, time: i64, value: SampleValue, verdict: Verdict) {
+    fn add(&mut self, at: At, time: i64, value: SampleValue, verdict: Verdict) -> Newest {
         let newest = match value {
             SampleValue::Float(float) => {
                 self.floats.push(at, time, float);
@@ -229,6 +267,7 @@ impl Batch {
             page.newest[at.slot()] = Newest(newest);
         }
         self.late |= verdict == Verdict::Late;
+        Newest(newest)
     }
 }
 
@@ -278,6 +317,7 @@ impl BatchAppender<'_> {
         value: SampleValue,
     ) -> Outcome<SeriesRef> {
         let (time, rules) = (time.millis(), self.db.rules());
+        self.batch.last = None;
         // Before a series is made for it.
         self.db.check_bounds(time, rules)?;
         let (at, id) = self.place(series, labels)?;
@@ -286,7 +326,8 @@ impl BatchAppender<'_> {
             self.batch.judge(&data, at, time, &value, rules)?
         };
         if verdict != Verdict::Repeat {
-            self.batch.add(at, time, value, verdict);
+            let added = self.batch.add(at, time, value, verdict);
+            self.batch.last = Some(added);
         }
         Ok(SeriesRef(u64::from(id)))
     }
@@ -298,6 +339,7 @@ impl Appender for BatchAppender<'_> {
     }
 
     fn append_columns(&mut self, columns: &FloatColumns<'_>, refused: &mut Vec<(usize, AppendError)>) {
+        self.batch.last = None;
         let rules = self.db.rules();
         let (series, values) = (columns.series(), columns.values());
         self.batch.floats.reserve(series.len());
@@ -323,7 +365,13 @@ impl Appender for BatchAppender<'_> {
                 };
                 match judged {
                     Ok(Verdict::Repeat) => {}
-                    Ok(verdict) => self.batch.add(at, time, value, verdict),
+                    Ok(verdict) => {
+                        self.batch.add(at, time, value, verdict);
+                        let start = columns.start(index).millis();
+                        if start != UNKNOWN_START {
+                            self.batch.floats.set_start(self.batch.floats.at.len() - 1, start);
+                        }
+                    }
                     Err(error) => refused.push((index, error)),
                 }
                 index += 1;
@@ -338,8 +386,15 @@ impl Appender for BatchAppender<'_> {
         timestamp: Timestamp,
         histogram: &Histogram,
     ) -> Outcome<SeriesRef> {
+        self.batch.last = None;
         histogram.validate().map_err(|error| AppendError::InvalidHistogram(error.to_string()))?;
         self.add(series, labels, timestamp, SampleValue::Histogram(Arc::new(histogram.clone())))
+    }
+
+    fn append_start(&mut self, series: SeriesRef, start: Timestamp) {
+        if let Some((at, _)) = self.known(series) {
+            self.batch.start(at, start.millis());
+        }
     }
 
     fn append_exemplar(&mut self, series: SeriesRef, exemplar: &Exemplar) -> Outcome<()> {

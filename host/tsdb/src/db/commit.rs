@@ -31,7 +31,7 @@ use super::late::find_in_blocks;
 use crate::block::Block;
 use crate::error::{Error, Result};
 use crate::head::page::{PAGE_SERIES, PageData, Rules};
-use crate::head::{Counters, Head, SampleValue, Verdict};
+use crate::head::{Counters, Head, SampleValue, TimedSample, Verdict};
 use crate::wal::{put_frame, record};
 
 /// A frame that waits for its turn.
@@ -174,15 +174,23 @@ impl Batch {
         let ids = |at: &[At]| at.iter().map(|at| self.id(*at)).collect::<Vec<u32>>();
         let (floats, late_floats) = self.floats.split_before(min_valid);
         if !floats.at.is_empty() {
-            record::put_floats(&mut body, &ids(&floats.at), &floats.times, &floats.values);
+            record::put_floats(&mut body, &floats.columns(&ids(&floats.at)));
         }
         let (histograms, late_histograms) = self.histograms.split_before(min_valid);
         if !histograms.at.is_empty() {
-            record::put_histograms(&mut body, &ids(&histograms.at), &histograms.times, &histograms.values);
+            record::put_histograms(&mut body, &histograms.columns(&ids(&histograms.at)));
         }
-        let late = late_floats.items().map(|(time, value)| (time, SampleValue::Float(*value)));
+        let late = late_floats.items().map(|(time, start, value)| TimedSample {
+            time,
+            start,
+            value: SampleValue::Float(*value),
+        });
         record::put_late(&mut body, &ids(&late_floats.at), late);
-        let late = late_histograms.items().map(|(time, value)| (time, SampleValue::Histogram(value.clone())));
+        let late = late_histograms.items().map(|(time, start, value)| TimedSample {
+            time,
+            start,
+            value: SampleValue::Histogram(value.clone()),
+        });
         record::put_late(&mut body, &ids(&late_histograms.at), late);
         if !self.exemplars.is_empty() {
             let ids: Vec<u32> = self.exemplars.iter().map(|(at, _)| self.id(*at)).collect();
@@ -215,11 +223,11 @@ impl Batch {
         };
         let floats = &self.floats;
         self.by_page(floats, |data, slot, index| {
-            let (time, value) = (floats.times[index], floats.values[index]);
+            let (time, start, value) = (floats.times[index], floats.start(index), floats.values[index]);
             let added = if time < min_valid {
-                data.add_late(slot, time, SampleValue::Float(value))
+                data.add_late(slot, TimedSample { time, start, value: SampleValue::Float(value) })
             } else {
-                data.add_float(slot, time, value, range)
+                data.add_float(slot, (time, start), value, range)
             };
             note(added, time)
         });
@@ -227,11 +235,9 @@ impl Batch {
         self.by_page(histograms, |data, slot, index| {
             let value = SampleValue::Histogram(histograms.values[index].clone());
             let time = histograms.times[index];
-            let added = if time < min_valid {
-                data.add_late(slot, time, value)
-            } else {
-                data.add(slot, time, value, range)
-            };
+            let sample = TimedSample { time, start: histograms.start(index), value };
+            let added =
+                if time < min_valid { data.add_late(slot, sample) } else { data.add(slot, sample, range) };
             note(added, time)
         });
         // Counted once per batch: these are written by every committing thread.

@@ -11,6 +11,7 @@
 //!   nothing, by when its last sample was. Stale markers are left out.
 //! * Of native histograms the last of each window is kept, and the last before each reset of their counter: increases
 //!   stay what they were, averages become those of the ones that are kept.
+//! * Of starts, that of the last sample of each window is kept; of native histograms the last before each new start, too.
 //! * Of exemplars, the last of each window and series is kept.
 //! * Samples that come late, after their range was downsampled, are in the samples alone.
 //!
@@ -30,6 +31,7 @@ use crate::block::{Block, BlockSeries, BlockWriter};
 use crate::chunk::{ChunkKind, Run, RunValues};
 use crate::error::Result;
 use crate::options::DownsamplingLevel;
+use crate::starts::{Starts, UNKNOWN_START};
 use crate::tombstones::Intervals;
 
 /// How far apart the summaries of the levels are: five minutes, one hour.
@@ -102,32 +104,46 @@ impl View {
     }
 }
 
+/// A histogram of a series, and when its counter started.
+struct TimedHistogram {
+    time: i64,
+    start: i64,
+    histogram: Arc<Histogram>,
+}
+
 /// What becomes of one series.
 struct Windows {
     resolution_ms: i64,
     summaries: Vec<Summary>,
-    histograms: Vec<(i64, Arc<Histogram>)>,
+    /// Those of the last sample of each.
+    starts: Vec<i64>,
+    histograms: Vec<TimedHistogram>,
     exemplars: Vec<Exemplar>,
 }
 
 impl Windows {
-    /// Takes what follows in time.
-    fn push(&mut self, next: &Summary) {
+    /// Takes what follows in time, with the start of its last sample.
+    fn push(&mut self, next: &Summary, start: i64) {
         let end = |summary: &Summary| window_end(summary.last_time.millis(), self.resolution_ms);
         match self.summaries.last_mut() {
-            Some(last) if end(last) == end(next) => last.append(next),
+            Some(last) if end(last) == end(next) => {
+                last.append(next);
+                self.starts.pop();
+            }
             _ => self.summaries.push(*next),
         }
+        self.starts.push(start);
     }
 
-    fn push_histogram(&mut self, time: i64, histogram: Arc<Histogram>) {
-        if let Some((last_time, last)) = self.histograms.last()
-            && window_end(*last_time, self.resolution_ms) == window_end(time, self.resolution_ms)
-            && histogram.count >= last.count
+    fn push_histogram(&mut self, next: TimedHistogram) {
+        if let Some(last) = self.histograms.last()
+            && window_end(last.time, self.resolution_ms) == window_end(next.time, self.resolution_ms)
+            && next.histogram.count >= last.histogram.count
+            && next.start == last.start
         {
             self.histograms.pop();
         }
-        self.histograms.push((time, histogram));
+        self.histograms.push(next);
     }
 
     fn push_exemplar(&mut self, exemplar: Exemplar) {
@@ -141,17 +157,18 @@ impl Windows {
         let mut runs: Vec<Run> = self
             .summaries
             .chunks(RUN_SUMMARIES_MAX)
-            .map(|summaries| Run {
+            .zip(self.starts.chunks(RUN_SUMMARIES_MAX))
+            .map(|(summaries, starts)| Run {
                 times: summaries.iter().map(|summary| summary.last_time.millis()).collect(),
                 values: RunValues::Summaries(summaries.to_vec()),
+                starts: Starts::of_column(starts),
             })
             .collect();
         for histograms in self.histograms.chunks(RUN_SUMMARIES_MAX) {
             runs.push(Run {
-                times: histograms.iter().map(|(time, _)| *time).collect(),
-                values: RunValues::Histograms(
-                    histograms.iter().map(|(_, histogram)| histogram.clone()).collect(),
-                ),
+                times: histograms.iter().map(|kept| kept.time).collect(),
+                values: RunValues::Histograms(histograms.iter().map(|kept| kept.histogram.clone()).collect()),
+                starts: Starts::of_column(&histograms.iter().map(|kept| kept.start).collect::<Vec<i64>>()),
             });
         }
         runs.sort_by_key(|run| run.times.first().copied());
@@ -175,27 +192,32 @@ fn take(
             && !gone.contains(time)
             && !deleted.is_some_and(|deleted| deleted.contains(time))
     };
-    let (mut times, mut floats, mut summaries) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut times, mut floats, mut summaries, mut known) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for chunk in &chunks {
         times.clear();
+        known.clear();
+        block.starts(chunk)?.expand(chunk.meta.count as usize, &mut known);
+        let mut starts = known.iter().copied().chain(std::iter::repeat(UNKNOWN_START));
         match chunk.meta.kind {
             ChunkKind::Floats => {
                 floats.clear();
                 block.decode_floats(chunk, &mut times, &mut floats)?;
-                for (time, value) in times.iter().zip(&floats) {
+                for ((time, value), start) in times.iter().zip(&floats).zip(starts) {
                     if stays(*time) && !model::staleness::is_stale(*value) {
-                        out.push(&Summary::of_sample(Timestamp::from_millis(*time), *value));
+                        out.push(&Summary::of_sample(Timestamp::from_millis(*time), *value), start);
                     }
                 }
             }
             ChunkKind::Summaries => {
                 summaries.clear();
                 block.decode_summaries(chunk, &mut summaries)?;
-                summaries.iter().filter(|s| stays(s.last_time.millis())).for_each(|s| out.push(s));
+                let kept = summaries.iter().zip(starts).filter(|(s, _)| stays(s.last_time.millis()));
+                kept.for_each(|(summary, start)| out.push(summary, start));
             }
             ChunkKind::Histograms => block.decode_histograms(chunk, |time, histogram| {
+                let start = starts.next().unwrap_or(UNKNOWN_START);
                 if stays(time) && !model::staleness::is_stale(histogram.sum) {
-                    out.push_histogram(time, histogram);
+                    out.push_histogram(TimedHistogram { time, start, histogram });
                 }
             })?,
         }
@@ -261,6 +283,7 @@ impl Shared {
             let mut windows = Windows {
                 resolution_ms,
                 summaries: Vec::new(),
+                starts: Vec::new(),
                 histograms: Vec::new(),
                 exemplars: Vec::new(),
             };

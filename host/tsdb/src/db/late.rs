@@ -18,14 +18,15 @@ use crate::block::Block;
 use crate::chunk::{ChunkKind, ChunkMeta, Run, RunValues};
 use crate::error::Result;
 use crate::head::page::Rules;
-use crate::head::{LateTimes, SampleValue};
+use crate::head::{LateTimes, SampleValue, TimedSample};
 use crate::index::Query;
+use crate::starts::UNKNOWN_START;
 
 /// Late samples of one series for one block, in order of time.
 #[derive(Debug, Default)]
 pub(super) struct LateOfSeries {
     pub(super) id: u32,
-    pub(super) samples: Vec<(i64, SampleValue)>,
+    pub(super) samples: Vec<TimedSample>,
 }
 
 /// Those of all series, in the order of labels.
@@ -69,7 +70,7 @@ impl Shared {
             }
             let merged = self.merge_with(start, end, &old, &late);
             merged.map_err(|error| self.leave_alone(&old, error))?;
-            let times = |late: LateOfSeries| (late.id, late.samples.iter().map(|(time, _)| *time).collect());
+            let times = |late: LateOfSeries| (late.id, late.samples.iter().map(|late| late.time).collect());
             self.late_in_log.store(true, Ordering::Relaxed);
             self.head.drop_late(&late.into_values().map(times).collect::<LateTimes>());
             flushed += 1;
@@ -89,12 +90,12 @@ impl Shared {
         let mut late: BTreeMap<(i64, i64), LateOfBlock> = BTreeMap::new();
         self.head.for_each(|series| {
             let Some(samples) = series.late() else { return };
-            for (time, value) in samples.iter().take_while(|(time, _)| *time < min_valid) {
-                let of_block = late.entry(self.range_of(&blocks, *time, min_valid)).or_default();
+            for sample in samples.iter().take_while(|sample| sample.time < min_valid) {
+                let of_block = late.entry(self.range_of(&blocks, sample.time, min_valid)).or_default();
                 let of_series = of_block
                     .entry(series.labels.clone())
                     .or_insert_with(|| LateOfSeries { id: series.id, samples: Vec::new() });
-                of_series.samples.push((*time, value.clone()));
+                of_series.samples.push(sample.clone());
             }
         });
         late
@@ -155,28 +156,30 @@ pub(super) fn find_in_blocks(
 }
 
 /// Puts late samples, which are in time order, where they belong among others.
-pub(super) fn merge_late(runs: Vec<Run>, late: &[(i64, SampleValue)], samples_max: usize) -> Vec<Run> {
-    let mut merged: Vec<(i64, SampleValue)> = Vec::new();
+pub(super) fn merge_late(runs: Vec<Run>, late: &[TimedSample], samples_max: usize) -> Vec<Run> {
+    let mut merged: Vec<TimedSample> = Vec::new();
     for run in runs {
-        match run.values {
-            RunValues::Floats(floats) => {
-                merged.extend(run.times.into_iter().zip(floats.into_iter().map(SampleValue::Float)));
-            }
-            RunValues::Histograms(histograms) => {
-                merged.extend(run.times.into_iter().zip(histograms.into_iter().map(SampleValue::Histogram)));
-            }
+        let values: Vec<SampleValue> = match run.values {
+            RunValues::Floats(floats) => floats.into_iter().map(SampleValue::Float).collect(),
+            RunValues::Histograms(histograms) => histograms.into_iter().map(SampleValue::Histogram).collect(),
             // Late samples go among samples alone.
-            RunValues::Summaries(_) => {}
-        }
+            RunValues::Summaries(_) => continue,
+        };
+        let mut starts = Vec::new();
+        run.starts.expand(run.times.len(), &mut starts);
+        let starts = starts.into_iter().chain(std::iter::repeat(UNKNOWN_START));
+        let samples = run.times.into_iter().zip(starts).zip(values);
+        merged.extend(samples.map(|((time, start), value)| TimedSample { time, start, value }));
     }
     // Stable: where both have a time, the one that was there first stays.
     merged.extend_from_slice(late);
-    merged.sort_by_key(|(time, _)| *time);
-    merged.dedup_by_key(|(time, _)| *time);
+    merged.sort_by_key(|sample| sample.time);
+    merged.dedup_by_key(|sample| sample.time);
     let mut runs: Vec<Run> = Vec::new();
-    for (time, value) in merged {
+    for TimedSample { time, start, value } in merged {
         let meta = ChunkMeta { kind: value.kind(), count: 1, min_time: time, max_time: time };
         let run = Run::next(&mut runs, &meta, samples_max);
+        run.starts.push(run.times.len() as u32, start);
         run.times.push(time);
         match (&mut run.values, value) {
             (RunValues::Floats(floats), SampleValue::Float(float)) => floats.push(float),

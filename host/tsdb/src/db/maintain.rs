@@ -10,9 +10,9 @@ use super::Shared;
 use super::late::merge_late;
 use crate::Tsdb;
 use crate::block::{Block, BlockSeries, BlockWriter};
-use crate::chunk::{Chunk, ChunkMeta, Run};
+use crate::chunk::{ChunkMeta, Run};
 use crate::error::{Error, IoContext, Result};
-use crate::head::{LateTimes, SampleValue, SeriesView};
+use crate::head::{LateTimes, SeriesView, TimedSample};
 use crate::tombstones::{Intervals, Tombstones};
 use crate::wal::CheckpointWriter;
 use crate::wal::record;
@@ -241,12 +241,12 @@ fn add_to_block(
     (start, end): (i64, i64),
     deleted: Option<&Intervals>,
 ) -> Result<Vec<i64>> {
-    let sealed: Option<Chunk> = view.open.as_ref().and_then(|open| open.seal());
+    let sealed = view.seal_open();
     let chunks = view.chunks.iter().map(|chunk| &**chunk).chain(&sealed);
     let runs = Run::join(chunks.map(|chunk| (chunk.meta, &*chunk.data)), RUN_SAMPLES_MAX);
     let mut runs = runs.map_err(|malformed| view.corrupt(malformed))?;
-    let late: Vec<(i64, SampleValue)> =
-        view.late().iter().filter(|(time, _)| (start..end).contains(time)).cloned().collect();
+    let late: Vec<TimedSample> =
+        view.late().iter().filter(|late| (start..end).contains(&late.time)).cloned().collect();
     if !late.is_empty() {
         runs = merge_late(runs, &late, RUN_SAMPLES_MAX);
     }
@@ -260,13 +260,13 @@ fn add_to_block(
     if !runs.is_empty() || !exemplars.is_empty() {
         writer.add(&BlockSeries { labels: &view.labels, runs: &runs, exemplars: &exemplars })?;
     }
-    Ok(late.into_iter().map(|(time, _)| time).collect())
+    Ok(late.into_iter().map(|late| late.time).collect())
 }
 
 fn put_view(out: &mut Vec<u8>, view: &SeriesView) {
     let id = view.id;
     record::put_series(out, std::iter::once((id, &view.labels)));
-    let sealed: Option<Chunk> = view.open.as_ref().and_then(|open| open.seal());
+    let sealed = view.seal_open();
     let chunks: Vec<(ChunkMeta, &[u8])> = view
         .chunks
         .iter()

@@ -21,7 +21,7 @@ use crate::codec::Malformed;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::FileSystem;
 use crate::head::page::{PAGE_SERIES, Page, PageData};
-use crate::head::{Counters, Head, SampleValue};
+use crate::head::{Counters, Head, SampleValue, TimedSample};
 use crate::options::Options;
 use crate::tombstones::{self, Tombstones};
 use crate::wal::Wal;
@@ -250,25 +250,25 @@ impl Restore<'_> {
                     }
                 }
             }
-            Section::Floats { ids, times, floats } => {
-                for ((id, time), float) in ids.into_iter().zip(times).zip(floats) {
-                    self.sample(id, time, |data, slot| data.add_float(slot, time, float, range));
+            Section::Floats(samples) => {
+                for (id, time, start, float) in samples.into_items() {
+                    self.sample(id, time, |data, slot| data.add_float(slot, (time, start), float, range));
                 }
             }
-            Section::Histograms { ids, times, histograms } => {
-                for ((id, time), histogram) in ids.into_iter().zip(times).zip(histograms) {
-                    let value = SampleValue::Histogram(histogram);
-                    self.sample(id, time, |data, slot| data.add(slot, time, value, range));
+            Section::Histograms(samples) => {
+                for (id, time, start, histogram) in samples.into_items() {
+                    let sample = TimedSample { time, start, value: SampleValue::Histogram(histogram) };
+                    self.sample(id, time, |data, slot| data.add(slot, sample, range));
                 }
             }
-            Section::LateFloats { ids, times, floats } => {
-                for ((id, time), float) in ids.into_iter().zip(times).zip(floats) {
-                    self.late(id, time, SampleValue::Float(float));
+            Section::LateFloats(samples) => {
+                for (id, time, start, float) in samples.into_items() {
+                    self.late(id, TimedSample { time, start, value: SampleValue::Float(float) });
                 }
             }
-            Section::LateHistograms { ids, times, histograms } => {
-                for ((id, time), histogram) in ids.into_iter().zip(times).zip(histograms) {
-                    self.late(id, time, SampleValue::Histogram(histogram));
+            Section::LateHistograms(samples) => {
+                for (id, time, start, histogram) in samples.into_items() {
+                    self.late(id, TimedSample { time, start, value: SampleValue::Histogram(histogram) });
                 }
             }
             Section::Exemplars(all) => {
@@ -310,10 +310,10 @@ impl Restore<'_> {
     }
 
     /// A late sample is kept even where a block has its range: the block may not have it.
-    fn late(&mut self, id: u32, time: i64, value: SampleValue) {
+    fn late(&mut self, id: u32, sample: TimedSample) {
         self.with(id, |head, data, slot| {
-            head.saw_times(time.max(head.min_valid()), time);
-            Counters::add(&head.counters.samples_appended, u64::from(data.add_late(slot, time, value)));
+            head.saw_times(sample.time.max(head.min_valid()), sample.time);
+            Counters::add(&head.counters.samples_appended, u64::from(data.add_late(slot, sample)));
         });
     }
 
@@ -344,7 +344,7 @@ fn apply_chunk(head: &Head, data: &mut PageData, slot: usize, chunk: Chunk) {
     let decoded = match chunk.meta.kind {
         ChunkKind::Floats => {
             let (mut times, mut floats) = (Vec::new(), Vec::new());
-            chunk.meta.decode_floats(&chunk.data, &mut times, &mut floats).map(|()| {
+            chunk.meta.decode_floats(&chunk.data, &mut times, &mut floats).inspect(|_| {
                 samples.extend(times.into_iter().zip(floats.into_iter().map(SampleValue::Float)));
             })
         }
@@ -354,10 +354,10 @@ fn apply_chunk(head: &Head, data: &mut PageData, slot: usize, chunk: Chunk) {
         // Nobody has written them there.
         ChunkKind::Summaries => Err(Malformed { at: 0, what: "summaries in the log" }),
     };
-    if decoded.is_err() {
+    let Ok(starts) = decoded else {
         Counters::add(&head.counters.samples_dropped, u64::from(chunk.meta.count));
         return;
-    }
+    };
     let (min, max, count) = (chunk.meta.min_time, chunk.meta.max_time, chunk.meta.count);
     let range = |time: i64| time.div_euclid(head.block_range_ms);
     head.saw_times(min.max(head.min_valid()), max);
@@ -365,8 +365,12 @@ fn apply_chunk(head: &Head, data: &mut PageData, slot: usize, chunk: Chunk) {
         Counters::add(&head.counters.samples_appended, u64::from(count));
         return;
     }
-    let valid = samples.into_iter().filter(|(time, _)| *time >= head.min_valid());
-    let added =
-        valid.filter_map(|(time, value)| data.add(slot, time, value, head.block_range_ms).then_some(()));
+    let samples = samples.into_iter().enumerate().map(|(position, (time, value))| TimedSample {
+        time,
+        start: starts.get(position),
+        value,
+    });
+    let valid = samples.filter(|sample| sample.time >= head.min_valid());
+    let added = valid.filter_map(|sample| data.add(slot, sample, head.block_range_ms).then_some(()));
     Counters::add(&head.counters.samples_appended, added.count() as u64);
 }

@@ -13,7 +13,8 @@ use crate::block::{Block, BlockChunk};
 use crate::chunk::{Chunk, ChunkKind};
 use crate::codec::Malformed;
 use crate::error::Result;
-use crate::head::{OpenChunk, SampleValue, SeriesView};
+use crate::head::{OpenChunk, SampleValue, SeriesView, TimedSample};
+use crate::starts::{Starts, UNKNOWN_START};
 use crate::tombstones::Intervals;
 
 /// Takes the samples of a series, in strictly increasing order of time, as columns.
@@ -32,9 +33,6 @@ pub trait SummarySink: Sink {
     /// What floats come to that come after all that has been handed over and before all that will be.
     fn summary(&mut self, summary: &Summary);
 }
-
-/// The start timestamp of a sample of which none is known.
-pub const UNKNOWN_START: i64 = 0;
 
 /// A series that was selected. Keeps what it needs alive, and can be read any number of times from any thread.
 pub struct SelectedSeries {
@@ -151,12 +149,12 @@ impl SelectedSeries {
     }
 
     /// Late samples of the head, in order of time.
-    fn late(&self, start: i64, end: i64) -> Vec<&(i64, SampleValue)> {
+    fn late(&self, start: i64, end: i64) -> Vec<&TimedSample> {
         let mut late = Vec::new();
         for part in self.parts.iter() {
             if let Part::Head { view, deleted } = part {
                 let shown = |time: i64| (start..=end).contains(&time) && !deleted.contains(time);
-                late.extend(view.late().iter().filter(|(time, _)| shown(*time)));
+                late.extend(view.late().iter().filter(|late| shown(late.time)));
             }
         }
         late
@@ -198,7 +196,7 @@ impl SelectedSeries {
                     }
                     if let Some(open) = &view.open {
                         reading.stretch.clear();
-                        reading.stretch.copy_open(open);
+                        reading.stretch.copy_open(open, &view.open_starts);
                         reading.hand_over();
                     }
                 }
@@ -209,17 +207,19 @@ impl SelectedSeries {
 }
 
 /// Hands late samples over where their time has come, and everything else as it comes.
-struct Merging<'a, I: Iterator<Item = &'a (i64, SampleValue)>, S> {
+struct Merging<'a, I: Iterator<Item = &'a TimedSample>, S> {
     late: Peekable<I>,
     sink: &'a mut S,
 }
 
-impl<'a, I: Iterator<Item = &'a (i64, SampleValue)>, S: Sink> Merging<'a, I, S> {
+impl<'a, I: Iterator<Item = &'a TimedSample>, S: Sink> Merging<'a, I, S> {
     fn hand_over_before(&mut self, time: i64) {
-        while let Some((late, value)) = self.late.next_if(|(late, _)| *late < time) {
+        while let Some(TimedSample { time, start, value }) = self.late.next_if(|late| late.time < time) {
+            let start = [*start];
+            let starts = if start == [UNKNOWN_START] { &[][..] } else { &start };
             match value {
-                SampleValue::Float(float) => self.sink.floats(&[*late], &[*float], &[]),
-                SampleValue::Histogram(h) => self.sink.histograms(&[*late], std::slice::from_ref(h), &[]),
+                SampleValue::Float(float) => self.sink.floats(&[*time], &[*float], starts),
+                SampleValue::Histogram(h) => self.sink.histograms(&[*time], std::slice::from_ref(h), starts),
             }
         }
     }
@@ -230,9 +230,9 @@ impl<'a, I: Iterator<Item = &'a (i64, SampleValue)>, S: Sink> Merging<'a, I, S> 
         while let Some(next) = times.get(from) {
             self.hand_over_before(*next);
             // A block may have got hold of a late sample meanwhile: it is the same one.
-            self.late.next_if(|(late, _)| late == next);
+            self.late.next_if(|late| late.time == *next);
             let to = match self.late.peek() {
-                Some((late, _)) => times.partition_point(|time| time < late).max(from + 1),
+                Some(late) => times.partition_point(|time| *time < late.time).max(from + 1),
                 None => times.len(),
             };
             hand_over(self.sink, from..to);
@@ -241,7 +241,7 @@ impl<'a, I: Iterator<Item = &'a (i64, SampleValue)>, S: Sink> Merging<'a, I, S> 
     }
 }
 
-impl<'a, I: Iterator<Item = &'a (i64, SampleValue)>, S: Sink> Sink for Merging<'a, I, S> {
+impl<'a, I: Iterator<Item = &'a TimedSample>, S: Sink> Sink for Merging<'a, I, S> {
     fn floats(&mut self, times: &[i64], values: &[f64], starts: &[i64]) {
         self.merge(times, |sink, range| {
             let starts = starts.get(range.clone()).unwrap_or_default();
@@ -278,19 +278,24 @@ impl Stretch {
     }
 
     fn decode_of_head(&mut self, chunk: &Chunk) -> std::result::Result<(), Malformed> {
-        let Self { times, floats, histograms, summaries, .. } = self;
-        match chunk.meta.kind {
-            ChunkKind::Summaries => chunk.meta.decode_summaries(&chunk.data, times, summaries),
+        let Self { times, floats, histograms, summaries, starts } = self;
+        let known = match chunk.meta.kind {
+            ChunkKind::Summaries => {
+                chunk.meta.decode_summaries(&chunk.data, times, summaries).map(|()| Starts::Unknown)
+            }
             ChunkKind::Floats => chunk.meta.decode_floats(&chunk.data, times, floats),
             ChunkKind::Histograms => chunk.meta.decode_histograms(&chunk.data, |time, histogram| {
                 times.push(time);
                 histograms.push(histogram);
             }),
-        }
+        };
+        known?.expand(chunk.meta.count as usize, starts);
+        Ok(())
     }
 
     fn decode_of_block(&mut self, block: &Block, chunk: &BlockChunk) -> Result<()> {
-        let Self { times, floats, histograms, summaries, .. } = self;
+        let Self { times, floats, histograms, summaries, starts } = self;
+        block.starts(chunk)?.expand(chunk.meta.count as usize, starts);
         match chunk.meta.kind {
             ChunkKind::Summaries => {
                 block.decode_summaries(chunk, summaries)?;
@@ -306,7 +311,8 @@ impl Stretch {
         }
     }
 
-    fn copy_open(&mut self, open: &OpenChunk) {
+    fn copy_open(&mut self, open: &OpenChunk, starts: &Starts) {
+        starts.expand(open.count(), &mut self.starts);
         open.times(&mut self.times);
         open.floats(&mut self.floats);
         self.histograms.extend_from_slice(open.histograms());

@@ -32,6 +32,7 @@ fn take(
     for chunk in chunks.iter().filter(|chunk| !gone.covers(chunk.meta.min_time, chunk.meta.max_time)) {
         let from = Run::next(runs, &chunk.meta, RUN_SAMPLES_MAX);
         let at = from.times.len();
+        from.starts.append(at, &block.starts(chunk)?);
         match &mut from.values {
             RunValues::Floats(floats) => block.decode_floats(chunk, &mut from.times, floats)?,
             RunValues::Summaries(summaries) => {
@@ -110,7 +111,7 @@ impl Shared {
             }
             runs.retain(|run: &Run| !run.times.is_empty());
             if let Some((_, late)) = late.next_if(|(next, _)| **next == labels) {
-                let from = late.samples.partition_point(|(time, _)| *time < past);
+                let from = late.samples.partition_point(|late| late.time < past);
                 let kept = late.samples.get(from..).unwrap_or_default();
                 if !kept.is_empty() {
                     runs = merge_late(runs, kept, RUN_SAMPLES_MAX);

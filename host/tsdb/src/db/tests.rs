@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::fs::sim::{Fault, Loss, SimFileSystem};
 use crate::fs::{FileSystem, RealFileSystem};
 use crate::options::{Options, Retention, RetentionRule, WalSync};
+use crate::starts::UNKNOWN_START;
 
 mod behaviour;
 mod cardinality;
@@ -32,6 +33,7 @@ mod fixtures;
 mod late;
 mod retention;
 mod snapshots;
+mod starts;
 mod summaries;
 
 const DIR: &str = "/db";
@@ -80,6 +82,11 @@ fn try_open(fs: &SimFileSystem, clock: &Arc<TestClock>, options: Options) -> Res
     Tsdb::open(DIR, options, Arc::new(fs.clone()), clock.clone())
 }
 
+/// Starts as batches bring them: mostly none, else one of few, or any at all.
+fn any_start() -> impl Strategy<Value = i64> {
+    prop_oneof![4 => Just(UNKNOWN_START), 3 => prop::sample::select(vec![5, 900]), 1 => any::<i64>()]
+}
+
 fn far_clock() -> Arc<TestClock> {
     TestClock::at(i64::MAX / 2)
 }
@@ -104,6 +111,8 @@ fn append(db: &Tsdb, number: usize, time: i64, value: f64) -> SeriesRef {
 enum Seen {
     Float(u64),
     Histogram(Arc<Histogram>),
+    /// With a start.
+    Started(i64, Box<Self>),
 }
 
 impl PartialEq for Seen {
@@ -111,8 +120,21 @@ impl PartialEq for Seen {
         match (self, other) {
             (Self::Float(a), Self::Float(b)) => a == b,
             (Self::Histogram(a), Self::Histogram(b)) => bits_equal(a, b),
+            (Self::Started(a, of_a), Self::Started(b, of_b)) => a == b && of_a == of_b,
             _ => false,
         }
+    }
+}
+
+impl Seen {
+    /// With a start, where that is known.
+    fn started(self, start: i64) -> Self {
+        if start == UNKNOWN_START { self } else { Self::Started(start, Box::new(self)) }
+    }
+
+    /// Without its start, which says nothing of whether a sample is there already.
+    fn value(&self) -> &Self {
+        if let Self::Started(_, value) = self { value } else { self }
     }
 }
 
@@ -122,14 +144,23 @@ type Content = BTreeMap<Labels, BTreeMap<i64, Seen>>;
 struct Collect(Vec<(i64, Seen)>);
 
 impl Sink for Collect {
-    fn floats(&mut self, times: &[i64], values: &[f64], _: &[i64]) {
-        assert_eq!(times.len(), values.len());
-        self.0.extend(times.iter().zip(values).map(|(time, value)| (*time, Seen::Float(value.to_bits()))));
+    fn floats(&mut self, times: &[i64], values: &[f64], starts: &[i64]) {
+        let values = values.iter().map(|value| Seen::Float(value.to_bits()));
+        self.take(times, values, starts);
     }
 
-    fn histograms(&mut self, times: &[i64], values: &[Arc<Histogram>], _: &[i64]) {
+    fn histograms(&mut self, times: &[i64], values: &[Arc<Histogram>], starts: &[i64]) {
+        self.take(times, values.iter().cloned().map(Seen::Histogram), starts);
+    }
+}
+
+impl Collect {
+    fn take(&mut self, times: &[i64], values: impl ExactSizeIterator<Item = Seen>, starts: &[i64]) {
         assert_eq!(times.len(), values.len());
-        self.0.extend(times.iter().zip(values).map(|(time, h)| (*time, Seen::Histogram(h.clone()))));
+        assert!(starts.is_empty() || starts.len() == times.len(), "{} starts", starts.len());
+        let starts = starts.iter().copied().chain(std::iter::repeat(UNKNOWN_START));
+        let values = times.iter().zip(values).zip(starts);
+        self.0.extend(values.map(|((time, value), start)| (*time, value.started(start))));
     }
 }
 
@@ -162,11 +193,12 @@ fn selected(db: &Tsdb, matchers: &[Matcher], start: i64, end: i64) -> Content {
 fn check_latest(db: &Tsdb, matchers: &[Matcher], (start, end): (i64, i64), content: &Content) {
     let last = |(labels, samples): (&Labels, &BTreeMap<i64, Seen>)| {
         let (time, seen) = samples.range(..=end).next_back()?;
-        let stale = match seen {
+        let stale = match seen.value() {
             Seen::Float(bits) => model::staleness::is_stale(f64::from_bits(*bits)),
             Seen::Histogram(histogram) => histogram.is_stale(),
+            Seen::Started(..) => false,
         };
-        (!stale).then(|| (labels.clone(), (*time, seen.clone())))
+        (!stale).then(|| (labels.clone(), (*time, seen.value().clone())))
     };
     let expected: BTreeMap<Labels, (i64, Seen)> = content.iter().filter_map(last).collect();
     let latest = |by| db.latest(matchers, ms(start), ms(end), by, 2).unwrap();

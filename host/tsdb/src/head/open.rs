@@ -13,6 +13,7 @@ use model::Histogram;
 
 use super::SampleValue;
 use crate::chunk::{Chunk, ChunkKind, ChunkMeta, SAMPLES_MAX};
+use crate::starts::Starts;
 
 /// Buffers begin with room for so many samples, double, and end at what a chunk can hold.
 const BUFFER_SAMPLES_MIN: usize = 8;
@@ -148,16 +149,18 @@ impl OpenChunk {
         self.count += 1;
     }
 
-    pub(crate) fn seal(&self) -> Option<Chunk> {
+    /// As a chunk, with the starts of its samples.
+    pub(crate) fn seal(&self, starts: &Starts) -> Option<Chunk> {
         let (mut times, mut floats) = (Vec::with_capacity(self.count()), Vec::new());
         self.times(&mut times);
-        match &self.values {
+        let sealed = match &self.values {
             OpenValues::Histograms(histograms) => Chunk::from_histograms(&times, histograms),
             OpenValues::Constant(_) | OpenValues::Floats(_) => {
                 self.floats(&mut floats);
                 Chunk::from_floats(&times, &floats)
             }
-        }
+        };
+        Some(sealed?.with_starts(starts))
     }
 
     /// Appends the times.

@@ -16,9 +16,10 @@ use model::{AppendError, Exemplar, Labels};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::rare::Rare;
-use super::series::{SampleValue, SeriesIn, Verdict};
+use super::series::{SampleValue, SeriesIn, TimedSample, Verdict};
 use super::{OpenChunk, judge_exemplar};
 use crate::chunk::{Chunk, ChunkKind};
+use crate::starts::{Starts, UNKNOWN_START};
 
 /// Series of one page. One bit each in a word.
 pub(crate) const PAGE_SERIES: usize = 64;
@@ -45,6 +46,8 @@ pub(crate) struct PageData {
     pub(super) open: [Option<OpenChunk>; PAGE_SERIES],
     pub(super) labels: [Option<Labels>; PAGE_SERIES],
     pub(super) rare: [Option<Box<Rare>>; PAGE_SERIES],
+    /// Of the samples of open chunks, where any series of the page has any: most pages have none, and pay one word.
+    starts: Option<Box<[Starts; PAGE_SERIES]>>,
 }
 
 /// What is taken at the moment.
@@ -68,6 +71,7 @@ impl Page {
             open: [const { None }; PAGE_SERIES],
             labels: [const { None }; PAGE_SERIES],
             rare: [const { None }; PAGE_SERIES],
+            starts: None,
         };
         Self { number, data: Mutex::new(data) }
     }
@@ -93,6 +97,26 @@ impl PageData {
         (self.taken, self.logged) = (self.taken & bit, self.logged & bit);
         (self.reserved[slot], self.newest[slot]) = (NEVER, NEVER);
         (self.open[slot], self.labels[slot], self.rare[slot]) = (None, None, None);
+        self.take_open_starts(slot);
+    }
+
+    /// The starts of the samples of an open chunk.
+    pub(super) fn open_starts(&self, slot: usize) -> Starts {
+        self.starts.as_ref().map(|starts| starts[slot].clone()).unwrap_or_default()
+    }
+
+    fn take_open_starts(&mut self, slot: usize) -> Starts {
+        self.starts.as_mut().map(|starts| std::mem::take(&mut starts[slot])).unwrap_or_default()
+    }
+
+    /// Notes the start of the newest sample of an open chunk.
+    fn note_start(&mut self, slot: usize, start: i64) {
+        if start == UNKNOWN_START && self.starts.is_none() {
+            return;
+        }
+        let position = self.open[slot].as_ref().map_or(0, |open| open.count() as u32 - 1);
+        let starts = self.starts.get_or_insert_with(|| Box::new([const { Starts::Unknown }; PAGE_SERIES]));
+        starts[slot].push(position, start);
     }
 
     pub(super) const fn is_unused(&self) -> bool {
@@ -197,42 +221,52 @@ impl PageData {
         open.and_then(|open| open.find(time)).or_else(|| self.rare[slot].as_ref()?.find(time))
     }
 
-    /// Makes a float visible. Where something newer is visible already, it joins the late ones, unless the very time
-    /// is taken; says whether it was added.
-    pub(crate) fn add_float(&mut self, slot: usize, time: i64, float: f64, block_range_ms: i64) -> bool {
+    /// Makes a float visible, with its start. Where something newer is visible already, it joins the late ones, unless
+    /// the very time is taken; says whether it was added.
+    pub(crate) fn add_float(
+        &mut self,
+        slot: usize,
+        (time, start): (i64, i64),
+        float: f64,
+        block_range_ms: i64,
+    ) -> bool {
         if time > self.newest[slot]
             && let Some(open) = &mut self.open[slot]
             && open.takes(time, ChunkKind::Floats, block_range_ms)
         {
             open.push_float(time, float);
             self.saw(slot, time);
+            self.note_start(slot, start);
             return true;
         }
-        self.add(slot, time, SampleValue::Float(float), block_range_ms)
+        self.add(slot, TimedSample { time, start, value: SampleValue::Float(float) }, block_range_ms)
     }
 
     /// As [`PageData::add_float`], for any sample.
-    pub(crate) fn add(&mut self, slot: usize, time: i64, value: SampleValue, block_range_ms: i64) -> bool {
-        if time <= self.newest[slot] {
-            return self.add_late(slot, time, value);
+    pub(crate) fn add(&mut self, slot: usize, sample: TimedSample, block_range_ms: i64) -> bool {
+        if sample.time <= self.newest[slot] {
+            return self.add_late(slot, sample);
         }
+        let TimedSample { time, start, value } = sample;
         match &mut self.open[slot] {
             Some(open) if open.takes(time, value.kind(), block_range_ms) => open.push(time, value),
             open => {
                 self.chunk_count += 1;
                 let full = open.replace(OpenChunk::new(time, value));
-                if let Some(chunk) = full.and_then(|full| full.seal()) {
+                let starts = self.take_open_starts(slot);
+                if let Some(chunk) = full.and_then(|full| full.seal(&starts)) {
                     self.rare(slot).chunks.push(Arc::new(chunk));
                 }
             }
         }
         self.saw(slot, time);
+        self.note_start(slot, start);
         true
     }
 
     /// Adds a sample to the late ones, unless its time is taken; says whether it was added.
-    pub(crate) fn add_late(&mut self, slot: usize, time: i64, value: SampleValue) -> bool {
-        self.find(slot, time).is_none() && self.rare(slot).add_late(time, value)
+    pub(crate) fn add_late(&mut self, slot: usize, sample: TimedSample) -> bool {
+        self.find(slot, sample.time).is_none() && self.rare(slot).add_late(sample)
     }
 
     fn saw(&mut self, slot: usize, time: i64) {
@@ -249,7 +283,8 @@ impl PageData {
         if chunk.meta.min_time <= self.newest[slot] {
             return false;
         }
-        let sealed = self.open[slot].take().and_then(|open| open.seal());
+        let starts = self.take_open_starts(slot);
+        let sealed = self.open[slot].take().and_then(|open| open.seal(&starts));
         let newest = chunk.meta.max_time;
         self.chunk_count += 1;
         self.rare(slot).chunks.extend(sealed.into_iter().chain([chunk]).map(Arc::new));
@@ -271,6 +306,7 @@ impl PageData {
     pub(crate) fn drop_before(&mut self, slot: usize, end: i64, late: Option<&[i64]>) {
         if self.open[slot].as_ref().is_some_and(|open| open.max_time() < end) {
             self.open[slot] = None;
+            self.take_open_starts(slot);
             self.chunk_count -= 1;
         }
         if let Some(rare) = &mut self.rare[slot] {

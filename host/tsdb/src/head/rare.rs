@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use model::Exemplar;
 
-use super::series::{SampleValue, Verdict, judge_exemplar};
+use super::series::{SampleValue, TimedSample, Verdict, judge_exemplar};
 use crate::chunk::{Chunk, ChunkKind};
 
 /// Late samples, by time.
-pub(crate) type LateSamples = Vec<(i64, SampleValue)>;
+pub(crate) type LateSamples = Vec<TimedSample>;
 
 /// Kept apart from the page, so that series without any of it cost a pointer.
 #[derive(Debug, Default)]
@@ -29,8 +29,8 @@ struct Exemplars {
 
 impl Rare {
     pub(super) fn find(&self, time: i64) -> Option<SampleValue> {
-        if let Ok(at) = self.late.binary_search_by_key(&time, |(time, _)| *time) {
-            return self.late.get(at).map(|(_, value)| value.clone());
+        if let Ok(at) = self.late.binary_search_by_key(&time, |late| late.time) {
+            return self.late.get(at).map(|late| late.value.clone());
         }
         let at = self.chunks.partition_point(|chunk| chunk.meta.max_time < time);
         let chunk = self.chunks.get(at).filter(|chunk| chunk.meta.overlaps(time, time))?;
@@ -38,9 +38,9 @@ impl Rare {
     }
 
     /// Adds a late sample. Says whether its time was free.
-    pub(super) fn add_late(&mut self, time: i64, value: SampleValue) -> bool {
-        let Err(at) = self.late.binary_search_by_key(&time, |(time, _)| *time) else { return false };
-        Arc::make_mut(&mut self.late).insert(at, (time, value));
+    pub(super) fn add_late(&mut self, sample: TimedSample) -> bool {
+        let Err(at) = self.late.binary_search_by_key(&sample.time, |late| late.time) else { return false };
+        Arc::make_mut(&mut self.late).insert(at, sample);
         true
     }
 
@@ -82,8 +82,8 @@ impl Rare {
             Some(late) => late.binary_search(&time).is_ok(),
             None => time < end,
         };
-        if self.late.iter().any(|(time, _)| goes(*time)) {
-            Arc::make_mut(&mut self.late).retain(|(time, _)| !goes(*time));
+        if self.late.iter().any(|late| goes(late.time)) {
+            Arc::make_mut(&mut self.late).retain(|late| !goes(late.time));
         }
         if let Some(exemplars) = &mut self.exemplars
             && exemplars.kept.iter().any(|exemplar| exemplar.timestamp.millis() < end)

@@ -11,6 +11,7 @@ use crate::chunk::{Chunk, ChunkKind, ChunkMeta};
 use crate::codec::Malformed;
 use crate::codec::histogram::bits_equal;
 use crate::error::Error;
+use crate::starts::Starts;
 use crate::tombstones::Intervals;
 
 /// The value of one sample.
@@ -18,6 +19,15 @@ use crate::tombstones::Intervals;
 pub(crate) enum SampleValue {
     Float(f64),
     Histogram(Arc<Histogram>),
+}
+
+/// A sample by itself.
+#[derive(Debug, Clone)]
+pub(crate) struct TimedSample {
+    pub(crate) time: i64,
+    /// Since when its counter counts, or [`crate::UNKNOWN_START`].
+    pub(crate) start: i64,
+    pub(crate) value: SampleValue,
 }
 
 /// What becomes of a sample.
@@ -58,6 +68,8 @@ pub(crate) struct SeriesView {
     pub(crate) chunks: Vec<Arc<Chunk>>,
     /// Newer than the chunks.
     pub(crate) open: Option<OpenChunk>,
+    /// Of the samples of the open chunk.
+    pub(crate) open_starts: Starts,
     late: Option<Arc<LateSamples>>,
     exemplars: Option<Arc<Vec<Exemplar>>>,
 }
@@ -69,7 +81,7 @@ impl SeriesView {
     }
 
     /// Samples that came when newer ones were there, by time; no other sample has any of these times. Not narrowed.
-    pub(crate) fn late(&self) -> &[(i64, SampleValue)] {
+    pub(crate) fn late(&self) -> &[TimedSample] {
         self.late.as_ref().map_or(&[], |late| late)
     }
 
@@ -79,7 +91,7 @@ impl SeriesView {
         self.chunks.retain(|chunk| !gone(&chunk.meta));
         self.open.take_if(|open| gone(&open.meta()));
         self.late.take_if(|late| {
-            let (first, last) = (late.first().map_or(start, |l| l.0), late.last().map_or(end, |l| l.0));
+            let (first, last) = (late.first().map_or(start, |l| l.time), late.last().map_or(end, |l| l.time));
             deleted.covers(first.max(start), last.min(end))
         });
     }
@@ -89,12 +101,17 @@ impl SeriesView {
         let chunks =
             self.chunks.iter().map(|chunk| chunk.meta).chain(self.open.as_ref().map(|open| open.meta()));
         let exemplars = self.exemplars().iter().map(|exemplar| exemplar.timestamp.millis());
-        let late = self.late().iter().map(|(time, _)| *time);
+        let late = self.late().iter().map(|late| late.time);
         let times = chunks.flat_map(|meta| [meta.min_time, meta.max_time]).chain(exemplars).chain(late);
         times.fold(None, |all, time| match all {
             None => Some((time, time)),
             Some((first, last)) => Some((first.min(time), last.max(time))),
         })
+    }
+
+    /// The open chunk as a sealed one.
+    pub(crate) fn seal_open(&self) -> Option<Chunk> {
+        self.open.as_ref().and_then(|open| open.seal(&self.open_starts))
     }
 
     /// Whether there is no sample.
@@ -168,7 +185,7 @@ impl SeriesIn<'_> {
         let in_order = sealed.or_else(|| self.open().map(OpenChunk::min_time));
         let late = self
             .late()
-            .and_then(|late| late.get(late.partition_point(|(time, _)| *time < from)).map(|(time, _)| *time));
+            .and_then(|late| late.get(late.partition_point(|late| late.time < from)).map(|late| late.time));
         in_order.into_iter().chain(late).filter(|time| *time >= from).min()
     }
 
@@ -178,7 +195,7 @@ impl SeriesIn<'_> {
     }
 
     fn late_overlaps(late: &LateSamples, start: i64, end: i64) -> bool {
-        late.get(late.partition_point(|(time, _)| *time < start)).is_some_and(|(time, _)| *time <= end)
+        late.get(late.partition_point(|late| late.time < start)).is_some_and(|late| late.time <= end)
     }
 
     /// Whether any sample may lie in `[start, end]`. Of the samples before `from`, only late ones count.
@@ -220,6 +237,7 @@ impl SeriesIn<'_> {
             labels: self.labels.clone(),
             chunks,
             open: self.open().filter(|open| open.meta().overlaps(after, end)).cloned(),
+            open_starts: self.page.open_starts(self.slot),
             late: self.late().filter(|late| Self::late_overlaps(late, start, end)).cloned(),
             exemplars: rare.and_then(|rare| rare.kept_exemplars()).cloned(),
         }

@@ -10,6 +10,8 @@
 //! 6 chunks      count varint; per chunk: id varint, description (crate::chunk), data span. Checkpoints only.
 //! 7 deletions   what stands between the checksums of tombstones (crate::tombstones), by id: of what came before
 //! 8 late floats, 9 late histograms: as 2 and 3, of samples from before the time that has been cut to blocks
+//! 10 starts     those of the samples of the section that follows, which is one of 2, 3, 8 and 9 (crate::starts); where
+//!               none is known of any there is no such section
 //!
 //! ids           difference from the one before (zigzag varint), the first from zero
 //! times         u8 = 0: one zigzag varint for all; u8 = 1: differences (zigzag varint), the first from zero
@@ -24,7 +26,8 @@ use model::{Exemplar, Histogram, Labels, Metadata, MetricKind, Timestamp};
 use crate::chunk::{Chunk, ChunkMeta};
 use crate::codec::bytes::{put_f64, put_span, put_varint, put_zigzag};
 use crate::codec::{Malformed, Reader, histogram, values};
-use crate::head::SampleValue;
+use crate::head::{SampleValue, TimedSample};
+use crate::starts::{Starts, UNKNOWN_START};
 use crate::tombstones::Tombstones;
 
 const SERIES: u8 = 1;
@@ -36,6 +39,7 @@ const CHUNKS: u8 = 6;
 const DELETIONS: u8 = 7;
 const LATE_FLOATS: u8 = 8;
 const LATE_HISTOGRAMS: u8 = 9;
+const STARTS: u8 = 10;
 
 const TIMES_SHARED: u8 = 0;
 const TIMES_EACH: u8 = 1;
@@ -44,14 +48,60 @@ const TIMES_EACH: u8 = 1;
 #[derive(Debug)]
 pub(crate) enum Section {
     Series(Vec<(u32, Labels)>),
-    Floats { ids: Vec<u32>, times: Vec<i64>, floats: Vec<f64> },
-    Histograms { ids: Vec<u32>, times: Vec<i64>, histograms: Vec<Arc<Histogram>> },
+    Floats(Samples<f64>),
+    Histograms(Samples<Arc<Histogram>>),
     Exemplars(Vec<(u32, Exemplar)>),
     Metadata(Vec<(String, Metadata)>),
     Chunks(Vec<(u32, Chunk)>),
     Deletions(Tombstones),
-    LateFloats { ids: Vec<u32>, times: Vec<i64>, floats: Vec<f64> },
-    LateHistograms { ids: Vec<u32>, times: Vec<i64>, histograms: Vec<Arc<Histogram>> },
+    LateFloats(Samples<f64>),
+    LateHistograms(Samples<Arc<Histogram>>),
+}
+
+/// Samples of one kind, in columns; each has as many items as the others.
+#[derive(Debug)]
+pub(crate) struct Samples<T> {
+    pub(crate) ids: Vec<u32>,
+    pub(crate) times: Vec<i64>,
+    pub(crate) values: Vec<T>,
+    /// Since when their counters count; empty where that is not known of any.
+    pub(crate) starts: Vec<i64>,
+}
+
+/// The same, borrowed. Starts may be fewer: what is missing is unknown.
+#[derive(Debug)]
+pub(crate) struct SampleColumns<'a, T> {
+    pub(crate) ids: &'a [u32],
+    pub(crate) times: &'a [i64],
+    pub(crate) values: &'a [T],
+    pub(crate) starts: &'a [i64],
+}
+
+impl<T> Default for Samples<T> {
+    fn default() -> Self {
+        Self { ids: Vec::new(), times: Vec::new(), values: Vec::new(), starts: Vec::new() }
+    }
+}
+
+impl<T> Samples<T> {
+    fn columns(&self) -> SampleColumns<'_, T> {
+        let Self { ids, times, values, starts } = self;
+        SampleColumns { ids, times, values, starts }
+    }
+
+    fn push(&mut self, id: u32, time: i64, start: i64, value: T) {
+        self.ids.push(id);
+        self.times.push(time);
+        self.values.push(value);
+        self.starts.push(start);
+    }
+
+    /// The id of each, and what is said of it: time, start, value.
+    pub(crate) fn into_items(self) -> impl Iterator<Item = (u32, i64, i64, T)> {
+        let starts = self.starts.into_iter().chain(std::iter::repeat(UNKNOWN_START));
+        let items = self.ids.into_iter().zip(self.times).zip(starts).zip(self.values);
+        items.map(|(((id, time), start), value)| (id, time, start, value))
+    }
 }
 
 pub(crate) fn put_series<'a>(out: &mut Vec<u8>, series: impl ExactSizeIterator<Item = (u32, &'a Labels)>) {
@@ -62,26 +112,34 @@ pub(crate) fn put_series<'a>(out: &mut Vec<u8>, series: impl ExactSizeIterator<I
     }
 }
 
-pub(crate) fn put_floats(out: &mut Vec<u8>, ids: &[u32], times: &[i64], floats: &[f64]) {
-    put_floats_as(out, FLOATS, ids, times, floats);
+pub(crate) fn put_floats(out: &mut Vec<u8>, samples: &SampleColumns<'_, f64>) {
+    put_floats_as(out, FLOATS, samples);
 }
 
-fn put_floats_as(out: &mut Vec<u8>, kind: u8, ids: &[u32], times: &[i64], floats: &[f64]) {
-    begin(out, kind, ids.len());
-    put_ids(out, ids);
-    put_times(out, times);
-    values::encode(floats, out);
+fn put_floats_as(out: &mut Vec<u8>, kind: u8, samples: &SampleColumns<'_, f64>) {
+    begin_samples(out, kind, samples);
+    values::encode(samples.values, out);
 }
 
-pub(crate) fn put_histograms(out: &mut Vec<u8>, ids: &[u32], times: &[i64], histograms: &[Arc<Histogram>]) {
-    put_histograms_as(out, HISTOGRAMS, ids, times, histograms);
+pub(crate) fn put_histograms(out: &mut Vec<u8>, samples: &SampleColumns<'_, Arc<Histogram>>) {
+    put_histograms_as(out, HISTOGRAMS, samples);
 }
 
-fn put_histograms_as(out: &mut Vec<u8>, kind: u8, ids: &[u32], times: &[i64], histograms: &[Arc<Histogram>]) {
-    begin(out, kind, ids.len());
-    put_ids(out, ids);
-    put_times(out, times);
-    histograms.iter().for_each(|histogram| histogram::encode(None, histogram, out));
+fn put_histograms_as(out: &mut Vec<u8>, kind: u8, samples: &SampleColumns<'_, Arc<Histogram>>) {
+    begin_samples(out, kind, samples);
+    samples.values.iter().for_each(|histogram| histogram::encode(None, histogram, out));
+}
+
+/// All of a section of samples but their values.
+fn begin_samples<T>(out: &mut Vec<u8>, kind: u8, samples: &SampleColumns<'_, T>) {
+    let starts = Starts::of_column(samples.starts);
+    if !starts.is_unknown() {
+        out.push(STARTS);
+        starts.encode(out);
+    }
+    begin(out, kind, samples.ids.len());
+    put_ids(out, samples.ids);
+    put_times(out, samples.times);
 }
 
 pub(crate) fn put_exemplars(out: &mut Vec<u8>, ids: &[u32], exemplars: &[&Exemplar]) {
@@ -125,28 +183,19 @@ pub(crate) fn put_chunks<'a>(
 }
 
 /// Late samples, in any order, those of each id sorted by time; nothing where there are none.
-pub(crate) fn put_late(out: &mut Vec<u8>, ids: &[u32], samples: impl Iterator<Item = (i64, SampleValue)>) {
-    let mut floats = (Vec::new(), Vec::new(), Vec::new());
-    let mut histograms = (Vec::new(), Vec::new(), Vec::new());
-    for (id, (time, value)) in ids.iter().zip(samples) {
+pub(crate) fn put_late(out: &mut Vec<u8>, ids: &[u32], samples: impl Iterator<Item = TimedSample>) {
+    let (mut floats, mut histograms) = (Samples::default(), Samples::default());
+    for (id, TimedSample { time, start, value }) in ids.iter().zip(samples) {
         match value {
-            SampleValue::Float(float) => {
-                floats.0.push(*id);
-                floats.1.push(time);
-                floats.2.push(float);
-            }
-            SampleValue::Histogram(histogram) => {
-                histograms.0.push(*id);
-                histograms.1.push(time);
-                histograms.2.push(histogram);
-            }
+            SampleValue::Float(float) => floats.push(*id, time, start, float),
+            SampleValue::Histogram(histogram) => histograms.push(*id, time, start, histogram),
         }
     }
-    if !floats.0.is_empty() {
-        put_floats_as(out, LATE_FLOATS, &floats.0, &floats.1, &floats.2);
+    if !floats.ids.is_empty() {
+        put_floats_as(out, LATE_FLOATS, &floats.columns());
     }
-    if !histograms.0.is_empty() {
-        put_histograms_as(out, LATE_HISTOGRAMS, &histograms.0, &histograms.1, &histograms.2);
+    if !histograms.ids.is_empty() {
+        put_histograms_as(out, LATE_HISTOGRAMS, &histograms.columns());
     }
 }
 
@@ -195,7 +244,16 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Vec<Section>, Malformed> {
 }
 
 fn section(reader: &mut Reader<'_>) -> Result<Section, Malformed> {
-    let kind = reader.u8()?;
+    let mut kind = reader.u8()?;
+    let mut starts = Starts::Unknown;
+    if kind == STARTS {
+        // Whether they are of samples that are there is seen once the samples are.
+        starts = Starts::decode(reader, usize::MAX)?;
+        kind = reader.u8()?;
+        if !matches!(kind, FLOATS | LATE_FLOATS | HISTOGRAMS | LATE_HISTOGRAMS) {
+            return Err(reader.malformed("starts without samples"));
+        }
+    }
     // The smallest item of any kind takes a byte.
     let count = reader.count(1)?;
     if count == 0 {
@@ -209,22 +267,17 @@ fn section(reader: &mut Reader<'_>) -> Result<Section, Malformed> {
             let (ids, times) = (ids(reader, count)?, times(reader, count)?);
             let mut floats = Vec::with_capacity(count);
             values::decode(reader, count, &mut floats)?;
-            if kind == FLOATS {
-                Section::Floats { ids, times, floats }
-            } else {
-                Section::LateFloats { ids, times, floats }
-            }
+            let samples = Samples { starts: starts_of(&starts, count, reader)?, ids, times, values: floats };
+            if kind == FLOATS { Section::Floats(samples) } else { Section::LateFloats(samples) }
         }
         HISTOGRAMS | LATE_HISTOGRAMS => {
             let (ids, times) = (ids(reader, count)?, times(reader, count)?);
             let histograms = (0..count)
                 .map(|_| histogram::decode(reader, None).map(Arc::new))
                 .collect::<Result<_, _>>()?;
-            if kind == HISTOGRAMS {
-                Section::Histograms { ids, times, histograms }
-            } else {
-                Section::LateHistograms { ids, times, histograms }
-            }
+            let starts = starts_of(&starts, count, reader)?;
+            let samples = Samples { ids, times, values: histograms, starts };
+            if kind == HISTOGRAMS { Section::Histograms(samples) } else { Section::LateHistograms(samples) }
         }
         EXEMPLARS => {
             let ids = ids(reader, count)?;
@@ -236,6 +289,16 @@ fn section(reader: &mut Reader<'_>) -> Result<Section, Malformed> {
         DELETIONS => Section::Deletions(Tombstones::decode_series(reader, count)?),
         _ => return Err(reader.malformed("unknown kind of section")),
     })
+}
+
+/// A start for each of so many samples, or nothing where none is known.
+fn starts_of(starts: &Starts, count: usize, reader: &Reader<'_>) -> Result<Vec<i64>, Malformed> {
+    if !starts.fits(count) {
+        return Err(reader.malformed("starts of samples that are not there"));
+    }
+    let mut column = Vec::new();
+    starts.expand(count, &mut column);
+    Ok(column)
 }
 
 fn labels(reader: &mut Reader<'_>) -> Result<Labels, Malformed> {

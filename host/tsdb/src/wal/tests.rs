@@ -6,7 +6,7 @@ use model::{Exemplar, Labels, Metadata, MetricKind, Timestamp};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::record::{self, Section};
+use super::record::{self, SampleColumns, Section};
 use super::replay::replay;
 use super::{KIND, put_frame, segment_path};
 use crate::codec::histogram::bits_equal;
@@ -20,7 +20,7 @@ fn labels(text: &str) -> Labels {
 proptest! {
     #[test]
     fn sections_round_trip(
-        items in vec((any::<u32>(), any::<i64>(), any_float(), any_histogram(), "[a-z]{0,9}"), 1..20)
+        items in vec((any::<u32>(), any::<i64>(), any_float(), any_histogram(), "[a-z]{0,9}", 0i64..3), 1..20)
     ) {
         let ids: Vec<u32> = items.iter().map(|item| item.0).collect();
         let times: Vec<i64> = items.iter().map(|item| item.1).collect();
@@ -39,25 +39,31 @@ proptest! {
             .collect();
         let mut bytes = Vec::new();
         record::put_series(&mut bytes, ids.iter().copied().zip(&sets).collect::<Vec<_>>().into_iter());
-        record::put_floats(&mut bytes, &ids, &times, &floats);
-        record::put_histograms(&mut bytes, &ids, &times, &histograms);
+        let starts: Vec<i64> = items.iter().map(|item| item.5).collect();
+        let floats_of = SampleColumns { ids: &ids, times: &times, values: &floats, starts: &starts };
+        record::put_floats(&mut bytes, &floats_of);
+        let histograms_of = SampleColumns { ids: &ids, times: &times, values: &histograms, starts: &[] };
+        record::put_histograms(&mut bytes, &histograms_of);
         record::put_exemplars(&mut bytes, &ids, &exemplars.iter().collect::<Vec<_>>());
         record::put_metadata(&mut bytes, families.iter().map(|(family, metadata)| (family.as_str(), metadata)));
 
         let read = record::decode(&bytes).unwrap();
         let [
             Section::Series(read_series),
-            Section::Floats { ids: float_ids, times: float_times, floats: read_floats },
-            Section::Histograms { ids: histogram_ids, times: histogram_times, histograms: read_histograms },
+            Section::Floats(read_floats),
+            Section::Histograms(read_histograms),
             Section::Exemplars(read_exemplars),
             Section::Metadata(read_families),
         ] = &read[..] else { panic!("{read:?}") };
         prop_assert_eq!(read_series, &ids.iter().copied().zip(sets).collect::<Vec<_>>());
-        prop_assert_eq!((float_ids, float_times), (&ids, &times));
-        prop_assert_eq!((histogram_ids, histogram_times), (&ids, &times));
+        prop_assert_eq!((&read_floats.ids, &read_floats.times), (&ids, &times));
+        prop_assert_eq!((&read_histograms.ids, &read_histograms.times), (&ids, &times));
+        let any_start = starts.iter().any(|start| *start != 0);
+        prop_assert_eq!(&read_floats.starts, if any_start { &starts } else { &read_histograms.starts });
+        prop_assert!(read_histograms.starts.is_empty());
         let bits = |floats: &[f64]| floats.iter().map(|float| float.to_bits()).collect::<Vec<_>>();
-        prop_assert_eq!(bits(read_floats), bits(&floats));
-        prop_assert!(read_histograms.iter().zip(&histograms).all(|(a, b)| bits_equal(a, b)));
+        prop_assert_eq!(bits(&read_floats.values), bits(&floats));
+        prop_assert!(read_histograms.values.iter().zip(&histograms).all(|(a, b)| bits_equal(a, b)));
         for ((id, read), (expected_id, expected)) in read_exemplars.iter().zip(ids.iter().zip(&exemplars)) {
             prop_assert_eq!((id, &read.labels, read.timestamp), (expected_id, &expected.labels, expected.timestamp));
             prop_assert_eq!(read.value.to_bits(), expected.value.to_bits());
@@ -81,7 +87,8 @@ proptest! {
         let good = noise.len();
         for (number, noise) in noise.iter().enumerate() {
             let mut payload = Vec::new();
-            record::put_floats(&mut payload, &[number as u32], &[1], &[1.0]);
+            let ids = [number as u32];
+            record::put_floats(&mut payload, &SampleColumns { ids: &ids, times: &[1], values: &[1.0], starts: &[] });
             put_frame(&mut bytes, [&payload, &[]]).unwrap();
             bytes.extend_from_slice(noise);
         }
@@ -92,8 +99,8 @@ proptest! {
         }
         let mut ids = Vec::new();
         let replayed = replay(&fs, dir, |section| {
-            if let Section::Floats { ids: read, .. } = section {
-                ids.extend(read);
+            if let Section::Floats(read) = section {
+                ids.extend(read.ids);
             }
         }).unwrap();
         prop_assert_eq!(ids, (0..good as u32).collect::<Vec<_>>());

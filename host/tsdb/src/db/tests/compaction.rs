@@ -7,6 +7,7 @@ fn fill(db: &Tsdb, from: i64, to: i64) {
     for time in (from * 1000..to * 1000 + 600).step_by(100) {
         let mut batch = db.appender();
         let id = batch.append(None, &series(1), Sample::new(time, time as f64 / 8.0)).unwrap();
+        batch.append_start(id, ms(time / 800 * 800 - 1));
         batch.append_exemplar(id, &exemplar(time)).unwrap();
         // One that is only in every other range, and one of both kinds.
         if time / 1000 % 2 == 0 {

@@ -21,9 +21,11 @@ fn fill(db: &Tsdb, end: i64) {
         let mut batch = db.appender();
         for number in 1..4 {
             let id = batch.append(None, &series(number), Sample::new(time, time as f64 / 8.0)).unwrap();
+            batch.append_start(id, ms(time / 700 * 700 - 1));
             batch.append_exemplar(id, &exemplar(time)).unwrap();
         }
-        batch.append_histogram(None, &series(4), ms(time), &Histogram::stale()).unwrap();
+        let id = batch.append_histogram(None, &series(4), ms(time), &Histogram::stale()).unwrap();
+        batch.append_start(id, ms(7));
         batch.commit().unwrap();
     }
 }

@@ -40,13 +40,21 @@ fn filled(fs: &SimFileSystem, retention: Retention) -> Tsdb {
         for minute in hour * 60..(hour + 1) * 60 {
             for number in 1..4 {
                 let sample = Sample::new(minute * MINUTE + 10_000, value(number, minute));
-                batch.append(None, &series(number), sample).unwrap();
+                let id = batch.append(None, &series(number), sample).unwrap();
+                if number == 1 {
+                    batch.append_start(id, start(minute));
+                }
             }
             batch.append_histogram(None, &series(4), ms(minute * MINUTE), &histogram(minute % 100)).unwrap();
         }
         batch.commit().unwrap();
     }
     db
+}
+
+/// When the counter of a minute has been started: at its reset, which is at ten seconds past the minute.
+fn start(minute: i64) -> Timestamp {
+    ms(minute / 500 * 500 * MINUTE + 9_000)
 }
 
 fn histogram(count: i64) -> Histogram {
@@ -156,6 +164,12 @@ fn downsampled_data_stay_when_samples_are_gone() {
     let last = |end: i64| (end * MINUTE - 50_000, value(2, end - 1));
     let minutes: Vec<(i64, f64)> = (601..=660).filter(|minute| minute % 5 == 0).map(last).collect();
     assert_eq!(hour[&series(2)], floats(&minutes));
+    let hours = content(&db, &[Matcher::equal("n", "1")], 8 * HOUR, 10 * HOUR);
+    for (time, seen) in &hours[&series(1)] {
+        let minute = (time - 10_000) / MINUTE;
+        let expected = Seen::Float(value(1, minute).to_bits()).started(start(minute).millis());
+        assert_eq!(*seen, expected, "the start of the last sample is kept, at minute {minute}");
+    }
     let labels = db.label_values("n", &[], ms(0), ms(HOUR)).unwrap();
     assert_eq!(labels, ["1", "2", "3", "4"]);
     // Of counters of histograms, no reset is lost.

@@ -4,8 +4,8 @@ use super::*;
 
 #[derive(Debug, Clone)]
 enum Op {
-    /// Commits one batch: per item a series, how far its time goes on, and a value.
-    Commit(Vec<(usize, i64, Given)>),
+    /// Commits one batch: per item a series, how far its time goes on, a value, and a start.
+    Commit(Vec<(usize, i64, Given, i64)>),
     Maintain,
     /// The changing call after so many more meets a fault.
     Inject(u64, Fault),
@@ -32,7 +32,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     ]);
     let fault = prop::sample::select(vec![Fault::Error, Fault::Crash]);
     prop_oneof![
-        8 => vec((0usize..4, -20i64..300, given), 1..6).prop_map(Op::Commit),
+        8 => vec((0usize..4, -20i64..300, given, any_start()), 1..6).prop_map(Op::Commit),
         2 => Just(Op::Maintain),
         2 => (0u64..12, fault).prop_map(|(after, fault)| Op::Inject(after, fault)),
         1 => loss.prop_map(Op::Restart),
@@ -62,16 +62,19 @@ impl World {
         self.db.as_ref().unwrap()
     }
 
-    fn commit(&mut self, items: &[(usize, i64, Given)]) {
+    fn commit(&mut self, items: &[(usize, i64, Given, i64)]) {
         let mut after = self.expected.clone();
         let db = self.db.as_ref().unwrap();
         let mut batch = db.appender();
-        for (number, step, given) in items {
+        for (number, step, given, start) in items {
             let (labels, time) = (series(*number), self.time + step);
             let appended = match given {
                 Given::Float(value) => batch.append(None, &labels, Sample::new(time, *value)),
                 Given::Histogram(histogram) => batch.append_histogram(None, &labels, ms(time), histogram),
             };
+            if let Ok(id) = appended {
+                batch.append_start(id, ms(*start));
+            }
             let seen = match given {
                 Given::Float(value) => Seen::Float(value.to_bits()),
                 Given::Histogram(histogram) => Seen::Histogram(histogram.clone()),
@@ -85,13 +88,16 @@ impl World {
                 }
                 (Some((last, _)), Err(AppendError::OutOfOrder)) => assert!(time < *last),
                 (Some(_), Err(AppendError::DuplicateTimestamp)) => {
-                    assert!(after[&labels].get(&time).is_some_and(|known| *known != seen));
+                    assert!(after[&labels].get(&time).is_some_and(|known| *known.value() != seen));
                 }
                 (known, Ok(_)) => {
                     // A sample that is there already may come again, however late.
-                    let repeated = after.get(&labels).and_then(|samples| samples.get(&time)) == Some(&seen);
+                    let there = after.get(&labels).and_then(|samples| samples.get(&time));
+                    let repeated = there.map(Seen::value) == Some(&seen);
                     assert!(repeated || known.is_none_or(|(last, _)| time > *last));
-                    after.entry(labels).or_default().insert(time, seen);
+                    if !repeated {
+                        after.entry(labels).or_default().insert(time, seen.started(*start));
+                    }
                 }
                 (_, Err(error)) => panic!("refused with {error}"),
             }
@@ -178,12 +184,13 @@ fn maintenance_can_stop_at_any_step() {
             let mut step = 0;
             loop {
                 let mut world = World::new();
-                let items = (0..20).map(|i| (i % 2, 200, Given::Float(i as f64))).collect::<Vec<_>>();
+                let items =
+                    (0..20).map(|i| (i % 2, 200, Given::Float(i as f64), (i / 7) as i64)).collect::<Vec<_>>();
                 world.commit(&items);
                 assert_eq!(world.expected.values().map(BTreeMap::len).sum::<usize>(), 20);
                 for time in (0..5000).step_by(250) {
                     world.time = 4000 + time;
-                    world.commit(&[(2, 0, Given::Float(time as f64)), (3, 0, Given::Float(1.5))]);
+                    world.commit(&[(2, 0, Given::Float(time as f64), 3), (3, 0, Given::Float(1.5), 0)]);
                 }
                 world.fs.fail(step, fault);
                 let failed = world.db().maintain().is_err();

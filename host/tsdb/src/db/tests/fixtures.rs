@@ -5,7 +5,7 @@ use super::*;
 
 type Files = [(&'static str, &'static [u8]); 3];
 
-const VERSIONS: [Files; 4] = [
+const VERSIONS: [Files; 5] = [
     [
         ("wal/00000005.checkpoint", include_bytes!("../../../fixtures/v1.checkpoint")),
         ("wal/00000005.wal", include_bytes!("../../../fixtures/v1.wal")),
@@ -26,12 +26,19 @@ const VERSIONS: [Files; 4] = [
         ("wal/00000011.wal", include_bytes!("../../../fixtures/v4.wal")),
         ("blocks/00000001.block", include_bytes!("../../../fixtures/v2.block")),
     ],
+    [
+        ("wal/00000011.checkpoint", include_bytes!("../../../fixtures/v5.checkpoint")),
+        ("wal/00000011.wal", include_bytes!("../../../fixtures/v5.wal")),
+        ("blocks/00000001.block", include_bytes!("../../../fixtures/v5.block")),
+    ],
 ];
 
 /// The first version of the log that knows deletions.
 const DELETIONS: usize = 3;
 /// The first version of the log that knows late samples.
 const LATE: usize = 4;
+/// The first version of the log, and of blocks, that knows starts.
+const STARTS: usize = 5;
 
 fn exemplar(time: i64) -> Exemplar {
     Exemplar { labels: Labels::from_pairs([("trace_id", "4bf92f35")]), value: 0.25, timestamp: ms(time) }
@@ -55,8 +62,15 @@ fn write(db: &Tsdb, clock: &TestClock, version: usize) {
     for time in (0..2600).step_by(100) {
         let mut batch = db.appender();
         let id = batch.append(None, &series(1), Sample::new(time, time as f64 / 4.0)).unwrap();
+        if version >= STARTS {
+            batch.append_start(id, ms(time / 700 * 700 - 20));
+        }
         batch.append(None, &series(2), Sample::new(time, model::staleness::STALE_NAN)).unwrap();
-        batch.append_histogram(None, &series(3), ms(time), &histogram(time as f64)).unwrap();
+        let of_histogram =
+            batch.append_histogram(None, &series(3), ms(time), &histogram(time as f64)).unwrap();
+        if version >= STARTS && time % 500 == 0 {
+            batch.append_start(of_histogram, ms(-20));
+        }
         batch.append_exemplar(id, &exemplar(time)).unwrap();
         batch.append_metadata("m", &metadata);
         batch.commit().unwrap();
@@ -76,7 +90,10 @@ fn write(db: &Tsdb, clock: &TestClock, version: usize) {
     if version >= LATE {
         db.set_out_of_order_window(Duration::from_secs(10));
         let mut batch = db.appender();
-        batch.append(None, &series(1), Sample::new(550, 0.5)).unwrap();
+        let id = batch.append(None, &series(1), Sample::new(550, 0.5)).unwrap();
+        if version >= STARTS {
+            batch.append_start(id, ms(540));
+        }
         batch.append_histogram(None, &series(3), ms(-50), &histogram(7.0)).unwrap();
         assert_eq!(batch.commit().unwrap(), []);
     }

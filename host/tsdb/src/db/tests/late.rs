@@ -105,7 +105,7 @@ fn a_deletion_reaches_late_samples() {
 
 #[derive(Debug, Clone)]
 enum Op {
-    Commit(Vec<(usize, i64, i8)>),
+    Commit(Vec<(usize, i64, i8, i64)>),
     Maintain,
     Inject(u64, Fault),
     Restart(Loss),
@@ -115,7 +115,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     let loss = prop::sample::select(vec![Loss::Nothing, Loss::HalfOfUnsynced, Loss::UnsyncedIsZeros]);
     let fault = prop::sample::select(vec![Fault::Error, Fault::Crash]);
     prop_oneof![
-        8 => vec((0usize..3, -2500i64..400, 0i8..3), 1..6).prop_map(Op::Commit),
+        8 => vec((0usize..3, -2500i64..400, 0i8..3, any_start()), 1..6).prop_map(Op::Commit),
         2 => Just(Op::Maintain),
         1 => (0u64..15, fault).prop_map(|(after, fault)| Op::Inject(after, fault)),
         1 => loss.prop_map(Op::Restart),
@@ -132,21 +132,26 @@ struct World {
 }
 
 impl World {
-    fn commit(&mut self, items: &[(usize, i64, i8)]) {
+    fn commit(&mut self, items: &[(usize, i64, i8, i64)]) {
         let mut after = self.expected.clone();
         let base = self.newest;
         let db = self.db.as_ref().unwrap();
         let mut batch = db.appender();
         let mut added: Vec<(SeriesRef, Labels, i64, Seen)> = Vec::new();
-        for (number, step, value) in items {
+        for (number, step, value, start) in items {
             // Multiples of ten: repeated times are frequent.
             let (labels, time) = (series(*number), (base + step) / 10 * 10);
             let seen = Seen::Float(f64::from(*value).to_bits());
             match batch.append(None, &labels, Sample::new(time, f64::from(*value))) {
-                Ok(id) => added.push((id, labels, time, seen)),
+                Ok(id) => {
+                    batch.append_start(id, ms(*start));
+                    added.push((id, labels, time, seen.started(*start)));
+                }
                 Err(AppendError::DuplicateTimestamp) => {
-                    let same_batch = added.iter().any(|a| a.1 == labels && a.2 == time && a.3 != seen);
-                    let there = after.get(&labels).and_then(|all| all.get(&time)).is_some_and(|v| *v != seen);
+                    let same_batch =
+                        added.iter().any(|a| a.1 == labels && a.2 == time && *a.3.value() != seen);
+                    let there =
+                        after.get(&labels).and_then(|all| all.get(&time)).is_some_and(|v| *v.value() != seen);
                     assert!(same_batch || there, "no other value at {time}");
                 }
                 Err(AppendError::TooOld) => assert!(time < base - WINDOW, "{time} is not too old at {base}"),
@@ -157,8 +162,10 @@ impl World {
         let refused = result.as_ref().map(Vec::clone).unwrap_or_default();
         for (id, labels, time, seen) in added {
             let all = after.entry(labels).or_default();
-            let other = all.get(&time).is_some_and(|known| *known != seen);
-            if other {
+            let known = all.get(&time).map(Seen::value);
+            if known == Some(seen.value()) {
+                // There already, with the start that it came with first.
+            } else if known.is_some() {
                 let told = refused.iter().any(|r| {
                     r.series == id && r.timestamp == ms(time) && r.error == AppendError::DuplicateTimestamp
                 });

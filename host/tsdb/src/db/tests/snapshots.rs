@@ -9,7 +9,8 @@ fn filled(fs: &SimFileSystem) -> Tsdb {
     let db = open(fs, &far_clock());
     for time in (0..2600).step_by(100) {
         let mut batch = db.appender();
-        batch.append(None, &series(1), Sample::new(time, time as f64)).unwrap();
+        let id = batch.append(None, &series(1), Sample::new(time, time as f64)).unwrap();
+        batch.append_start(id, ms(time / 300 * 300 - 1));
         batch.append(None, &series(2), Sample::new(time, -0.0)).unwrap();
         batch.commit().unwrap();
     }
