@@ -24,8 +24,9 @@ mod visible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::time::Duration;
 
-use model::{Metadata, Timestamp};
+use model::{Labels, Metadata, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
 use crate::block::Block;
@@ -35,7 +36,8 @@ use crate::fs::FileSystem;
 use crate::head::Head;
 use crate::options::{Options, Retention};
 use crate::tombstones::Tombstones;
-use crate::wal::Wal;
+use crate::wal::readers::LogReaders;
+use crate::wal::{LogPosition, LogReader, Wal};
 
 pub use growth::Growth;
 pub use latest::{GroupKey, Latest, LatestBy};
@@ -70,6 +72,8 @@ struct Shared {
     flight: RwLock<()>,
     /// Frames that wait for the log.
     queue: Mutex<Vec<Arc<commit::Pending>>>,
+    /// Who reads the log besides the replay.
+    log_readers: Arc<LogReaders>,
     /// `None` once closed.
     wal: Mutex<Option<Wal>>,
     /// Passed by batches that become visible on one side, by readers on the other, so that a reader sees all of a
@@ -161,10 +165,38 @@ impl Tsdb {
     /// [`Error::Io`]; the database is closed all the same.
     pub fn close(&self) -> Result<()> {
         let now = self.shared.clock.now();
+        self.shared.log_readers.close();
         match self.shared.wal.lock().take() {
             Some(mut wal) => wal.sync(now),
             None => Ok(()),
         }
+    }
+
+    /// Reads the log from a place that another reader has given, in this process or in an earlier one; where there is none,
+    /// what comes from now on. Where part of the log is gone, it begins behind that and counts a gap.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn log_reader(&self, from: Option<LogPosition>) -> Result<LogReader> {
+        LogReader::open(Arc::clone(&self.shared.log_readers), from)
+    }
+
+    /// Up to where the log holds what has been acknowledged.
+    pub fn log_end(&self) -> LogPosition {
+        self.shared.log_readers.end()
+    }
+
+    /// How long log stays for readers at most that a start has no use for any more. Nothing does unless this is said.
+    pub fn keep_log_for(&self, time: Duration) {
+        self.shared.log_readers.set_kept(time);
+    }
+
+    /// The labels that the head has for a series of the log, where it has them: the same ones, so that whoever keeps
+    /// labels by id need not keep a copy.
+    pub fn head_labels(&self, id: u32) -> Option<Labels> {
+        let mut labels = None;
+        self.shared.head.visit([id], |series| labels = Some(series.labels.clone()));
+        labels
     }
 
     /// The newest sample's time, of the head or of any block.

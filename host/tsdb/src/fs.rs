@@ -42,6 +42,12 @@ pub trait FileSystem: Send + Sync {
     /// The system's.
     fn map(&self, path: &Path) -> io::Result<FileBytes>;
 
+    /// Reads up to `bytes_max` bytes of a file from `offset` on, fewer where it ends before. It may be written to.
+    ///
+    /// # Errors
+    /// The system's.
+    fn read(&self, path: &Path, offset: u64, bytes_max: u64) -> io::Result<Vec<u8>>;
+
     /// Gives a file another name, replacing what had it.
     ///
     /// # Errors

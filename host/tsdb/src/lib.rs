@@ -25,6 +25,8 @@
 //!   own, which answer when samples are gone or a query's step is long ([`Tsdb::select_for_step`]).
 //! * [`Tsdb::snapshot`] makes a second directory of hard links and a checkpoint; [`verify`] and [`analyze`] read a
 //!   directory that nobody has open.
+//! * A [`LogReader`] follows the log while it is written, from a place that outlives the process, for those who send on
+//!   what is stored. What it has not read yet stays for a while, even where no start needs it any more.
 //! * [`Tsdb::select`] looks at head and blocks at one moment and gives [`SelectedSeries`], which decode their
 //!   samples when they are read; [`Tsdb::latest`] gives one sample of each and does without those.
 //!
@@ -66,3 +68,4 @@ pub use head::RefusedSeries;
 pub use options::{Downsampling, DownsamplingLevel, Options, Retention, RetentionRule, WalSync};
 pub use starts::UNKNOWN_START;
 pub use verify::{Verification, verify};
+pub use wal::{LogFrame, LogItems, LogPosition, LogReader};

@@ -37,6 +37,8 @@
 //! | 4 | late samples |
 //! | 5 | starts, of samples and at the end of chunks |
 
+mod reader;
+pub(crate) mod readers;
 pub(crate) mod record;
 pub(crate) mod replay;
 
@@ -50,6 +52,9 @@ use crate::error::{Error, IoContext, Result};
 use crate::fs::{File, FileSystem};
 use crate::header::{FileKind, HEADER_BYTES};
 use crate::options::{Options, WalSync};
+
+pub use reader::{LogFrame, LogItems, LogReader};
+use readers::LogReaders;
 
 /// The version that is written.
 pub const FORMAT_VERSION: u32 = 5;
@@ -95,6 +100,15 @@ pub(crate) fn put_frame(out: &mut Vec<u8>, payload: [&[u8]; 2]) -> Result<()> {
     Ok(())
 }
 
+/// A place between two frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct LogPosition {
+    /// The number of the segment.
+    pub segment: u64,
+    /// The byte in it.
+    pub offset: u64,
+}
+
 /// The log, open for appending. One commit at a time has it.
 pub(crate) struct Wal {
     fs: Arc<dyn FileSystem>,
@@ -102,6 +116,7 @@ pub(crate) struct Wal {
     sync: WalSync,
     segment_bytes_max: u64,
     segment: Segment,
+    readers: Arc<LogReaders>,
     /// Bytes in all live segments and the checkpoint.
     bytes: u64,
     /// Bytes since the checkpoint.
@@ -147,20 +162,22 @@ impl Segment {
 impl Wal {
     /// Begins segment `number`, which is higher than every file there. `bytes` is the size of those.
     pub(crate) fn create(
-        fs: Arc<dyn FileSystem>,
-        dir: PathBuf,
+        readers: Arc<LogReaders>,
         options: &Options,
         number: u64,
         bytes: u64,
         now: Timestamp,
     ) -> Result<Self> {
+        let (fs, dir) = (Arc::clone(&readers.fs), readers.dir.clone());
         let segment = Segment::create(&*fs, &dir, number)?;
+        readers.publish(segment.number, segment.bytes);
         Ok(Self {
             fs,
             dir,
             sync: options.wal_sync,
             segment_bytes_max: options.wal_segment_bytes,
             segment,
+            readers,
             bytes,
             bytes_since_checkpoint: bytes,
             synced_at: now,
@@ -207,6 +224,7 @@ impl Wal {
         self.segment.bytes += written;
         self.bytes += written;
         self.bytes_since_checkpoint += written;
+        self.readers.publish(self.segment.number, self.segment.bytes);
         Ok(())
     }
 
@@ -250,6 +268,7 @@ impl Wal {
         self.sync_segment(self.synced_at)?;
         self.segment = Segment::create(&*self.fs, &self.dir, self.segment.number + 1)?;
         self.bytes += self.segment.bytes;
+        self.readers.publish(self.segment.number, self.segment.bytes);
         Ok(self.segment.number)
     }
 
@@ -314,22 +333,18 @@ impl<'a> CheckpointWriter<'a> {
         self.write(&frame)
     }
 
-    /// Makes the checkpoint durable, removes the log files that it stands for, and sets aside those that
-    /// `corrupt` names. Returns its size.
+    /// Makes the checkpoint durable and sets aside those of the log files that it stands for which `corrupt` names.
+    /// Returns its size. The others go with [`LogReaders::remove_unneeded`].
     pub(crate) fn finish(mut self, corrupt: &[PathBuf]) -> Result<u64> {
         self.flush()?;
         self.file.sync().at("sync checkpoint", &self.temporary)?;
         let path = checkpoint_path(self.dir, self.number);
         self.fs.rename(&self.temporary, &path).at("name checkpoint", &path)?;
         self.fs.sync_dir(self.dir).at("sync directory", self.dir)?;
-        for file in replay::LogFiles::list(self.fs, self.dir)?.below(self.number) {
-            if corrupt.contains(&file) {
-                let mut aside = file.clone().into_os_string();
-                aside.push(".corrupt");
-                self.fs.rename(&file, Path::new(&aside)).at("set aside corrupt", &file)?;
-            } else {
-                self.fs.remove(&file).at("remove log", &file)?;
-            }
+        for file in corrupt {
+            let mut aside = file.clone().into_os_string();
+            aside.push(".corrupt");
+            self.fs.rename(file, Path::new(&aside)).at("set aside corrupt", file)?;
         }
         Ok(self.bytes)
     }

@@ -77,6 +77,7 @@ impl Shared {
             report.checkpointed = true;
         }
         let now = self.clock.now();
+        self.log_readers.remove_unneeded(now)?;
         if let Some(wal) = self.wal.lock().as_mut().filter(|wal| wal.sync_is_due(now)) {
             wal.sync(now)?;
         }
@@ -214,8 +215,8 @@ impl Shared {
         writer.sections(|out| record::put_deletions(out, &deleted))
     }
 
-    /// Writes the head to a checkpoint and removes the log that it stands for; `corrupt` names files of it that
-    /// are set aside instead.
+    /// Writes the head to a checkpoint, which stands for the log before it; `corrupt` names files of it that are set
+    /// aside. The others are removed by maintenance once nobody reads them.
     ///
     /// Appending goes on meanwhile: the checkpoint has all that the segments below its number say, and of each series
     /// perhaps something of what the ones from it on say, too. A replay passes over what it has seen.

@@ -25,6 +25,7 @@ use crate::head::{Counters, Head, SampleValue, TimedSample};
 use crate::options::Options;
 use crate::tombstones::{self, Tombstones};
 use crate::wal::Wal;
+use crate::wal::readers::LogReaders;
 use crate::wal::record::Section;
 use crate::wal::replay::replay;
 
@@ -89,14 +90,9 @@ impl Shared {
         let named = replayed.corruptions.len();
         recovery.torn_bytes = replayed.torn_bytes;
         recovery.corruptions.extend(replayed.corruptions);
-        let wal = Wal::create(
-            fs.clone(),
-            wal_dir.clone(),
-            &options,
-            replayed.next_number,
-            replayed.bytes,
-            clock.now(),
-        )?;
+        let log_readers = Arc::new(LogReaders::new(fs.clone(), wal_dir.clone()));
+        let wal =
+            Wal::create(log_readers.clone(), &options, replayed.next_number, replayed.bytes, clock.now())?;
 
         let shared = Self {
             fs,
@@ -107,6 +103,7 @@ impl Shared {
             head,
             flight: RwLock::default(),
             queue: Mutex::default(),
+            log_readers,
             wal: Mutex::new(Some(wal)),
             gate: Gate::default(),
             view: RwLock::new(View {

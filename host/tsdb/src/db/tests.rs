@@ -31,6 +31,7 @@ mod downsampling;
 mod faults;
 mod fixtures;
 mod late;
+mod log_reader;
 mod retention;
 mod snapshots;
 mod starts;

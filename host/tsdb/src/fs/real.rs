@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "a memory map is only as constant as its file, which the compiler cannot see")]
 
 use std::fs::{self, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use super::{File, FileBytes, FileSystem};
@@ -36,6 +36,14 @@ impl FileSystem for RealFileSystem {
         // the log is opened for writing), and removes files without cutting them.
         let map = unsafe { memmap2::Mmap::map(&file)? };
         Ok(FileBytes::new(map))
+    }
+
+    fn read(&self, path: &Path, offset: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let mut file = fs::File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.take(bytes_max).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -194,6 +194,12 @@ impl FileSystem for SimFileSystem {
         Ok(FileBytes::new(state.nodes[state.node(path)?].data.clone()))
     }
 
+    fn read(&self, path: &Path, offset: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let bytes = self.map(path)?;
+        let count = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        Ok(bytes.iter().skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(count).copied().collect())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.change()?;

@@ -15,7 +15,7 @@ use crate::fs::FileSystem;
 use crate::header::HEADER_BYTES;
 
 /// The number of the first segment of a directory.
-const FIRST_SEGMENT: u64 = 1;
+pub(super) const FIRST_SEGMENT: u64 = 1;
 
 /// The files of a log directory, by number.
 #[derive(Debug, Default)]
@@ -57,12 +57,9 @@ impl LogFiles {
         checkpoint.into_iter().chain(segments.map(|n| segment_path(&self.dir, *n))).collect()
     }
 
-    /// What a checkpoint of that number stands for.
-    pub(crate) fn below(&self, number: u64) -> Vec<PathBuf> {
-        let segments = self.segments.iter().filter(|n| **n < number).map(|n| segment_path(&self.dir, *n));
-        let checkpoints =
-            self.checkpoints.iter().filter(|n| **n < number).map(|n| checkpoint_path(&self.dir, *n));
-        segments.chain(checkpoints).collect()
+    /// The numbers of the checkpoints, in order.
+    pub(crate) fn checkpoints(&self) -> &[u64] {
+        &self.checkpoints
     }
 }
 
@@ -81,12 +78,13 @@ pub(crate) struct Replayed {
     pub(crate) corrupt_files: Vec<PathBuf>,
 }
 
-/// Hands over every section of the log in order, cuts a torn tail off, and removes what no longer counts.
+/// Hands over every section of the log in order and cuts a torn tail off. What a checkpoint has made superfluous stays:
+/// somebody may still want to read it.
 pub(crate) fn replay(fs: &dyn FileSystem, dir: &Path, mut each: impl FnMut(Section)) -> Result<Replayed> {
     let files = LogFiles::list(fs, dir)?;
     let checkpoint = files.checkpoints.last().copied();
-    // Leftovers of a checkpoint that was interrupted before or after it got its name.
-    for leftover in files.temporary.iter().chain(&files.below(checkpoint.unwrap_or(0))) {
+    // Leftovers of a checkpoint that was interrupted before it got its name.
+    for leftover in &files.temporary {
         fs.remove(leftover).at("remove log", leftover)?;
     }
     let live: Vec<u64> = files.segments.iter().copied().filter(|n| *n >= checkpoint.unwrap_or(0)).collect();
@@ -212,7 +210,7 @@ fn read_frames(
 }
 
 /// The first good frame that begins at `from` or later, as the range of its bytes.
-fn next_frame(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+pub(super) fn next_frame(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
     let mut start = from;
     loop {
         if let Some(end) = frame_at(bytes, start) {
@@ -224,7 +222,7 @@ fn next_frame(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
 }
 
 /// Where the frame that begins at `start` ends, if it is a good one.
-fn frame_at(bytes: &[u8], start: usize) -> Option<usize> {
+pub(super) fn frame_at(bytes: &[u8], start: usize) -> Option<usize> {
     let mut reader = Reader::new(bytes.get(start..)?);
     if reader.take(FRAME_MARKER.len()).ok()? != FRAME_MARKER {
         return None;

@@ -52,6 +52,12 @@ impl FileSystem for Files {
         Ok(FileBytes::new(bytes))
     }
 
+    fn read(&self, path: &Path, offset: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let bytes = self.map(path)?;
+        let count = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        Ok(bytes.iter().skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(count).copied().collect())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut all = self.all();
         let bytes = all.remove(from).ok_or(io::ErrorKind::NotFound)?;

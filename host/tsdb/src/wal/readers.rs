@@ -1,0 +1,142 @@
+//! Who reads the log while it is written, where it ends for them, and what of it is kept for their sake.
+//!
+//! A checkpoint makes all segments below its number superfluous, except for a reader that has not come so far. For it they stay,
+//! with the newest checkpoint that is not past it, which has the labels of the series that they use: at most as long as
+//! [`LogReaders::set_kept`] says, counted from the checkpoint that made them superfluous. Then all of them go at once, and
+//! the reader goes on from the newest checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::Timestamp;
+use parking_lot::{Condvar, Mutex};
+
+use super::replay::LogFiles;
+use super::{LogPosition, checkpoint_path, segment_path};
+use crate::error::{IoContext, Result};
+use crate::fs::FileSystem;
+use crate::header::HEADER_BYTES;
+
+/// See the module.
+pub(crate) struct LogReaders {
+    pub(super) fs: Arc<dyn FileSystem>,
+    pub(super) dir: PathBuf,
+    end: Mutex<End>,
+    changed: Condvar,
+    needs: Mutex<Needs>,
+}
+
+/// Up to where the log holds what has been acknowledged.
+struct End {
+    position: LogPosition,
+    /// Nothing will follow.
+    closed: bool,
+}
+
+struct Needs {
+    /// The first segment that each reader needs, by the reader's number.
+    first: BTreeMap<u64, u64>,
+    next: u64,
+    kept: Duration,
+    /// When each checkpoint was first seen, as far as a reader needs log below it.
+    seen: BTreeMap<u64, Timestamp>,
+}
+
+impl LogReaders {
+    pub(crate) fn new(fs: Arc<dyn FileSystem>, dir: PathBuf) -> Self {
+        let position = LogPosition { segment: 0, offset: HEADER_BYTES as u64 };
+        Self {
+            fs,
+            dir,
+            end: Mutex::new(End { position, closed: false }),
+            changed: Condvar::new(),
+            needs: Mutex::new(Needs {
+                first: BTreeMap::new(),
+                next: 0,
+                kept: Duration::ZERO,
+                seen: BTreeMap::new(),
+            }),
+        }
+    }
+
+    /// Says where the log ends now, and wakes those who wait for more.
+    pub(super) fn publish(&self, segment: u64, offset: u64) {
+        self.end.lock().position = LogPosition { segment, offset };
+        self.changed.notify_all();
+    }
+
+    /// Wakes all who wait, for the last time.
+    pub(crate) fn close(&self) {
+        self.end.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn end(&self) -> LogPosition {
+        self.end.lock().position
+    }
+
+    /// Waits until there is something behind `position`. Says whether there is.
+    pub(super) fn wait(&self, position: LogPosition, timeout: Duration) -> bool {
+        let mut end = self.end.lock();
+        if end.position <= position && !end.closed {
+            self.changed.wait_for(&mut end, timeout);
+        }
+        end.position > position
+    }
+
+    pub(crate) fn set_kept(&self, kept: Duration) {
+        self.needs.lock().kept = kept;
+    }
+
+    /// Notes a reader that needs segments from `segment` on, and gives its number. `look` sees the files there are, of
+    /// which none goes meanwhile, and says where the reader really begins.
+    pub(super) fn enter<T>(&self, look: impl FnOnce(&LogFiles) -> (u64, T)) -> Result<(u64, T)> {
+        let mut needs = self.needs.lock();
+        let files = LogFiles::list(&*self.fs, &self.dir)?;
+        let (segment, answer) = look(&files);
+        let number = needs.next;
+        needs.next += 1;
+        needs.first.insert(number, segment);
+        Ok((number, answer))
+    }
+
+    /// Notes that a reader needs nothing any more below `segment`.
+    pub(super) fn advance(&self, reader: u64, segment: u64) {
+        self.needs.lock().first.insert(reader, segment);
+    }
+
+    pub(super) fn leave(&self, reader: u64) {
+        self.needs.lock().first.remove(&reader);
+    }
+
+    /// Removes the files below the newest checkpoint that no reader needs, or that were kept for long enough.
+    pub(crate) fn remove_unneeded(&self, now: Timestamp) -> Result<()> {
+        let mut needs = self.needs.lock();
+        let files = LogFiles::list(&*self.fs, &self.dir)?;
+        let Some(newest) = files.checkpoints().last().copied() else { return Ok(()) };
+        let first = needs.first.values().copied().min().unwrap_or(newest).min(newest);
+        needs.seen.retain(|number, _| *number > first);
+        files.checkpoints().iter().filter(|number| **number > first).for_each(|number| {
+            needs.seen.entry(*number).or_insert(now);
+        });
+        let since = needs.seen.values().next().copied();
+        let kept_from = match since {
+            // A clock that went backwards does not keep anything for longer.
+            Some(since) if now >= since && now < since + needs.kept => {
+                files.checkpoints().iter().copied().filter(|number| *number <= first).max().unwrap_or(0)
+            }
+            _ => newest,
+        };
+        let remove = |path: &Path| self.fs.remove(path).at("remove log", path);
+        for number in files.segments_in(0..kept_from) {
+            remove(&segment_path(&self.dir, number))?;
+        }
+        // Those between the one to begin with and the newest are of no use to anybody.
+        for number in files.checkpoints().iter().filter(|number| **number != kept_from && **number < newest) {
+            remove(&checkpoint_path(&self.dir, *number))?;
+        }
+        Ok(())
+    }
+}
