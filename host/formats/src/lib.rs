@@ -6,6 +6,8 @@
 //! * [`openmetrics`] says whether a text keeps every rule of OpenMetrics, which a scraper does not ask for.
 //! * [`remote_write`] is what Prometheus sends, versions 1.0 and 2.0, read without a copy. A [`remote_write::Decoder`]
 //!   knows the series that it has seen before, and hands their floats over in columns.
+//!   What is sent to others is written here too.
+//! * [`remote_read`] is how Prometheus asks another server for samples: both ends of it.
 //! * [`otlp`] is what OpenTelemetry's exporters send: metrics, which become series, and traces.
 //! * A [`WriteRequest`] is what every pushed format becomes: series with their samples, and metadata.
 //! * [`decompress`] undoes HTTP's `Content-Encoding` within a limit.
@@ -21,6 +23,7 @@ mod float;
 pub mod openmetrics;
 pub mod otlp;
 mod pairs;
+pub mod remote_read;
 pub mod remote_write;
 mod wire;
 mod write_request;

@@ -15,10 +15,11 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod batch;
-mod encode;
-mod fields;
-mod histogram;
+pub(crate) mod encode;
+pub(crate) mod fields;
+pub(crate) mod histogram;
 mod known;
+mod outgoing;
 mod reader;
 mod v1;
 mod v2;
@@ -34,6 +35,7 @@ use crate::{DecodeError, Rejected, TimeSeries, WriteRequest};
 pub use batch::{Batch, KnownExemplar, NewSeries};
 use batch::{Columns, Texts};
 use known::KnownSeries;
+pub use outgoing::{Outgoing, OutgoingValue, encode_items, encode_metadata};
 use reader::{Reader, Stop};
 
 const FORMAT: &str = "remote write request";
@@ -167,7 +169,7 @@ impl Decoder {
 }
 
 /// Undoes the compression; what was in `message` is gone afterwards.
-fn decompress(
+pub(crate) fn decompress(
     compression: Compression,
     body: &[u8],
     max: usize,
@@ -201,12 +203,14 @@ fn decompress(
     Ok(())
 }
 
-/// Writes the body of a request of version 1.0, compressed with snappy. Histograms are written with absolute float
-/// counts.
+/// Writes the body of a request of version 1.0, compressed with snappy.
 pub fn encode(request: &WriteRequest) -> Vec<u8> {
-    let bytes = encode::encode_message(request);
-    // Snappy refuses only inputs of 4 GiB and more, which no request can be.
-    snap::raw::Encoder::new().compress_vec(&bytes).unwrap_or_default()
+    compress(&encode::encode_message(request))
+}
+
+pub(crate) fn compress(bytes: &[u8]) -> Vec<u8> {
+    // Snappy refuses only inputs of 4 GiB and more, which no message of ours can be.
+    snap::raw::Encoder::new().compress_vec(bytes).unwrap_or_default()
 }
 
 /// Reads the body of a request of version 1.0, compressed with snappy, into the model, for those who keep no

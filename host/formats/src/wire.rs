@@ -107,6 +107,11 @@ pub(crate) fn zigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
+/// What [`zigzag`] undoes.
+pub(crate) const fn unzigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
 /// Appends fields to a buffer.
 pub(crate) struct MessageWriter<'b>(pub(crate) &'b mut Vec<u8>);
 
@@ -117,7 +122,7 @@ impl MessageWriter<'_> {
     }
 
     pub(crate) fn sint(&mut self, number: u64, value: i64) {
-        self.varint(number, ((value << 1) ^ (value >> 63)) as u64);
+        self.varint(number, unzigzag(value));
     }
 
     pub(crate) fn double(&mut self, number: u64, value: f64) {

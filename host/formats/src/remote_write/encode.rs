@@ -1,6 +1,6 @@
 //! From the model to the bytes of a `prometheus.WriteRequest`.
 
-use model::Labels;
+use model::{Exemplar, Labels, Metadata, Sample};
 
 use super::fields::kind_number;
 use super::histogram;
@@ -15,16 +15,12 @@ pub(super) fn encode_message(request: &WriteRequest) -> Vec<u8> {
         root.message(1, |m| {
             write_labels(m, &series.labels);
             for sample in &series.samples {
-                m.message(2, |m| {
-                    m.double(1, sample.value);
-                    m.varint(2, sample.timestamp.millis() as u64);
-                });
+                m.message(2, |m| write_sample(m, *sample));
             }
             for exemplar in &series.exemplars {
                 m.message(3, |m| {
                     write_labels(m, &exemplar.labels);
-                    m.double(2, exemplar.value);
-                    m.varint(3, exemplar.timestamp.millis() as u64);
+                    write_exemplar(m, exemplar);
                 });
             }
             for (at, histogram) in &series.histograms {
@@ -33,17 +29,32 @@ pub(super) fn encode_message(request: &WriteRequest) -> Vec<u8> {
         });
     }
     for (family, metadata) in &request.metadata {
-        root.message(3, |m| {
-            m.varint(1, kind_number(metadata.kind));
-            m.bytes(2, family.as_bytes());
-            m.bytes(4, metadata.help.as_bytes());
-            m.bytes(5, metadata.unit.as_bytes());
-        });
+        write_metadata(&mut root, family, metadata);
     }
     bytes
 }
 
-fn write_labels(message: &mut MessageWriter<'_>, labels: &Labels) {
+pub(super) fn write_metadata(root: &mut MessageWriter<'_>, family: &str, metadata: &Metadata) {
+    root.message(3, |m| {
+        m.varint(1, kind_number(metadata.kind));
+        m.bytes(2, family.as_bytes());
+        m.bytes(4, metadata.help.as_bytes());
+        m.bytes(5, metadata.unit.as_bytes());
+    });
+}
+
+pub(crate) fn write_sample(message: &mut MessageWriter<'_>, sample: Sample) {
+    message.double(1, sample.value);
+    message.varint(2, sample.timestamp.millis() as u64);
+}
+
+/// Value and time; how its labels are written depends on the version.
+pub(super) fn write_exemplar(message: &mut MessageWriter<'_>, exemplar: &Exemplar) {
+    message.double(2, exemplar.value);
+    message.varint(3, exemplar.timestamp.millis() as u64);
+}
+
+pub(crate) fn write_labels(message: &mut MessageWriter<'_>, labels: &Labels) {
     for (name, value) in labels {
         message.message(1, |m| {
             m.bytes(1, name.as_bytes());

@@ -6,7 +6,7 @@ use crate::wire::{Field, Message, WireError};
 
 /// A sample's time and value.
 #[inline]
-pub(super) fn read_sample(bytes: &[u8]) -> Result<Sample, WireError> {
+pub(crate) fn read_sample(bytes: &[u8]) -> Result<Sample, WireError> {
     let mut sample = Sample::new(0, 0.0);
     let mut message = Message(bytes);
     while let Some(field) = message.next()? {

@@ -4,10 +4,10 @@
 use model::{Histogram, ResetHint, Timestamp};
 
 use crate::buckets::{BucketsReader, read_doubles};
-use crate::wire::{Field, Message, MessageWriter, WireError, zigzag};
+use crate::wire::{Field, Message, MessageWriter, WireError, unzigzag, zigzag};
 
 /// Reads one histogram; the inner error says why it contradicts itself.
-pub(super) fn read(bytes: &[u8]) -> Result<Result<(Timestamp, Histogram), String>, WireError> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Result<(Timestamp, Histogram), String>, WireError> {
     let mut at = Timestamp::EPOCH;
     let mut schema = 0;
     let mut histogram = Histogram { sum: 0.0, ..Histogram::stale() };
@@ -53,21 +53,55 @@ pub(super) fn read(bytes: &[u8]) -> Result<Result<(Timestamp, Histogram), String
     })
 }
 
-/// Writes one histogram with absolute counts.
-pub(super) fn write(message: &mut MessageWriter<'_>, at: Timestamp, histogram: &Histogram) {
-    message.double(2, histogram.count);
+/// Up to here, every whole number is a float.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Whether all counts are whole numbers, as those of a histogram that was observed are.
+fn is_whole(histogram: &Histogram) -> bool {
+    let sides = [&histogram.negative, &histogram.positive];
+    let buckets = sides.into_iter().flat_map(|side| &side.counts);
+    [&histogram.count, &histogram.zero_count]
+        .into_iter()
+        .chain(buckets)
+        .all(|count| count.fract() == 0.0 && (0.0..WHOLE_MAX).contains(count))
+}
+
+/// Writes one histogram: as whole numbers where it has no others, which is what a receiver keeps in least space, else with
+/// absolute counts.
+pub(crate) fn write(message: &mut MessageWriter<'_>, at: Timestamp, histogram: &Histogram) {
+    let whole = is_whole(histogram);
+    if whole {
+        message.varint(1, histogram.count as u64);
+    } else {
+        message.double(2, histogram.count);
+    }
     message.double(3, histogram.sum);
     message.sint(4, i64::from(histogram.schema));
     message.double(5, histogram.zero_threshold);
-    message.double(7, histogram.zero_count);
-    for (spans_number, counts_number, side) in [(8, 10, &histogram.negative), (11, 13, &histogram.positive)] {
+    if whole {
+        message.varint(6, histogram.zero_count as u64);
+    } else {
+        message.double(7, histogram.zero_count);
+    }
+    for (spans_number, side) in [(8, &histogram.negative), (11, &histogram.positive)] {
         for span in &side.spans {
             message.message(spans_number, |m| {
                 m.sint(1, i64::from(span.offset));
                 m.varint(2, u64::from(span.length));
             });
         }
-        message.doubles(counts_number, &side.counts);
+        if !whole {
+            message.doubles(spans_number + 2, &side.counts);
+        } else if !side.counts.is_empty() {
+            message.message(spans_number + 1, |m| {
+                let mut before = 0;
+                for count in &side.counts {
+                    let count = *count as i64;
+                    m.raw_varint(unzigzag(count - before));
+                    before = count;
+                }
+            });
+        }
     }
     message.varint(14, hint_number(histogram.reset_hint));
     message.varint(15, at.millis() as u64);

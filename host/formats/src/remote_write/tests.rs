@@ -235,6 +235,26 @@ proptest! {
     }
 
     #[test]
+    fn items_arrive_in_both_versions(series in prop::collection::vec(any_series(), 0..4), help in ".{0,9}") {
+        let metadata = Metadata { kind: MetricKind::Gauge, help, unit: "seconds".to_owned() };
+        let mut items = Vec::new();
+        for series in &series {
+            let values = series.samples.iter().map(|sample| OutgoingValue::Float(*sample));
+            let histograms = series.histograms.iter().map(|(at, value)| OutgoingValue::Histogram(*at, value));
+            let exemplars = series.exemplars.iter().map(OutgoingValue::Exemplar);
+            let metadata = Some(&metadata);
+            items.extend(
+                values.chain(histograms).chain(exemplars).map(|value| Outgoing { labels: &series.labels, value, metadata }),
+            );
+        }
+        let mut storage = Storage::default();
+        let sent = flat(&WriteRequest { series, metadata: Vec::new() });
+        for version in [Version::V1, Version::V2] {
+            prop_assert_eq!(storage.take(version, &encode_items(version, &items)).unwrap(), sent.clone());
+        }
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let decoder = Decoder::new(100);
         for compression in [Compression::Snappy, Compression::Zstd] {
