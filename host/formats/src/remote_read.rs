@@ -197,8 +197,8 @@ fn read_matcher(bytes: &[u8]) -> Result<Matcher, WireFailed> {
     let op = match op {
         0 => MatchOp::Equal,
         1 => MatchOp::NotEqual,
-        2 => MatchOp::Matches,
-        3 => MatchOp::NotMatches,
+        2 => MatchOp::Regex,
+        3 => MatchOp::NotRegex,
         other => return Err(WireFailed(format!("unknown kind of matcher {other}"))),
     };
     Matcher::new(op, name, value).map_err(|error| WireFailed(error.to_string()))
@@ -227,8 +227,8 @@ fn write_query(message: &mut MessageWriter<'_>, query: &ReadQuery) {
         let op = match matcher.op() {
             MatchOp::Equal => 0,
             MatchOp::NotEqual => 1,
-            MatchOp::Matches => 2,
-            MatchOp::NotMatches => 3,
+            MatchOp::Regex => 2,
+            MatchOp::NotRegex => 3,
         };
         message.message(3, |m| {
             m.varint(1, op);

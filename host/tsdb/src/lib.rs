@@ -68,4 +68,4 @@ pub use head::RefusedSeries;
 pub use options::{Downsampling, DownsamplingLevel, Options, Retention, RetentionRule, WalSync};
 pub use starts::UNKNOWN_START;
 pub use verify::{Verification, verify};
-pub use wal::{LogFrame, LogItems, LogPosition, LogReader};
+pub use wal::{LogFrame, LogItems, LogPosition, LogReader, LogSamples};

@@ -53,7 +53,7 @@ use crate::fs::{File, FileSystem};
 use crate::header::{FileKind, HEADER_BYTES};
 use crate::options::{Options, WalSync};
 
-pub use reader::{LogFrame, LogItems, LogReader};
+pub use reader::{LogFrame, LogItems, LogReader, LogSamples};
 use readers::LogReaders;
 
 /// The version that is written.

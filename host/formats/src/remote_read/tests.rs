@@ -163,8 +163,8 @@ fn questions_round_trip() {
     let matchers = [
         (MatchOp::Equal, "__name__", "up"),
         (MatchOp::NotEqual, "a", ""),
-        (MatchOp::Matches, "b", "x.*"),
-        (MatchOp::NotMatches, "c", "[yz]"),
+        (MatchOp::Regex, "b", "x.*"),
+        (MatchOp::NotRegex, "c", "[yz]"),
     ];
     let matchers = matchers.map(|(op, name, value)| Matcher::new(op, name, value).unwrap()).to_vec();
     let hints =

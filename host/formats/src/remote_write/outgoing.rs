@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use model::{Exemplar, Histogram, Labels, Metadata, Sample, Timestamp};
+use model::{Exemplar, Histogram, Labels, Metadata, Sample, Timestamp, UNKNOWN_START};
 
 use super::encode::{write_exemplar, write_labels, write_metadata, write_sample};
 use super::fields::kind_number;
@@ -18,6 +18,8 @@ pub struct Outgoing<'a> {
     pub value: OutgoingValue<'a>,
     /// What was declared of its family; only version 2.0 has a place for it beside samples.
     pub metadata: Option<&'a Metadata>,
+    /// When the counter started that it is a reading of, or [`UNKNOWN_START`]; only version 2.0 has a place for it.
+    pub start: Timestamp,
 }
 
 /// A sample of either kind, or an exemplar.
@@ -98,6 +100,12 @@ impl<'a> SymbolTable<'a> {
     }
 }
 
+fn write_start(message: &mut MessageWriter<'_>, number: u64, start: Timestamp) {
+    if start != UNKNOWN_START {
+        message.varint(number, start.millis() as u64);
+    }
+}
+
 fn second(items: &[Outgoing<'_>]) -> Vec<u8> {
     let mut symbols = SymbolTable::new();
     let mut series = Vec::new();
@@ -106,8 +114,14 @@ fn second(items: &[Outgoing<'_>]) -> Vec<u8> {
         root.message(5, |m| {
             symbols.references(m, item.labels);
             match item.value {
-                OutgoingValue::Float(sample) => m.message(2, |m| write_sample(m, sample)),
-                OutgoingValue::Histogram(at, value) => m.message(3, |m| histogram::write(m, at, value)),
+                OutgoingValue::Float(sample) => m.message(2, |m| {
+                    write_sample(m, sample);
+                    write_start(m, 3, item.start);
+                }),
+                OutgoingValue::Histogram(at, value) => m.message(3, |m| {
+                    histogram::write(m, at, value);
+                    write_start(m, 17, item.start);
+                }),
                 OutgoingValue::Exemplar(exemplar) => m.message(4, |m| {
                     symbols.references(m, &exemplar.labels);
                     write_exemplar(m, exemplar);

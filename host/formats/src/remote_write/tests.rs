@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use expect_test::expect;
+use model::UNKNOWN_START;
 use model::staleness::{STALE_NAN, is_stale};
 use model::{
     Buckets, Exemplar, Histogram, Labels, Metadata, MetricKind, ResetHint, Sample, SeriesRef, Timestamp,
@@ -237,18 +238,19 @@ proptest! {
     #[test]
     fn items_arrive_in_both_versions(series in prop::collection::vec(any_series(), 0..4), help in ".{0,9}") {
         let metadata = Metadata { kind: MetricKind::Gauge, help, unit: "seconds".to_owned() };
+        let request = WriteRequest { series, metadata: Vec::new() };
         let mut items = Vec::new();
-        for series in &series {
+        for series in &request.series {
             let values = series.samples.iter().map(|sample| OutgoingValue::Float(*sample));
             let histograms = series.histograms.iter().map(|(at, value)| OutgoingValue::Histogram(*at, value));
             let exemplars = series.exemplars.iter().map(OutgoingValue::Exemplar);
             let metadata = Some(&metadata);
             items.extend(
-                values.chain(histograms).chain(exemplars).map(|value| Outgoing { labels: &series.labels, value, metadata }),
+                values.chain(histograms).chain(exemplars).map(|value| Outgoing { labels: &series.labels, value, metadata, start: UNKNOWN_START }),
             );
         }
         let mut storage = Storage::default();
-        let sent = flat(&WriteRequest { series, metadata: Vec::new() });
+        let sent = flat(&request);
         for version in [Version::V1, Version::V2] {
             prop_assert_eq!(storage.take(version, &encode_items(version, &items)).unwrap(), sent.clone());
         }

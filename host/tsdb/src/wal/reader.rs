@@ -6,14 +6,14 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Exemplar, Histogram, Labels, Metadata};
 
 use super::readers::LogReaders;
-use super::record::{self, Section};
+use super::record::{self, Samples, Section};
 use super::replay::{FIRST_SEGMENT, LogFiles, frame_at, next_frame};
 use super::{
     FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MARKER, KIND, LogPosition, checkpoint_path, segment_path,
@@ -41,27 +41,33 @@ pub enum LogItems {
     /// Ids that are used from here on, and what they stand for. An id may be defined again, with the same labels.
     Series(Vec<(u32, Labels)>),
     /// Floats.
-    Floats {
-        /// Whose they are.
-        ids: Vec<u32>,
-        /// When they were observed, in milliseconds.
-        times: Vec<i64>,
-        /// The values.
-        floats: Vec<f64>,
-    },
+    Floats(LogSamples<f64>),
     /// Native histograms.
-    Histograms {
-        /// Whose they are.
-        ids: Vec<u32>,
-        /// When they were observed, in milliseconds.
-        times: Vec<i64>,
-        /// The values.
-        histograms: Vec<Arc<Histogram>>,
-    },
+    Histograms(LogSamples<Arc<Histogram>>),
     /// Exemplars, by the ids of their series.
     Exemplars(Vec<(u32, Exemplar)>),
     /// What was declared of metric families.
     Metadata(Vec<(String, Metadata)>),
+}
+
+/// Samples of one kind, in columns that are equally long.
+#[derive(Debug)]
+pub struct LogSamples<T> {
+    /// Whose they are.
+    pub ids: Vec<u32>,
+    /// When they were observed, in milliseconds.
+    pub times: Vec<i64>,
+    /// The values.
+    pub values: Vec<T>,
+    /// Since when their counters count, in milliseconds; empty where that is not known of any.
+    pub starts: Vec<i64>,
+}
+
+impl<T> From<Samples<T>> for LogSamples<T> {
+    fn from(samples: Samples<T>) -> Self {
+        let Samples { ids, times, values, starts } = samples;
+        Self { ids, times, values, starts }
+    }
 }
 
 /// Where the next read goes.
@@ -106,7 +112,7 @@ impl LogReader {
     pub fn next_frame(&mut self) -> Result<Option<LogFrame>> {
         loop {
             let Some((path, offset, limit)) = self.file() else { return Ok(None) };
-            let sections = match self.read_frame(path, offset, limit) {
+            let sections = match self.read_frame(&path, offset, limit) {
                 Ok(sections) => sections,
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                     self.jump()?;
@@ -206,10 +212,10 @@ impl LogReader {
 
     /// Reads the frame that begins at `offset`, or the next good one: its sections and where it ends. `None` where
     /// there is none before `limit`.
-    fn read_frame(&mut self, path: PathBuf, offset: u64, limit: u64) -> Result<Option<(Vec<Section>, u64)>> {
+    fn read_frame(&mut self, path: &Path, offset: u64, limit: u64) -> Result<Option<(Vec<Section>, u64)>> {
         let mut wanted = FRAME_HEADER_BYTES as u64;
         loop {
-            let whole = self.fill(&path, offset, wanted, limit)?;
+            let whole = self.fill(path, offset, wanted, limit)?;
             let start = usize::try_from(offset.saturating_sub(self.buffer_offset)).unwrap_or(usize::MAX);
             let bytes = self.buffer.get(start..).unwrap_or_default();
             if bytes.is_empty() {
@@ -239,7 +245,7 @@ impl LogReader {
 
     /// Sees to it that the buffer has `wanted` bytes from `offset` on, as far as there are so many. Says whether it has
     /// all there are.
-    fn fill(&mut self, path: &PathBuf, offset: u64, wanted: u64, limit: u64) -> Result<bool> {
+    fn fill(&mut self, path: &Path, offset: u64, wanted: u64, limit: u64) -> Result<bool> {
         let start = self.buffer_offset;
         let have = (start + self.buffer.len() as u64).saturating_sub(offset);
         if !self.buffer.is_empty() && offset >= start && have >= wanted {
@@ -272,12 +278,9 @@ impl LogReader {
             Section::Series(all) => Some(LogItems::Series(all)),
             Section::Metadata(all) => Some(LogItems::Metadata(all)),
             _ if passed => None,
-            Section::Floats { ids, times, floats } | Section::LateFloats { ids, times, floats } => {
-                Some(LogItems::Floats { ids, times, floats })
-            }
-            Section::Histograms { ids, times, histograms }
-            | Section::LateHistograms { ids, times, histograms } => {
-                Some(LogItems::Histograms { ids, times, histograms })
+            Section::Floats(samples) | Section::LateFloats(samples) => Some(LogItems::Floats(samples.into())),
+            Section::Histograms(samples) | Section::LateHistograms(samples) => {
+                Some(LogItems::Histograms(samples.into()))
             }
             Section::Exemplars(all) => Some(LogItems::Exemplars(all)),
             Section::Chunks(_) | Section::Deletions(_) => None,

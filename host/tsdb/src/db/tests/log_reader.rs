@@ -30,8 +30,8 @@ impl Follower {
             for items in frame.items {
                 match items {
                     LogItems::Series(all) => self.labels.extend(all),
-                    LogItems::Floats { ids, times, floats } => {
-                        let came = ids.iter().zip(times).zip(floats);
+                    LogItems::Floats(samples) => {
+                        let came = samples.ids.iter().zip(samples.times).zip(samples.values);
                         self.came.extend(
                             came.map(|((id, time), float)| (self.labels[id].clone(), time, float.to_bits())),
                         );
@@ -172,6 +172,33 @@ fn a_reader_without_a_place_begins_now_and_knows_the_series_there_are() {
     assert!(!follower.reader.wait(Duration::ZERO));
     assert_eq!(db.head_labels(1), Some(series(1)));
     assert_eq!(db.head_labels(2), None);
+}
+
+#[test]
+fn starts_and_all_kinds_of_items_come() {
+    let fs = SimFileSystem::default();
+    let db = open(&fs, &TestClock::at(0));
+    let mut reader = db.log_reader(None).unwrap();
+    let mut batch = db.appender();
+    let id = batch.append(None, &series(1), Sample::new(10, 1.0)).unwrap();
+    batch.append_start(id, ms(7));
+    let exemplar = Exemplar { labels: series(9), value: 2.0, timestamp: ms(10) };
+    batch.append_exemplar(id, &exemplar).unwrap();
+    batch.append_histogram(None, &series(2), ms(11), &Histogram::stale()).unwrap();
+    batch.append_metadata("m", &Metadata { kind: MetricKind::Counter, ..Metadata::default() });
+    batch.commit().unwrap();
+    let mut seen = Vec::new();
+    for items in reader.next_frame().unwrap().unwrap().items {
+        seen.push(match items {
+            LogItems::Series(all) => format!("{} series", all.len()),
+            LogItems::Floats(samples) => format!("{:?} {:?}", samples.values, samples.starts),
+            LogItems::Histograms(samples) => format!("{} histograms", samples.times.len()),
+            LogItems::Exemplars(all) => format!("exemplar {}", all[0].1.value),
+            LogItems::Metadata(all) => format!("{} is a {}", all[0].0, all[0].1.kind),
+        });
+    }
+    assert_eq!(seen, ["2 series", "[1.0] [7]", "1 histograms", "exemplar 2", "m is a counter"]);
+    assert!(reader.next_frame().unwrap().is_none());
 }
 
 #[test]
