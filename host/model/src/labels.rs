@@ -157,6 +157,11 @@ impl Labels {
         }
     }
 
+    /// The pairs, in order of their names, as the bytes of their texts: for indexes, which compare far more than they read.
+    pub fn as_bytes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.entries().map(Entry::pair)
+    }
+
     fn entries(&self) -> Entries<'_> {
         Entries(&self.0)
     }

@@ -2,17 +2,19 @@
 //!
 //! Series live in [`page`]s of neighbouring ids. Two tables lead there: by id, and by the hash of the encoded labels; a
 //! hit of the latter is verified against the labels themselves. The label index covers all series, those included
-//! whose first batch is still open: a series without samples is never shown to a reader.
+//! whose first batch is still open: a series without samples is never shown to a reader. It takes new series in many at
+//! a time, when a batch has become visible or when somebody looks into it: see [`Head::index`].
 //!
 //! What always holds:
 //! * a series is in all three (by labels, by id, index) or on its way in or out; ids are never used twice;
+//! * what the index lacks is *fresh*: noted where the series is found by its labels;
 //! * samples older than [`Head::min_valid`] are in blocks, and are never taken again but as late ones;
 //! * a series leaves only when it is empty and no batch refers to its page, so that an open batch never writes to a
 //!   series that is gone.
 //!
-//! Locks are taken in this order: a shard by labels, a shard of pages, a page. The index is locked alone, or before
-//! pages.
+//! Locks are taken in this order: the index, a shard by labels, a shard of pages, a page.
 
+mod ids;
 mod limits;
 mod open;
 pub(crate) mod page;
@@ -22,18 +24,20 @@ mod series;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use ahash::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use model::{AppendError, Labels, Metadata};
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::RoaringBitmap;
 
-use crate::index::{LabelIndex, MemoryIndex, SeriesIndex};
+use crate::index::{LabelIndex, MemoryIndex, Runs, SeriesIndex};
 use crate::options::{HEAD_SERIES_MAX, Options};
 
+pub(crate) use ids::IdRow;
+use ids::Ids;
 pub use limits::RefusedSeries;
 use limits::SeriesLimits;
 pub(crate) use open::OpenChunk;
@@ -41,7 +45,8 @@ use page::{PAGE_SERIES, Page};
 use pages::Pages;
 pub(crate) use series::{LatestIn, SampleValue, SeriesIn, SeriesView, TimedSample, Verdict, judge_exemplar};
 
-/// Shards of each table: enough that the cores of a large machine seldom meet, few enough to cost nothing.
+/// Shards of each table: enough that the cores of a large machine seldom meet, few enough to cost nothing and to have a
+/// bit each in a word.
 const SHARD_COUNT: usize = 64;
 
 /// The name of the limit that refuses series once every id has been given out: four billion series since the directory
@@ -56,6 +61,14 @@ pub(crate) type LateTimes = HashMap<u32, Vec<i64>, RandomState>;
 struct Place {
     hash: u32,
     id: u32,
+}
+
+/// Series by their labels.
+#[derive(Debug, Default)]
+struct Shard {
+    places: HashTable<Place>,
+    /// Ids that the index does not know yet.
+    fresh: Vec<u32>,
 }
 
 /// The hash of a span, taken apart.
@@ -75,10 +88,12 @@ impl Place {
 /// The head.
 pub(crate) struct Head {
     hasher: RandomState,
-    by_labels: Box<[RwLock<HashTable<Place>>]>,
+    by_labels: Box<[RwLock<Shard>]>,
+    /// One bit for each shard that may have fresh series.
+    fresh: AtomicU64,
     pages: Pages,
     index: RwLock<MemoryIndex>,
-    next_id: AtomicU32,
+    ids: Ids,
     /// How many series there are.
     series_count: AtomicU64,
     pub(crate) limits: SeriesLimits,
@@ -113,9 +128,10 @@ impl Head {
         Self {
             hasher: RandomState::new(),
             by_labels: (0..SHARD_COUNT).map(|_| RwLock::default()).collect(),
+            fresh: AtomicU64::new(0),
             pages: Pages::new(),
             index: RwLock::default(),
-            next_id: AtomicU32::new(1),
+            ids: Ids::new(),
             series_count: AtomicU64::new(0),
             limits: SeriesLimits::new(options),
             metadata: RwLock::default(),
@@ -186,14 +202,20 @@ impl Head {
     pub(crate) fn resolve(&self, encoded: &[u8]) -> Option<u32> {
         let SpanHash { shard, hash } = self.hash(encoded);
         let same = |place: &Place| self.page_if(*place, hash, encoded).is_some();
-        Some(self.by_labels[shard].read().find(Place::spread(hash), same)?.id)
+        Some(self.by_labels[shard].read().places.find(Place::spread(hash), same)?.id)
     }
 
-    /// The series of these labels, made where it is missing: its page, which keeps it from going, and its id.
+    /// The series of these labels, made where it is missing, with an id of `row`: its page, which keeps it from going, and
+    /// its id. `near` is a page that it may be on, and that does not go.
     ///
     /// # Errors
     /// [`AppendError::SeriesLimit`] where there are as many as there may be.
-    pub(crate) fn get_or_create(&self, labels: &Labels) -> Result<(Arc<Page>, u32), AppendError> {
+    pub(crate) fn get_or_create(
+        &self,
+        labels: &Labels,
+        row: &mut IdRow,
+        near: Option<&Arc<Page>>,
+    ) -> Result<(Arc<Page>, u32), AppendError> {
         let encoded = labels.as_encoded();
         let SpanHash { shard, hash } = self.hash(encoded);
         let mut page = None;
@@ -201,10 +223,15 @@ impl Head {
             page = self.page_if(*place, hash, encoded);
             page.is_some()
         };
-        if let Some(place) = self.by_labels[shard].read().find(Place::spread(hash), &mut same)
-            && let Some(page) = page.take()
-        {
-            return Ok((page, place.id));
+        // Where one series of a batch was new, the next one mostly is, and the look in vain is spared.
+        if !row.is_begun() || self.limits.counts_alike() {
+            if let Some(place) = self.by_labels[shard].read().places.find(Place::spread(hash), &mut same)
+                && let Some(page) = page.take()
+            {
+                return Ok((page, place.id));
+            }
+            // Before the shard is locked for good, since it looks into the index.
+            self.limits.check_alike(labels, |name, value| self.index().series_count(name, value))?;
         }
         let mut page = None;
         let same = |place: &Place| {
@@ -212,7 +239,8 @@ impl Head {
             page.is_some()
         };
         let mut table = self.by_labels[shard].write();
-        match table.entry(Place::spread(hash), same, |place| Place::spread(place.hash)) {
+        let Shard { places, fresh } = &mut *table;
+        match places.entry(Place::spread(hash), same, |place| Place::spread(place.hash)) {
             Entry::Occupied(entry) => {
                 let id = entry.get().id;
                 // Found just now, under the same lock.
@@ -220,24 +248,35 @@ impl Head {
             }
             Entry::Vacant(entry) => {
                 self.count_new_series(labels)?;
-                let id =
-                    self.next_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |id| id.checked_add(1));
-                let Ok(id) = id else {
+                let Some(id) = self.ids.next(row) else {
                     self.series_count.fetch_sub(1, Ordering::Relaxed);
                     return Err(self.limits.refuse(SERIES_IDS, labels));
                 };
-                let page = self.pages.insert(id, labels.clone(), false);
-                self.index.write().insert(id, labels);
+                let page = self.pages.insert(id, labels.clone(), false, near);
                 entry.insert(Place { hash, id });
+                self.is_fresh(shard, fresh, id);
                 Counters::add(&self.counters.series_created, 1);
                 Ok((page, id))
             }
         }
     }
 
+    /// Notes that the index lacks a series of a shard, which is locked.
+    fn is_fresh(&self, shard: usize, fresh: &mut Vec<u32>, id: u32) {
+        fresh.push(id);
+        if fresh.len() == 1 {
+            self.fresh.fetch_or(1 << shard, Ordering::Release);
+        }
+    }
+
+    /// Takes back the ids that a batch has not used.
+    pub(crate) fn give_back(&self, row: IdRow) {
+        self.ids.give_back(row);
+    }
+
     /// Counts a series that is about to be made, if there may be one more.
     fn count_new_series(&self, labels: &Labels) -> Result<(), AppendError> {
-        self.limits.check(labels, &self.index)?;
+        self.limits.check_memory(labels)?;
         let next = |count: u64| (count < self.limits.head_max()).then_some(count + 1);
         let counted = self.series_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         counted.map(drop).map_err(|_| self.limits.refuse(HEAD_SERIES_MAX, labels))
@@ -246,27 +285,53 @@ impl Head {
     /// Puts a series of the log back under its old id. Where the labels are here already under another id, that
     /// series is the answer and goes by both.
     pub(crate) fn restore(&self, id: u32, labels: Labels) -> u32 {
-        self.next_id.fetch_max(id.saturating_add(1), Ordering::Relaxed);
+        self.ids.is_used(id);
         let encoded = labels.as_encoded();
         let SpanHash { shard, hash } = self.hash(encoded);
         let same = |place: &Place| self.page_if(*place, hash, encoded).is_some();
         let mut table = self.by_labels[shard].write();
-        match table.entry(Place::spread(hash), same, |place| Place::spread(place.hash)) {
+        let Shard { places, fresh } = &mut *table;
+        match places.entry(Place::spread(hash), same, |place| Place::spread(place.hash)) {
             Entry::Occupied(entry) => entry.get().id,
             Entry::Vacant(entry) => {
                 // The limit is for new series: those of the log go on, however many they are.
                 self.series_count.fetch_add(1, Ordering::Relaxed);
-                self.index.write().insert(id, &labels);
                 entry.insert(Place { hash, id });
-                self.pages.insert(id, labels, true);
+                self.pages.insert(id, labels, true, None);
+                self.is_fresh(shard, fresh, id);
                 id
             }
         }
     }
 
-    /// Hands over the label index, which waits for no new series meanwhile.
+    /// Lets the index take fresh series in, unless somebody else is at it. For who has made series: the next one to look
+    /// into the index need not wait for them then.
+    pub(crate) fn index_fresh(&self) {
+        if self.fresh.load(Ordering::Acquire) != 0
+            && let Some(mut index) = self.index.try_write()
+        {
+            self.take_in(&mut index);
+        }
+    }
+
+    /// Adds all fresh series to the index.
+    fn take_in(&self, index: &mut MemoryIndex) {
+        let mut shards = self.fresh.swap(0, Ordering::AcqRel);
+        let mut ids = Vec::new();
+        while shards != 0 {
+            ids.append(&mut self.by_labels[shards.trailing_zeros() as usize].write().fresh);
+            shards &= shards - 1;
+        }
+        ids.sort_unstable();
+        let mut runs = Runs::default();
+        // Who has gone meanwhile is not visited.
+        self.visit(ids, |series| runs.add(index, series.id, series.labels));
+        runs.finish(index);
+    }
+
+    /// Hands over the label index, which takes no new series in meanwhile.
     pub(crate) fn with_index<T>(&self, with: impl FnOnce(&dyn LabelIndex) -> T) -> T {
-        let index = self.index.read();
+        let index = self.index();
         with(&SeriesIndex { index: &index, labels: |id| self.labels(id) })
     }
 
@@ -277,8 +342,14 @@ impl Head {
         data.series(id as usize % PAGE_SERIES).map(|series| series.labels.clone())
     }
 
+    /// The label index, with all series that were made by now.
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, MemoryIndex> {
-        self.index.read()
+        if self.fresh.load(Ordering::Acquire) == 0 {
+            return self.index.read();
+        }
+        let mut index = self.index.write();
+        self.take_in(&mut index);
+        RwLockWriteGuard::downgrade(index)
     }
 
     /// Goes through all series, in the order of their ids.
@@ -358,12 +429,16 @@ impl Head {
         empty.retain(|(id, labels)| {
             let SpanHash { shard, hash } = self.hash(labels.as_encoded());
             let mut table = self.by_labels[shard].write();
-            let place = table.find_entry(Place::spread(hash), |place| place.id == *id);
+            let place = table.places.find_entry(Place::spread(hash), |place| place.id == *id);
             // Nobody comes by a new reference: this table is locked, and the other one while it decides.
             place.is_ok_and(|place| self.pages.remove_unused(*id).then(|| place.remove()).is_some())
         });
         let ids: RoaringBitmap = empty.iter().map(|(id, _)| *id).collect();
-        self.index.write().remove_all(&ids, empty.iter().map(|(_, labels)| labels));
+        let mut index = self.index.write();
+        // Those that have gone are not taken in any more; what is, is taken out.
+        self.take_in(&mut index);
+        index.remove_all(&ids, empty.iter().map(|(_, labels)| labels));
+        drop(index);
         self.series_count.fetch_sub(empty.len() as u64, Ordering::Relaxed);
         Counters::add(&self.counters.series_removed, empty.len() as u64);
         empty.len()

@@ -18,7 +18,7 @@ use crate::codec::values::Density;
 use crate::codec::{decimal, timestamps};
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{File, FileSystem};
-use crate::index::MemoryIndex;
+use crate::index::{MemoryIndex, Runs};
 use crate::wal::record;
 
 /// Chunks are handed to the file system in writes of about this size.
@@ -45,6 +45,7 @@ pub(crate) struct BlockWriter<'a> {
     /// What is written of each series once all labels are known and have numbers.
     series: Vec<PendingSeries>,
     index: MemoryIndex,
+    runs: Runs,
     times: SharedColumns,
     starts: SharedColumns,
     exemplar_numbers: Vec<(u32, u32)>,
@@ -114,6 +115,7 @@ impl<'a> BlockWriter<'a> {
             chunks_at: 0,
             series: Vec::new(),
             index: MemoryIndex::default(),
+            runs: Runs::default(),
             times: SharedColumns::new("times"),
             starts: SharedColumns::new("starts"),
             exemplar_numbers: Vec::new(),
@@ -142,7 +144,7 @@ impl<'a> BlockWriter<'a> {
         let number = u32::try_from(self.meta.series_count)
             .map_err(|_| Error::SectionTooLarge { section: "series" })?;
         self.meta.series_count += 1;
-        self.index.insert(number, series.labels);
+        self.runs.add(&mut self.index, number, series.labels);
         let (mut described, mut data) = (Vec::new(), Vec::new());
         let count = series.runs.iter().filter(|run| !run.times.is_empty()).count();
         put_varint(&mut described, count as u64);
@@ -252,6 +254,7 @@ impl<'a> BlockWriter<'a> {
     /// Writes the rest, makes the block durable and gives it its name.
     pub(crate) fn finish(mut self, metadata: &[(String, Metadata)]) -> Result<PathBuf> {
         self.list(SectionKind::Chunks, 0, self.chunks_at);
+        self.runs.finish(&mut self.index);
         let (postings, labels, numbers) = index::encode(&self.index)?;
         let (series, offsets) = self.encode_series(&numbers)?;
         self.section(SectionKind::Series, &series)?;

@@ -17,7 +17,7 @@ use model::{
 use super::Shared;
 use crate::Tsdb;
 use crate::head::page::{PAGE_SERIES, Page, PageData, Rules};
-use crate::head::{SampleValue, Verdict, judge_exemplar};
+use crate::head::{IdRow, SampleValue, Verdict, judge_exemplar};
 use crate::starts::UNKNOWN_START;
 use crate::wal::record::SampleColumns;
 
@@ -25,7 +25,7 @@ type Outcome<T> = Result<T, AppendError>;
 
 impl Append for Tsdb {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(BatchAppender { db: &self.shared, batch: Batch::default() })
+        Box::new(BatchAppender { db: &self.shared, batch: Batch::default(), row: IdRow::default() })
     }
 
     fn resolve(&self, encoded: &[u8]) -> Option<SeriesRef> {
@@ -274,6 +274,14 @@ impl Batch {
 struct BatchAppender<'a> {
     db: &'a Shared,
     batch: Batch,
+    /// Ids for the series that the batch makes.
+    row: IdRow,
+}
+
+impl Drop for BatchAppender<'_> {
+    fn drop(&mut self) {
+        self.db.head.give_back(std::mem::take(&mut self.row));
+    }
 }
 
 const fn slot_of(id: u32) -> usize {
@@ -303,7 +311,8 @@ impl BatchAppender<'_> {
                 return Ok((at, id));
             }
         }
-        let (page, id) = self.db.head.get_or_create(labels)?;
+        let near = self.batch.pages.last().map(|last| &last.page);
+        let (page, id) = self.db.head.get_or_create(labels, &mut self.row, near)?;
         let page =
             self.batch.page(page_of(id), || Some(page)).ok_or(AppendError::UnknownSeries(u64::from(id)))?;
         Ok((At::new(page, slot_of(id)), id))
@@ -433,7 +442,9 @@ impl Appender for BatchAppender<'_> {
         }
     }
 
-    fn commit(self: Box<Self>) -> Result<Vec<Refused>, CommitError> {
-        self.db.commit(self.batch).map_err(|error| CommitError(Box::new(error)))
+    fn commit(mut self: Box<Self>) -> Result<Vec<Refused>, CommitError> {
+        let committed = self.db.commit(std::mem::take(&mut self.batch));
+        self.db.head.index_fresh();
+        committed.map_err(|error| CommitError(Box::new(error)))
     }
 }

@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{AppendError, Labels, METRIC_NAME};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
-use crate::index::MemoryIndex;
 use crate::options::{JOB_SERIES_MAX, MEMORY_BUDGET, METRIC_SERIES_MAX, Options};
 
 /// The label by which scrapes and pushes tell whose a series is.
@@ -75,22 +74,40 @@ impl SeriesLimits {
         self.head_max
     }
 
-    /// Whether a new series may come, for all but [`SeriesLimits::head_max`].
+    /// Whether there is a limit on series of one metric or of one job.
+    pub(crate) const fn counts_alike(&self) -> bool {
+        self.metric_max.is_some() || self.job_max.is_some()
+    }
+
+    /// Whether a new series may come for the limits of its metric and its job; `count` tells how many series carry a
+    /// label.
     ///
     /// # Errors
     /// [`AppendError::SeriesLimit`], counted.
-    pub(crate) fn check(&self, labels: &Labels, index: &RwLock<MemoryIndex>) -> Result<(), AppendError> {
-        if self.shedding.load(Ordering::Relaxed) {
-            return Err(self.refuse(MEMORY_BUDGET, labels));
-        }
+    pub(crate) fn check_alike(
+        &self,
+        labels: &Labels,
+        count: impl Fn(&str, &str) -> u64,
+    ) -> Result<(), AppendError> {
         for (limit, name, max) in
             [(METRIC_SERIES_MAX, METRIC_NAME, self.metric_max), (JOB_SERIES_MAX, JOB, self.job_max)]
         {
             if let (Some(max), Some(value)) = (max, labels.get(name))
-                && index.read().series_count(name, value) >= max
+                && count(name, value) >= max
             {
                 return Err(self.refuse(limit, labels));
             }
+        }
+        Ok(())
+    }
+
+    /// Whether a new series may come for the memory that is left.
+    ///
+    /// # Errors
+    /// [`AppendError::SeriesLimit`], counted.
+    pub(crate) fn check_memory(&self, labels: &Labels) -> Result<(), AppendError> {
+        if self.shedding.load(Ordering::Relaxed) {
+            return Err(self.refuse(MEMORY_BUDGET, labels));
         }
         Ok(())
     }

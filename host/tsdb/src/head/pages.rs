@@ -27,9 +27,20 @@ impl Pages {
         self.shard(number).read().get(&number).cloned()
     }
 
-    /// Puts a series at its id, where none is yet, and gives its page.
-    pub(super) fn insert(&self, id: u32, labels: Labels, logged: bool) -> Arc<Page> {
+    /// Puts a series at its id, where none is yet, and gives its page. `near` is a page that it may be on, of which the
+    /// caller has a reference.
+    pub(super) fn insert(
+        &self,
+        id: u32,
+        labels: Labels,
+        logged: bool,
+        near: Option<&Arc<Page>>,
+    ) -> Arc<Page> {
         let (number, slot) = (id / PAGE_SERIES as u32, id as usize % PAGE_SERIES);
+        if let Some(page) = near.filter(|page| page.number == number) {
+            page.lock().put(slot, labels, logged);
+            return page.clone();
+        }
         let mut shard = self.shard(number).write();
         let page = shard.entry(number).or_insert_with(|| Arc::new(Page::new(number))).clone();
         // Under the lock of the shard, so that nobody takes the page away in between.

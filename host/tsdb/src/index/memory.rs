@@ -4,14 +4,16 @@
 //! value that no series carries any more keeps its number until half of a name's values are such; then they are
 //! numbered anew.
 
-use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ahash::RandomState;
 use hashbrown::HashTable;
+use hashbrown::hash_map::{EntryRef, HashMap};
 use model::Labels;
 use roaring::RoaringBitmap;
 
+use super::posting::insert_run;
 use super::{Asked, LabelIndex, NameIndex, PassingCache, Pattern, Places, Posting, Union, Values};
 use crate::error::Result;
 
@@ -114,19 +116,19 @@ impl Name {
         self.numbers.find(spread(hash), is).map(|(_, number)| *number)
     }
 
-    fn insert(&mut self, hash: u32, value: &str, id: u32) {
-        self.having.insert(id);
-        let Some(number) = self.number(hash, value) else {
-            self.push(hash, value, Carriers::One(id));
-            return;
+    fn insert(&mut self, hash: u32, value: &str, run: RangeInclusive<u32>) {
+        let number = match self.number(hash, value) {
+            Some(number) => number,
+            None => self.push(hash, value, Carriers::One(*run.start())),
         };
         let carriers = &mut self.carriers[number as usize];
         match *carriers {
             // Values that nobody carries are not found.
             Carriers::Nobody => {}
-            Carriers::One(only) if only == id => {}
+            Carriers::One(only) if run == (only..=only) => {}
             Carriers::One(only) => {
-                let posting = Posting::Few(vec![only.min(id), only.max(id)]);
+                let mut posting = Posting::Few(vec![only]);
+                posting.insert_run(run);
                 let at = self.postings_free.pop().unwrap_or(self.postings.len() as u32);
                 *carriers = Carriers::Posting(at);
                 match self.postings.get_mut(at as usize) {
@@ -134,18 +136,19 @@ impl Name {
                     None => self.postings.push(posting),
                 }
             }
-            Carriers::Posting(at) => self.postings[at as usize].insert(id),
+            Carriers::Posting(at) => self.postings[at as usize].insert_run(run),
         }
     }
 
-    /// Adds a value that is not there.
-    fn push(&mut self, hash: u32, value: &str, carriers: Carriers) {
+    /// Adds a value that is not there; says which number it has got.
+    fn push(&mut self, hash: u32, value: &str, carriers: Carriers) -> u32 {
         let number = self.places.ends.len() as u32;
         let start = self.text.len();
         self.text.extend_from_slice(value.as_bytes());
         self.places.push(start, self.text.len());
         self.carriers.push(carriers);
         self.numbers.insert_unique(spread(hash), (hash, number), |(hash, _)| spread(*hash));
+        number
     }
 
     /// Takes ids from a value.
@@ -294,16 +297,29 @@ impl MemoryIndex {
         hasher.hash_one(value) as u32
     }
 
-    /// Adds a series.
-    pub(crate) fn insert(&mut self, id: u32, labels: &Labels) {
-        self.all.insert(id);
-        for (name, value) in labels {
-            if !self.names.contains_key(name) {
+    /// Notes that there are series.
+    pub(super) fn insert_ids(&mut self, run: RangeInclusive<u32>) {
+        insert_run(&mut self.all, run);
+    }
+
+    /// Notes that series have a label of that name.
+    pub(super) fn insert_name(&mut self, name: &str, run: RangeInclusive<u32>) {
+        insert_run(&mut self.name_mut(name).having, run);
+    }
+
+    /// Notes which value of a name series have.
+    pub(super) fn insert_value(&mut self, name: &str, value: &str, run: RangeInclusive<u32>) {
+        let hash = Self::hash(&self.hasher, value);
+        self.name_mut(name).insert(hash, value, run);
+    }
+
+    fn name_mut(&mut self, name: &str) -> &mut Name {
+        match self.names.entry_ref(name) {
+            EntryRef::Occupied(known) => known.into_mut(),
+            EntryRef::Vacant(new) => {
                 self.epoch += 1;
-                self.names.insert(name.into(), Name { epoch: self.epoch, ..Name::default() });
+                new.insert(Name { epoch: self.epoch, ..Name::default() })
             }
-            let Some(known) = self.names.get_mut(name) else { continue };
-            known.insert(Self::hash(&self.hasher, value), value, id);
         }
     }
 

@@ -1,11 +1,30 @@
 //! The ids of the series that carry one label value of the head.
 
+use std::ops::RangeInclusive;
+
 use roaring::RoaringBitmap;
 
 use super::Union;
 
 /// Up to this many ids are a list: a bitmap of two ids takes five times their bytes.
 const FEW_MAX: usize = 16;
+
+/// Adds ids to a bitmap, most often behind all that it has.
+pub(super) fn insert_run(ids: &mut RoaringBitmap, run: RangeInclusive<u32>) {
+    if run_len(&run) > 2 {
+        ids.insert_range(run);
+    } else {
+        for id in run {
+            if ids.try_push(id).is_err() {
+                ids.insert(id);
+            }
+        }
+    }
+}
+
+fn run_len(run: &RangeInclusive<u32>) -> usize {
+    run.end().abs_diff(*run.start()) as usize + 1
+}
 
 /// A set of series ids, without the weight of a bitmap for the many values that few series carry.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,19 +35,21 @@ pub(crate) enum Posting {
 }
 
 impl Posting {
-    pub(crate) fn insert(&mut self, id: u32) {
+    pub(crate) fn insert_run(&mut self, run: RangeInclusive<u32>) {
         match self {
-            Self::Few(ids) => {
-                if let Err(at) = ids.binary_search(&id) {
-                    ids.insert(at, id);
-                    if ids.len() > FEW_MAX {
-                        *self = Self::Many(ids.iter().copied().collect());
+            Self::Few(ids) if ids.len() + run_len(&run) <= FEW_MAX => {
+                for id in run {
+                    if let Err(at) = ids.binary_search(&id) {
+                        ids.insert(at, id);
                     }
                 }
             }
-            Self::Many(ids) => {
-                ids.insert(id);
+            Self::Few(ids) => {
+                let mut many: RoaringBitmap = ids.iter().copied().collect();
+                insert_run(&mut many, run);
+                *self = Self::Many(many);
             }
+            Self::Many(ids) => insert_run(ids, run),
         }
     }
 

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
 
-use super::{LabelIndex, MemoryIndex, Query, SeriesIndex};
+use super::{LabelIndex, MemoryIndex, Query, Runs, SeriesIndex};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const VALUES: [&str; 14] =
@@ -100,15 +100,22 @@ pub(crate) fn check_index(
     Ok(())
 }
 
+fn insert<'a>(index: &mut MemoryIndex, series: impl IntoIterator<Item = (u32, &'a Labels)>) {
+    let mut runs = Runs::default();
+    series.into_iter().for_each(|(id, labels)| runs.add(index, id, labels));
+    runs.finish(index);
+}
+
 /// The index of series, of which some have come and gone.
 fn index_of(series: &[Option<Labels>], gone: &[(u32, Labels)]) -> MemoryIndex {
     let mut index = MemoryIndex::default();
     for (id, labels) in (0u32..).zip(series) {
-        gone.iter().filter(|(at, _)| *at == id).for_each(|(_, labels)| index.insert(1_000_000 + id, labels));
-        if let Some(labels) = labels {
-            index.insert(id, labels);
-        }
+        // Now one by one, now together with the one before, in no order.
+        let gone = gone.iter().filter(|(at, _)| *at == id).map(|(_, labels)| (1_000_000 + id, labels));
+        insert(&mut index, gone.chain(labels.iter().filter(|_| id % 2 == 0).map(|labels| (id, labels))));
     }
+    let rest = (0u32..).zip(series).filter(|(id, _)| id % 2 == 1 || *id < 10);
+    insert(&mut index, rest.filter_map(|(id, labels)| Some((id, labels.as_ref()?))));
     let ids = gone.iter().map(|(id, _)| 1_000_000 + id).collect();
     index.remove_all(&ids, gone.iter().map(|(_, labels)| labels));
     index
@@ -170,7 +177,7 @@ fn many_values_are_found_as_a_scan_would() {
     check(&index, &series);
     // More come after the answers have been remembered.
     for number in 20_000..25_000 {
-        index.insert(number, &labels(number));
+        insert(&mut index, [(number, &labels(number))]);
         series.push(Some(labels(number)));
     }
     check(&index, &series);
