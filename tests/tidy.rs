@@ -94,10 +94,10 @@ fn dependencies_point_as_the_architecture_says() {
             }
         };
         match *name {
-            "model" | "stormglass-sdk" | "xtask" => only(&[]),
+            "model" | "instruments" | "stormglass-sdk" | "xtask" => only(&[]),
             "tsdb" | "promql" | "formats" | "traces" | "plugin" => only(&["model"]),
-            "scrape" => only(&["model", "formats"]),
-            "alerting" => only(&["model", "promql"]),
+            "scrape" => only(&["model", "formats", "instruments"]),
+            "alerting" => only(&["model", "promql", "instruments"]),
             "storage" => only(&["model", "promql", "tsdb"]),
             guest if guests.contains(guest) => only(&["stormglass-sdk"]),
             _ => {}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{Labels, Matcher, Sample, Timestamp, Value};
+use model::{Exemplar, Labels, Matcher, Sample, Timestamp, Value};
 use promql::QueryValue;
 use promql::read::{Columns, ReadError, Select, Storage};
 
@@ -30,6 +30,21 @@ pub trait Query: Send + Sync {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<(Labels, Sample)>, QueryFailure>;
+
+    /// The exemplars in `[from, to]` of the series that pass all matchers of any of the selectors, in order of time;
+    /// none where storage keeps none.
+    ///
+    /// # Errors
+    /// [`QueryFailure`] where storage fails.
+    async fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryFailure> {
+        let _ = (selectors, from, to);
+        Ok(Vec::new())
+    }
 }
 
 /// Why an expression has no value. The text is shown to users as the rule's last error.

@@ -44,6 +44,9 @@ pub struct GlobalConfig {
     /// How often rules are evaluated.
     #[serde(default = "evaluation_interval")]
     pub evaluation_interval: ConfigDuration,
+    /// How far back rule groups look that do not say so themselves, so that late samples are there.
+    #[serde(default)]
+    pub rule_query_offset: ConfigDuration,
     /// Where queries are written to, with what they took; empty for nowhere.
     #[serde(default)]
     pub query_log_file: String,
@@ -228,6 +231,7 @@ impl Default for GlobalConfig {
             scrape_interval: SCRAPE_INTERVAL,
             scrape_timeout: None,
             evaluation_interval: EVALUATION_INTERVAL,
+            rule_query_offset: ConfigDuration::default(),
             query_log_file: String::new(),
             external_labels: Labels::empty(),
             sample_limit: 0,

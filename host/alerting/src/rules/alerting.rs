@@ -21,7 +21,7 @@ const RESOLVED_RETENTION: Duration = Duration::from_secs(15 * 60);
 const VALID_INTERVALS: u32 = 4;
 
 /// The series that says which alerts are pending or firing.
-const ALERTS: &str = "ALERTS";
+pub(super) const ALERTS: &str = "ALERTS";
 /// The series whose value says since when an alert has been active.
 pub(super) const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 

@@ -7,14 +7,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppendError, Labels, Matcher, Sample, SeriesRef, Timestamp, Value, staleness};
+use model::{AppendError, Exemplar, Labels, Matcher, Sample, SeriesRef, Timestamp, Value, staleness};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::alerting::{ALERTS_FOR_STATE, Alerts};
+use super::exemplars::{self, Heirs};
 use super::expand::{Expanded, expand};
 use super::file::{Rule, RuleGroup, RuleKind};
 use super::manager::Shared;
+use super::order;
 use super::snapshot::{
     AlertState, AlertingRuleSnapshot, GroupSnapshot, Health, RecordingRuleSnapshot, RuleSnapshot,
 };
@@ -37,6 +39,10 @@ pub(super) struct Spec {
 /// A group.
 pub(super) struct Group {
     pub(super) spec: Spec,
+    /// Its rules, in batches of which each needs only earlier ones.
+    batches: Vec<Vec<usize>>,
+    /// What each rule reads, for exemplars.
+    selectors: Vec<Vec<Vec<Matcher>>>,
     state: Mutex<State>,
 }
 
@@ -52,6 +58,8 @@ struct State {
 struct RuleState {
     /// The series of the last evaluation.
     series: HashMap<Labels, Option<SeriesRef>>,
+    /// Up to when exemplars have been handed on, by series.
+    exemplars_until: HashMap<Labels, Timestamp>,
     alerts: Alerts,
     health: Health,
     last_error: String,
@@ -69,6 +77,15 @@ enum Yield {
 struct Batch {
     samples: Vec<(Labels, Value, Option<SeriesRef>)>,
     ended: Vec<Labels>,
+    /// By the position of the sample whose series they go to.
+    exemplars: Vec<(usize, Exemplar)>,
+}
+
+impl Batch {
+    /// Only ends series.
+    fn ended(ended: Vec<Labels>) -> Self {
+        Self { samples: Vec::new(), ended, exemplars: Vec::new() }
+    }
 }
 
 /// What storage said to a batch.
@@ -102,7 +119,9 @@ impl Group {
         }
         let orphans = old.into_iter().flatten().flat_map(|(_, state)| state.series.into_keys()).collect();
         let state = State { rules, orphans, evaluation_time: Duration::ZERO, last_evaluation: None };
-        Self { spec, state: Mutex::new(state) }
+        let batches = order::batches(&spec.group.rules);
+        let selectors = spec.group.rules.iter().map(exemplars::selectors).collect();
+        Self { spec, batches, selectors, state: Mutex::new(state) }
     }
 
     /// The group's name in metrics, as Prometheus writes it.
@@ -127,23 +146,42 @@ impl Group {
     pub(super) async fn evaluate(&self, shared: &Shared, at: Timestamp) {
         let started = Instant::now();
         let name = self.metric_name();
+        let metrics = &shared.metrics;
+        metrics.iterations.with_label_values(&[&name]).inc();
         let mut samples = 0;
-        for index in 0..self.spec.group.rules.len() {
-            if shared.stopping.is_cancelled() {
-                return;
+        if shared.options.concurrent_evals_max == 0 {
+            for index in 0..self.spec.group.rules.len() {
+                if shared.stopping.is_cancelled() {
+                    return;
+                }
+                samples += self.evaluate_rule(shared, index, at, &name).await;
             }
-            samples += self.evaluate_rule(shared, index, at, &name).await;
+        } else {
+            for batch in &self.batches {
+                let lanes = shared.lanes(batch.len().saturating_sub(1));
+                for rules in batch.chunks(1 + lanes.len()) {
+                    if shared.stopping.is_cancelled() {
+                        return;
+                    }
+                    let evaluations = rules.iter().map(|index| self.evaluate_rule(shared, *index, at, &name));
+                    samples += futures::future::join_all(evaluations).await.into_iter().sum::<i64>();
+                }
+            }
         }
         let orphans = std::mem::take(&mut self.state.lock().orphans);
         self.end_series(shared, orphans, at).await;
         let took = started.elapsed();
-        {
+        let rules_took: Duration = {
             let mut state = self.state.lock();
             state.evaluation_time = took;
             state.last_evaluation = Some(at);
-        }
-        shared.metrics.group_duration.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
-        shared.metrics.group_last_samples.with_label_values(&[&name]).set(samples);
+            state.rules.iter().map(|rule| rule.evaluation_time).sum()
+        };
+        metrics.group_duration.observe(&[], took.as_secs_f64());
+        metrics.group_last_duration.with_label_values(&[&name]).set(took.as_secs_f64());
+        metrics.group_last_rule_duration_sum.with_label_values(&[&name]).set(rules_took.as_secs_f64());
+        metrics.group_last_time.with_label_values(&[&name]).set(at.millis() as f64 / 1000.0);
+        metrics.group_last_samples.with_label_values(&[&name]).set(samples);
     }
 
     async fn evaluate_rule(&self, shared: &Shared, index: usize, at: Timestamp, metric: &str) -> i64 {
@@ -167,7 +205,8 @@ impl Group {
         let mut count = 0;
         let error = match outcome {
             Err(error) => Some(error),
-            Ok(batch) => {
+            Ok(mut batch) => {
+                self.inherit(shared, index, &mut batch, query_at).await;
                 count = batch.samples.len() as i64;
                 let written = write(shared, batch, query_at).await;
                 let mut state = self.state.lock();
@@ -184,6 +223,7 @@ impl Group {
             let mut state = self.state.lock();
             let state = &mut state.rules[index];
             state.evaluation_time = started.elapsed();
+            shared.metrics.evaluation_duration.observe(&[], state.evaluation_time.as_secs_f64());
             state.last_evaluation = Some(at);
             state.health = if error.is_some() { Health::Err } else { Health::Ok };
             if let Some(error) = &error {
@@ -220,7 +260,8 @@ impl Group {
             }
         };
         let mut previous = std::mem::take(&mut state.series);
-        let mut batch = Batch { samples: Vec::with_capacity(samples.len()), ended: Vec::new() };
+        let mut batch =
+            Batch { samples: Vec::with_capacity(samples.len()), ended: Vec::new(), exemplars: Vec::new() };
         for (labels, value) in samples {
             let reference = previous.remove(&labels).flatten();
             state.series.insert(labels.clone(), reference);
@@ -230,8 +271,44 @@ impl Group {
         Ok(batch)
     }
 
+    /// Adds what exemplars the inputs of a recording rule have had since they were last handed on.
+    async fn inherit(&self, shared: &Shared, index: usize, batch: &mut Batch, at: Timestamp) {
+        let (rule, selectors) = (&self.spec.group.rules[index], &self.selectors[index]);
+        if selectors.is_empty() || batch.samples.is_empty() {
+            return;
+        }
+        let from = at - exemplars::WINDOW.max(self.spec.interval);
+        let inputs = match shared.query.exemplars(selectors, from, at).await {
+            Ok(inputs) => inputs,
+            Err(error) => {
+                // The rule has its result; examples of it are not worth failing it for.
+                tracing::debug!(rule = rule.name, %error, "look for exemplars of a rule's inputs");
+                return;
+            }
+        };
+        if inputs.is_empty() {
+            return;
+        }
+        let mut heirs = Heirs::new(&inputs);
+        let mut state = self.state.lock();
+        let latest = &mut state.rules[index].exemplars_until;
+        for (place, (labels, ..)) in batch.samples.iter().enumerate() {
+            let until = latest.get(labels).copied().unwrap_or(Timestamp::MIN);
+            let fresh = heirs.of(rule, labels).into_iter().filter(|exemplar| exemplar.timestamp > until);
+            batch.exemplars.extend(fresh.map(|exemplar| (place, exemplar)));
+        }
+        for (place, exemplar) in &batch.exemplars {
+            if let Some((labels, ..)) = batch.samples.get(*place) {
+                latest.insert(labels.clone(), exemplar.timestamp);
+            }
+        }
+        // What has left the window cannot come again.
+        latest.retain(|_, until| *until >= from);
+    }
+
     /// Takes over the alerts' state of an earlier process from storage.
     pub(super) async fn restore(&self, shared: &Shared, at: Timestamp) {
+        let started = Instant::now();
         let (tolerance, grace) = (shared.options.for_outage_tolerance, shared.options.for_grace_period);
         for (index, rule) in self.spec.group.rules.iter().enumerate() {
             if self.state.lock().rules[index].alerts.restored || rule.kind == RuleKind::Record {
@@ -254,6 +331,9 @@ impl Group {
                 .collect();
             self.state.lock().rules[index].alerts.restore(&stored, at, hold(rule), grace);
         }
+        let took = started.elapsed().as_secs_f64();
+        let gauge = &shared.metrics.group_last_restore_duration;
+        gauge.with_label_values(&[&self.metric_name()]).set(took);
     }
 
     /// Whether any rule waits for [`Group::restore`].
@@ -274,8 +354,7 @@ impl Group {
 
     async fn end_series(&self, shared: &Shared, ended: Vec<Labels>, at: Timestamp) {
         if !ended.is_empty() {
-            let written =
-                write(shared, Batch { samples: Vec::new(), ended }, at - self.spec.query_offset).await;
+            let written = write(shared, Batch::ended(ended), at - self.spec.query_offset).await;
             if let Some(error) = written.refused {
                 tracing::warn!(
                     file = self.spec.file,
@@ -308,6 +387,7 @@ impl RuleState {
     fn new(restored: bool) -> Self {
         Self {
             series: HashMap::new(),
+            exemplars_until: HashMap::new(),
             alerts: Alerts::new(restored),
             health: Health::Unknown,
             last_error: String::new(),
@@ -386,13 +466,24 @@ async fn write(shared: &Shared, batch: Batch, at: Timestamp) -> Written {
     let written = tokio::task::spawn_blocking(move || {
         let mut written = Written { references: Vec::new(), refused: None };
         let mut appender = storage.appender();
-        for (labels, value, reference) in batch.samples {
+        let mut exemplars = batch.exemplars.into_iter().peekable();
+        for (place, (labels, value, reference)) in batch.samples.into_iter().enumerate() {
             let appended = match value {
                 Value::Float(value) => appender.append(reference, &labels, Sample { timestamp: at, value }),
                 Value::Histogram(histogram) => appender.append_histogram(reference, &labels, at, &histogram),
             };
+            let mut own = Vec::new();
+            while let Some((_, exemplar)) = exemplars.next_if(|(of, _)| *of == place) {
+                own.push(exemplar);
+            }
             match appended {
-                Ok(reference) => written.references.push((labels, reference)),
+                Ok(reference) => {
+                    for exemplar in own {
+                        // One that an earlier process has handed on, or that storage will not have, is only an example.
+                        let _ = appender.append_exemplar(reference, &exemplar);
+                    }
+                    written.references.push((labels, reference));
+                }
                 Err(error) => written.refused = Some(error.to_string()),
             }
         }
@@ -411,7 +502,8 @@ async fn write(shared: &Shared, batch: Batch, at: Timestamp) -> Written {
         }
         match appender.commit() {
             Ok(refused) => {
-                let first = refused.first().map(|item| item.error.to_string());
+                let lost = refused.iter().find(|item| item.error != AppendError::OutOfOrderExemplar);
+                let first = lost.map(|item| item.error.to_string());
                 written.refused = written.refused.or(first);
             }
             Err(error) => written = Written { references: Vec::new(), refused: Some(error.to_string()) },

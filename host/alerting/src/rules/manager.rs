@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use model::{Append, Labels};
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,9 @@ pub struct RuleManagerOptions {
     pub for_outage_tolerance: Duration,
     /// What remains at least of `for` after an outage; Prometheus' default is ten minutes.
     pub for_grace_period: Duration,
+    /// How many rules may be evaluated beside the first of their group, over all groups; with zero, the rules of a
+    /// group are evaluated one after the other.
+    pub concurrent_evals_max: usize,
     /// Where this server is reached, without a slash at the end.
     pub external_url: String,
 }
@@ -42,6 +46,7 @@ impl RuleManagerOptions {
             resend_delay: Duration::from_secs(60),
             for_outage_tolerance: Duration::from_secs(3600),
             for_grace_period: Duration::from_secs(600),
+            concurrent_evals_max: 0,
             external_url: external_url.into(),
         }
     }
@@ -68,6 +73,8 @@ pub(super) struct Shared {
     pub(super) sink: Arc<dyn AlertSink>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: RuleMetrics,
+    /// Places for rules beside the first of their group.
+    lanes: Arc<Semaphore>,
     pub(super) stopping: CancellationToken,
 }
 
@@ -81,6 +88,7 @@ impl Shared {
         registry: &prometheus::Registry,
     ) -> Result<Self, Error> {
         let metrics = RuleMetrics::register(registry)?;
+        let lanes = Arc::new(Semaphore::new(options.concurrent_evals_max));
         let external_url = options.external_url.clone();
         let context = AlertContext { external_labels: Labels::empty(), external_url };
         let context = Mutex::new(Arc::new(context));
@@ -92,6 +100,7 @@ impl Shared {
             sink,
             clock,
             metrics,
+            lanes,
             stopping: CancellationToken::new(),
         })
     }
@@ -100,6 +109,12 @@ impl Shared {
     pub(super) fn set_labels(&self, external_labels: Labels) {
         let external_url = self.options.external_url.clone();
         *self.context.lock() = Arc::new(AlertContext { external_labels, external_url });
+    }
+
+    /// Takes as many places for further rules as are free, at most `count`.
+    pub(super) fn lanes(&self, count: usize) -> Vec<OwnedSemaphorePermit> {
+        let lane = || Arc::clone(&self.lanes).try_acquire_owned().ok();
+        std::iter::from_fn(lane).take(count).collect()
     }
 
     pub(super) fn context(&self) -> Arc<AlertContext> {
@@ -207,6 +222,8 @@ impl RuleManager {
                 continue;
             }
             let previous = old.remove(&key);
+            let rules = spec.group.rules.len();
+            self.shared.metrics.introduce(&format!("{};{}", key.0, key.1), spec.interval, rules);
             let grace = self.shared.options.for_grace_period;
             let group = Arc::new(Group::new(spec, previous.as_deref(), restore, grace));
             let stop = self.shared.stopping.child_token();
@@ -278,11 +295,9 @@ async fn run(group: Arc<Group>, shared: Arc<Shared>, stop: CancellationToken) {
             if let Some((_, last)) = previous {
                 let missed = u64::from(count.saturating_sub(last + 1));
                 if missed > 0 {
-                    shared
-                        .metrics
-                        .missed_iterations
-                        .with_label_values(&[&group.metric_name()])
-                        .inc_by(missed);
+                    let (name, metrics) = (group.metric_name(), &shared.metrics);
+                    metrics.missed_iterations.with_label_values(&[&name]).inc_by(missed);
+                    metrics.iterations.with_label_values(&[&name]).inc_by(missed);
                 }
             }
             let behind = previous.is_some();
