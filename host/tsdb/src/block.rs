@@ -282,6 +282,11 @@ impl Block {
         &self.meta
     }
 
+    /// The version of its format.
+    pub(crate) const fn version(&self) -> u32 {
+        self.version
+    }
+
     /// The size of the file.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.len() as u64

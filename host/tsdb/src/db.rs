@@ -48,7 +48,7 @@ pub use read::{SelectedSeries, Sink, SummarySink};
 pub use select::SeriesExemplars;
 pub(crate) use snapshot::existing_dirs;
 pub use snapshot::snapshot_stopped;
-pub use stats::{Cardinality, Stats};
+pub use stats::{BlockStats, Cardinality, Stats};
 
 /// A time series database in one directory. Cheap to share behind an [`Arc`]; every method takes `&self`.
 ///

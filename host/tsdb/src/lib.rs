@@ -59,7 +59,7 @@ pub mod wal;
 pub use analyze::{Analysis, BlockAnalysis, Ranked, SeriesAnalysis, analyze};
 pub use clock::{Clock, SystemClock};
 pub use db::{
-    Cardinality, GroupKey, Growth, Latest, LatestBy, MaintenanceReport, Recovery, SelectedSeries,
+    BlockStats, Cardinality, GroupKey, Growth, Latest, LatestBy, MaintenanceReport, Recovery, SelectedSeries,
     SeriesExemplars, Sink, Stats, SummarySink, Tsdb, snapshot_stopped,
 };
 pub use error::{Error, Result};

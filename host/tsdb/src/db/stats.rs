@@ -6,6 +6,7 @@ use model::{METRIC_NAME, Timestamp};
 
 use super::Shared;
 use crate::Tsdb;
+use crate::block::Block;
 use crate::head::RefusedSeries;
 use crate::index::Name;
 
@@ -47,6 +48,32 @@ pub struct Stats {
     pub max_time: Option<Timestamp>,
 }
 
+/// A block in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockStats {
+    /// Its file's name, without the ending.
+    pub name: String,
+    /// The version of its format.
+    pub version: u32,
+    /// The range that it stands for, in milliseconds.
+    pub range_ms: i64,
+    /// How far its summaries are apart, in milliseconds; zero where it has samples.
+    pub resolution_ms: i64,
+    /// Its oldest sample or exemplar.
+    pub min_time: Timestamp,
+    /// Its newest sample or exemplar.
+    pub max_time: Timestamp,
+    /// Its series.
+    pub series: u64,
+    /// Its chunks.
+    pub chunks: u64,
+    /// Its samples.
+    pub samples: u64,
+    /// Its size on disk.
+    pub bytes: u64,
+}
+
 /// Where the head's series come from; each list has the largest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -71,6 +98,14 @@ impl Tsdb {
         self.shared.stats()
     }
 
+    /// The blocks on disk, the oldest first.
+    pub fn blocks(&self) -> Vec<BlockStats> {
+        let blocks = self.shared.view.read().blocks.clone();
+        let mut stats: Vec<BlockStats> = blocks.iter().map(|block| BlockStats::of(block)).collect();
+        stats.sort_by(|a, b| (a.min_time, &a.name).cmp(&(b.min_time, &b.name)));
+        stats
+    }
+
     /// Bytes that the label index of the head takes in memory, roughly.
     pub fn index_bytes(&self) -> u64 {
         self.shared.head.index().names().map(|(_, known)| known.memory_bytes()).sum()
@@ -90,6 +125,24 @@ impl Tsdb {
     /// The metrics, labels and pairs with the most series of the head, `count_max` of each.
     pub fn cardinality(&self, count_max: usize) -> Cardinality {
         self.shared.cardinality(count_max)
+    }
+}
+
+impl BlockStats {
+    fn of(block: &Block) -> Self {
+        let meta = block.meta();
+        Self {
+            name: block.path().file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            version: block.version(),
+            range_ms: meta.range_end.saturating_sub(meta.range_start),
+            resolution_ms: block.resolution_ms(),
+            min_time: Timestamp::from_millis(meta.min_time),
+            max_time: Timestamp::from_millis(meta.max_time),
+            series: meta.series_count,
+            chunks: meta.chunk_count,
+            samples: meta.sample_count,
+            bytes: block.bytes(),
+        }
     }
 }
 
