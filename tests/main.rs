@@ -3,9 +3,11 @@
 //! holds its answers to Prometheus'; and the test of what becomes of stored metrics. `cargo xtask test` builds what they
 //! need.
 
+mod checks;
 mod contract;
 mod differential;
 mod e2e;
+mod endpoints;
 mod harness;
 mod memory;
 mod queries;

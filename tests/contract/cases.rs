@@ -247,6 +247,39 @@ pub(super) fn lists(start: &str) -> Vec<Case> {
             [("state", "active")],
             ["/data/activeTargets/0", "/data/droppedTargets"],
         ),
+        good(
+            "metadata of targets",
+            "/targets/metadata",
+            [("match_target", "{job=\"self\"}")],
+            [
+                "/data/0/target/job=self",
+                "/data/0/target/instance",
+                "/data/0/metric",
+                "/data/0/type",
+                "/data/0/help",
+                "/data/0/unit",
+            ],
+        ),
+        good(
+            "one metric of one target",
+            "/targets/metadata",
+            [("metric", "process_open_fds"), ("limit", "1")],
+            ["/data/0/type=gauge"],
+        ),
+        bad("metadata of no selector of targets", "/targets/metadata", [("match_target", "{")]),
+        good(
+            "what rules do to a target",
+            "/targets/relabel_steps",
+            [("scrapePool", "dropping"), ("labels", "{\"job\": \"dropping\"}")],
+            [
+                "/data/steps/0/rule/action=drop",
+                "/data/steps/0/rule/regex=dropping",
+                "/data/steps/0/output",
+                "/data/steps/0/keep",
+            ],
+        ),
+        bad("what rules do to nothing", "/targets/relabel_steps", [("scrapePool", "dropping")]),
+        bad("what rules of nobody do", "/targets/relabel_steps", [("labels", "{}")]),
         bad("targets of no known state", "/targets", [("state", "sleepy")]),
         good(
             "rules",
@@ -265,6 +298,9 @@ pub(super) fn lists(start: &str) -> Vec<Case> {
             ],
         ),
         good("alerting rules", "/rules", [("type", "alert")], ["/data/groups/0/rules/0/name=Up"]),
+        good("a page of rules", "/rules", [("group_limit", "1")], ["/data/groups/0/name=test"]),
+        bad("a page of rules from nowhere", "/rules", [("group_limit", "1"), ("group_next_token", "x")]),
+        bad("a page without a size", "/rules", [("group_next_token", "x")]),
         bad("rules of no known type", "/rules", [("type", "nonsense")]),
         good(
             "alerts",
@@ -310,6 +346,20 @@ pub(super) fn lists(start: &str) -> Vec<Case> {
                 "/data/templating_functions/humanize",
             ],
         ),
+        good("the blocks", "/status/tsdb/blocks", [], ["/data/blocks"]),
+        good(
+            "metrics of the server itself",
+            "/status/self_metrics",
+            [("metric_name_pattern", "prometheus_build.*")],
+            [
+                "/data/0/name=prometheus_build_info",
+                "/data/0/type=GAUGE",
+                "/data/0/metric/0/gauge/value",
+                "/data/0/metric/0/label/0/name",
+            ],
+        ),
+        bad("metrics by no pattern", "/status/self_metrics", [("metric_name_pattern", "(")]),
+        good("notices", "/notifications", [], ["/data"]),
         good("the replay of the log", "/status/walreplay", [], ["/data/min", "/data/max", "/data/current"]),
     ]
 }

@@ -11,13 +11,19 @@ mod ast;
 mod blocking;
 mod cardinality;
 mod client;
+mod cors;
 pub(crate) mod envelope;
 mod features;
 mod lifecycle;
+mod notifications;
+mod own_metrics;
 mod params;
 mod query;
+mod relabel_steps;
+mod search;
 mod series;
 mod status;
+mod target_metadata;
 mod targets;
 mod traces;
 pub(crate) mod value;
@@ -28,17 +34,17 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderValue;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, extract::MatchedPath};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::cors::CorsLayer;
 use tracing::Instrument as _;
 
 use self::envelope::{ApiError, ErrorKind};
+pub(crate) use self::status::COMPATIBLE_VERSION;
 use crate::app::App;
 use crate::otlp;
 
@@ -68,6 +74,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/rules", get(alerts::rules))
         .route("/alerts", get(alerts::alerts))
         .route("/targets", get(targets::targets))
+        .route("/targets/metadata", get(target_metadata::metadata))
+        .route("/targets/relabel_steps", get(relabel_steps::steps))
         .route("/scrape_pools", get(targets::scrape_pools))
         .route("/alertmanagers", get(targets::alertmanagers))
         .route("/plugins", get(targets::plugins))
@@ -78,11 +86,19 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/status/flags", get(status::flags))
         .route("/status/tsdb", get(status::tsdb))
         .route("/status/cardinality", get(cardinality::cardinality))
+        .route("/status/tsdb/blocks", get(status::blocks))
         .route("/status/walreplay", get(status::wal_replay))
+        .route("/status/self_metrics", get(own_metrics::json))
+        .route("/notifications", get(notifications::list))
+        .route("/notifications/live", get(notifications::live))
+        .route("/search/metric_names", get(search::metric_names).post(search::metric_names))
+        .route("/search/label_names", get(search::label_names).post(search::label_names))
+        .route("/search/label_values", get(search::label_values).post(search::label_values))
         .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
-        .fallback(async || ApiError::new(ErrorKind::NotFound, "no such endpoint"));
+        .fallback(async || ApiError::new(ErrorKind::NotFound, "no such endpoint"))
+        .layer(middleware::from_fn_with_state(Arc::new(app.args.cors_origin.clone()), cors::allow));
     let otlp_metrics = Router::new()
         .route("/api/v1/otlp/v1/metrics", post(otlp::http::metrics).layer(admit_push))
         .with_state(Arc::clone(&app.otlp));
@@ -96,10 +112,11 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/api/v2/search/tags", get(traces::tags_v2))
         .route("/api/v2/search/tag/{tag}/values", get(traces::tag_values_v2))
         .route("/api/status/buildinfo", get(status::tempo_build_info));
-    Router::new()
+    let all = Router::new()
         .route("/", get(status::index))
         .route("/graph", get(status::graph))
-        .route("/metrics", get(status::metrics))
+        .route("/metrics", get(own_metrics::text))
+        .route("/version", get(status::version))
         .route("/-/healthy", get(lifecycle::healthy).head(lifecycle::healthy))
         .route("/-/ready", get(lifecycle::ready).head(lifecycle::ready))
         .route("/-/reload", post(lifecycle::reload).put(lifecycle::reload))
@@ -112,8 +129,16 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(app.http_metrics.clone(), observe))
         // Large answers are many; what stronger compression saves is not worth a processor.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
-        .layer(CorsLayer::permissive())
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CatchPanicLayer::custom(panicked));
+    match app.prefix.as_str() {
+        "" => all,
+        // As in Prometheus, whoever comes to the root is shown the way.
+        prefix => {
+            let home = format!("{prefix}/");
+            let way = move || async move { Redirect::temporary(&home) };
+            Router::new().nest(prefix, all).route("/", get(way))
+        }
+    }
 }
 
 /// A handler that panics is our mistake; it costs its own request.

@@ -5,6 +5,7 @@
 
 mod tasks;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,22 +15,25 @@ use alerting::{Dispatcher, DispatcherOptions, RuleManager, RuleManagerOptions, R
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use formats::remote_write;
-use model::{Append, Labels};
+use model::{Append, Labels, Timestamp};
 use plugin::{Host, HostOptions, Kind};
-use prometheus::{IntGauge, Registry};
+use prometheus::{Gauge, IntGauge, Registry};
 use scrape::{CollectorTarget, Discoverer};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use traces::{SpanMetrics, SpanMetricsOptions, TraceOptions, TraceStore};
 use tsdb::{Options, RealFileSystem, Retention, SystemClock, Tsdb};
+use url::Url;
 
 use crate::api::admission::Admission;
-use crate::api::{HttpMetrics, PUSHES_MAX};
+use crate::api::{COMPATIBLE_VERSION, HttpMetrics, PUSHES_MAX};
 use crate::cli::{ServerArgs, WalSync};
 use crate::config::{self, ConfigErrors, Loaded};
 use crate::detectors::{Detector, Detectors};
+use crate::features::Features;
 use crate::ingest::IngestMetrics;
 use crate::memory::{self, MemoryGuard};
+use crate::notices::{Notices, RELOAD_FAILED, SHUTTING_DOWN};
 use crate::otlp;
 use crate::plugins::{PluginCollector, PluginDiscoverer, Plugins};
 use crate::queries::Queries;
@@ -59,7 +63,12 @@ const TRACE_SEGMENT_BYTES: u64 = 64 << 20;
 /// The running server.
 pub(crate) struct App {
     pub(crate) args: ServerArgs,
+    /// Every flag of the command line by name, with its value.
+    pub(crate) flags: BTreeMap<String, String>,
     listen: SocketAddr,
+    /// The path under which everything is served, without a slash at the end.
+    pub(crate) prefix: String,
+    pub(crate) notices: Notices,
     pub(crate) started: SystemTime,
     pub(crate) registry: Registry,
     pub(crate) http_metrics: HttpMetrics,
@@ -81,8 +90,8 @@ pub(crate) struct App {
     last_reload: ArcSwap<Reload>,
     /// Held while a configuration is applied.
     reloading: tokio::sync::Mutex<()>,
-    gauges: StorageGauges,
-    reload_success: IntGauge,
+    pub(crate) gauges: StorageGauges,
+    reloads: ReloadMetrics,
     /// Cancelled when the server is to stop.
     pub(crate) stopping: CancellationToken,
 }
@@ -102,6 +111,19 @@ fn load(args: &ServerArgs, listen: SocketAddr) -> Result<Loaded, ConfigErrors> {
     }
 }
 
+/// Under which path everything is served: the one that is given, or that of the external URL. Begins with a slash and
+/// does not end with one; empty for the root.
+pub(crate) fn route_prefix(given: Option<&str>, external_url: &str) -> String {
+    let path = match given {
+        Some(prefix) => prefix.to_owned(),
+        None => Url::parse(external_url).map(|url| url.path().to_owned()).unwrap_or_default(),
+    };
+    match path.trim_matches('/') {
+        "" => String::new(),
+        path => format!("/{path}"),
+    }
+}
+
 /// An address at which this machine reaches a listener of its own.
 fn own_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
@@ -114,10 +136,15 @@ fn own_address(listen: SocketAddr) -> SocketAddr {
 
 impl App {
     /// Opens storage, starts every part and applies the configuration; `listen` is the address of the API.
-    pub(crate) async fn start(args: ServerArgs, listen: SocketAddr) -> anyhow::Result<Arc<Self>> {
+    pub(crate) async fn start(
+        args: ServerArgs,
+        flags: BTreeMap<String, String>,
+        listen: SocketAddr,
+    ) -> anyhow::Result<Arc<Self>> {
         let loaded = load(&args, listen).context("load the configuration")?;
         let registry = Registry::new();
-        let reload_success = register_process(&registry)?;
+        register_process(&registry)?;
+        let reloads = ReloadMetrics::register(&registry)?;
         let http_metrics = HttpMetrics::register(&registry)?;
         let ingest = IngestMetrics::register(&registry)?;
         let gauges = StorageGauges::register(&registry)?;
@@ -141,6 +168,8 @@ impl App {
         .context("set up the plugin host")?;
         let external_url = args.external_url.clone().unwrap_or_else(|| format!("http://{}", args.web_listen));
         let external_url = external_url.trim_end_matches('/').to_owned();
+        let prefix = route_prefix(args.route_prefix.as_deref(), &external_url);
+        let notices = Notices::new(args.notifications_subscribers_max);
         let dispatcher = Arc::new(Dispatcher::new(
             DispatcherOptions {
                 external_url: external_url.clone(),
@@ -150,7 +179,16 @@ impl App {
             &registry,
         )?);
         let rules = RuleManager::new(
-            RuleManagerOptions::new(external_url),
+            RuleManagerOptions {
+                resend_delay: args.resend_delay.0,
+                for_outage_tolerance: args.for_outage_tolerance.0,
+                for_grace_period: args.for_grace_period.0,
+                concurrent_evals_max: match Features::parse(&args.enable_feature).concurrent_rules() {
+                    true => args.max_concurrent_evals,
+                    false => 0,
+                },
+                ..RuleManagerOptions::new(external_url)
+            },
             Arc::clone(&queries) as Arc<dyn alerting::Query>,
             Arc::clone(&append),
             Arc::clone(&dispatcher) as Arc<dyn alerting::AlertSink>,
@@ -162,7 +200,10 @@ impl App {
         let now = SystemTime::now();
         let app = Arc::new(Self {
             args,
+            flags,
             listen,
+            prefix,
+            notices,
             started: now,
             registry,
             http_metrics,
@@ -183,7 +224,7 @@ impl App {
             last_reload: ArcSwap::from_pointee(Reload { success: true, at: now }),
             reloading: tokio::sync::Mutex::default(),
             gauges,
-            reload_success,
+            reloads,
             stopping: CancellationToken::new(),
         });
         app.apply(loaded).await?;
@@ -200,6 +241,7 @@ impl App {
 
     /// Asks the server to stop.
     pub(crate) fn stop(&self) {
+        self.notices.set(SHUTTING_DOWN, true);
         self.stopping.cancel();
     }
 
@@ -221,8 +263,10 @@ impl App {
             Err(errors) => Err(errors.into()),
         };
         let success = result.is_ok();
-        self.reload_success.set(i64::from(success));
-        self.last_reload.store(Arc::new(Reload { success, at: SystemTime::now() }));
+        let at = SystemTime::now();
+        self.reloads.ended(success, at);
+        self.last_reload.store(Arc::new(Reload { success, at }));
+        self.notices.set(RELOAD_FAILED, !success);
         match &result {
             Ok(()) => tracing::info!("configuration reloaded"),
             Err(error) => tracing::error!("reload the configuration: {error:#}"),
@@ -264,13 +308,16 @@ impl App {
         self.dispatcher.apply(routes, self.plugins.receivers())?;
         let settings = RuleSettings {
             interval: loaded.global.evaluation_interval.0,
-            query_offset: Duration::ZERO,
+            query_offset: loaded.global.rule_query_offset.0,
             external_labels: loaded.global.external_labels.clone(),
         };
         self.rules.apply(loaded.rules.clone(), settings).await?;
         self.detectors.apply(self.wanted_detectors()).await;
         self.storage.tsdb().set_retention(retention(&self.args, &loaded));
         self.storage.tsdb().set_out_of_order_window(loaded.storage.tsdb.out_of_order_window());
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
         self.config.store(Arc::new(loaded));
         Ok(())
     }
@@ -337,6 +384,7 @@ impl App {
         let tsdb = self.storage.tsdb();
         self.gauges.set(&tsdb.stats(), &traces, &span_metrics);
         self.gauges.set_refused(&tsdb.refused_series());
+        self.gauges.set_bounds(&self.retention(), tsdb.recovery().corruptions.len());
     }
 
     /// Stops what brings samples by itself. Listeners are still open then, so that no target of ours, this server
@@ -366,22 +414,65 @@ impl App {
     }
 }
 
-/// The process' own metrics, and the one that says whether the latest reload went well.
-fn register_process(registry: &Registry) -> prometheus::Result<IntGauge> {
+/// The process' own metrics.
+fn register_process(registry: &Registry) -> prometheus::Result<()> {
     registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-    let info = IntGauge::with_opts(
-        prometheus::Opts::new("stormglass_build_info", "Constant 1, labelled with what was built.")
-            .const_label("version", env!("CARGO_PKG_VERSION")),
+    let built = |name: &str, help: &str, version: &str| {
+        let opts = prometheus::Opts::new(name, help)
+            .const_label("version", version)
+            .const_label("revision", "")
+            .const_label("branch", "")
+            .const_label("goversion", "")
+            .const_label("goos", std::env::consts::OS)
+            .const_label("goarch", std::env::consts::ARCH);
+        let info = IntGauge::with_opts(opts)?;
+        info.set(1);
+        registry.register(Box::new(info))
+    };
+    built("stormglass_build_info", "Constant 1, labelled with what was built.", env!("CARGO_PKG_VERSION"))?;
+    built(
+        "prometheus_build_info",
+        "Constant 1, labelled with the Prometheus that this server answers like.",
+        COMPATIBLE_VERSION,
     )?;
-    info.set(1);
-    registry.register(Box::new(info))?;
-    let success = IntGauge::new(
-        "stormglass_config_last_reload_successful",
-        "Whether the latest attempt to apply a configuration went well.",
+    let ready = IntGauge::new(
+        "prometheus_ready",
+        "Whether storage has been replayed: where this is served, it has.",
     )?;
-    success.set(1);
-    registry.register(Box::new(success.clone()))?;
-    Ok(success)
+    ready.set(1);
+    registry.register(Box::new(ready))
+}
+
+/// How reloads of the configuration went.
+struct ReloadMetrics {
+    successful: IntGauge,
+    success_time: Gauge,
+}
+
+impl ReloadMetrics {
+    /// Registers them as they are after a start, which is a success.
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let successful = IntGauge::new(
+            "prometheus_config_last_reload_successful",
+            "Whether the latest attempt to apply a configuration went well.",
+        )?;
+        let success_time = Gauge::new(
+            "prometheus_config_last_reload_success_timestamp_seconds",
+            "When a configuration was applied last.",
+        )?;
+        registry.register(Box::new(successful.clone()))?;
+        registry.register(Box::new(success_time.clone()))?;
+        let metrics = Self { successful, success_time };
+        metrics.ended(true, SystemTime::now());
+        Ok(metrics)
+    }
+
+    fn ended(&self, success: bool, at: SystemTime) {
+        self.successful.set(i64::from(success));
+        if success {
+            self.success_time.set(Timestamp::from_system(at).millis() as f64 / 1000.0);
+        }
+    }
 }
 
 /// How long and how much is kept of metrics.

@@ -1,42 +1,35 @@
 //! `stormglass check`: what is wrong with a file or a text, without starting anything.
 
-use std::collections::BTreeMap;
+mod config;
+mod rules;
+
 use std::io::Read as _;
-use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
-use plugin::{Host, HostOptions};
 
-use crate::config::{self, ConfigErrors};
+pub(crate) use self::config::check as config;
+pub(crate) use self::rules::check as rules;
 
-/// Reads a configuration and all that it names; loads each plugin and asks it whether its configuration is right.
-pub(crate) async fn config(file: &Path, plugins_dir: &Path) -> anyhow::Result<()> {
-    let loaded = config::load(file)?;
-    let registry = prometheus::Registry::new();
-    let host =
-        Host::new(HostOptions { plugins_dir: plugins_dir.to_owned(), cache_dir: None, registry: &registry })
-            .context("set up the plugin host")?;
-    let mut kinds = BTreeMap::new();
-    let mut errors = Vec::new();
-    for config in &loaded.plugins {
-        match host.check(config).await {
-            Ok(found) => drop(kinds.insert(config.name.clone(), found)),
-            Err(error) => errors.push(loaded.plugin_error(&config.name, "plugins", error)),
+/// What promtool ends with where only its lint has found something, and that is to count.
+const LINT_FAILED: u8 = 3;
+
+/// What checks of several files come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Verdict {
+    failed: bool,
+    lint: bool,
+}
+
+impl Verdict {
+    /// The exit status; `fatal` says whether what the lint has found counts.
+    fn exit(self, fatal: bool) -> ExitCode {
+        match self {
+            Self { failed: true, .. } => ExitCode::FAILURE,
+            Self { lint: true, .. } if fatal => ExitCode::from(LINT_FAILED),
+            _ => ExitCode::SUCCESS,
         }
     }
-    if !errors.is_empty() {
-        return Err(ConfigErrors(errors).into());
-    }
-    loaded.check_kinds(&kinds)?;
-    let rules: usize =
-        loaded.rules.iter().flat_map(|(_, file)| &file.groups).map(|group| group.rules.len()).sum();
-    println!(
-        "{} is valid: {} scrape jobs, {} plugins, {rules} rules",
-        file.display(),
-        loaded.scrape_configs.len(),
-        loaded.plugins.len()
-    );
-    Ok(())
 }
 
 /// Judges standard input by every rule of OpenMetrics 1.0.

@@ -1,12 +1,24 @@
 //! The command line: every flag and subcommand, once. Flags that Prometheus has carry Prometheus' names.
 
+mod accepted;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use model::ConfigDuration;
 use plugin::ByteSize;
+use regex::Regex;
+
+use self::accepted::AcceptedArgs;
+
+/// What `/api/v1/status/flags` says of flags that are not given and whose default depends on others, as Prometheus
+/// says it.
+const UNSET: [(&str, &str); 2] =
+    [("storage.tsdb.retention.time", "0s"), ("storage.tsdb.retention.size", "0B")];
 
 /// A WebAssembly-extensible observability server: Prometheus, OTLP, Alertmanager and Tempo in one binary.
 ///
@@ -22,11 +34,64 @@ pub(crate) struct Cli {
     pub(crate) server: ServerArgs,
 }
 
+/// The command line as it was given.
+pub(crate) struct Given {
+    pub(crate) cli: Cli,
+    /// The value of every flag of the server by its name, given or not.
+    pub(crate) flags: BTreeMap<String, String>,
+    /// What to say of flags that change nothing.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Given {
+    /// Reads the command line of this process; ends it where that makes no sense.
+    pub(crate) fn read() -> Self {
+        let matches = Cli::command().get_matches();
+        match Self::of(&matches) {
+            Ok(given) => given,
+            Err(error) => error.exit(),
+        }
+    }
+
+    fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let cli = Cli::from_arg_matches(matches)?;
+        let mut flags = BTreeMap::new();
+        let mut given = BTreeMap::new();
+        for flag in Cli::command().get_arguments() {
+            let (Some(name), id) = (flag.get_long(), flag.get_id().as_str()) else { continue };
+            let Ok(raw) = matches.try_get_raw(id) else { continue };
+            let values: Vec<String> =
+                raw.into_iter().flatten().map(|value| value.to_string_lossy().into_owned()).collect();
+            let unset = UNSET.iter().find(|(unset, _)| *unset == name && values.is_empty());
+            let value = unset.map_or_else(|| values.join(","), |(_, value)| (*value).to_owned());
+            if matches.value_source(id) == Some(ValueSource::CommandLine) {
+                given.insert(name.to_owned(), value.clone());
+            }
+            flags.insert(name.to_owned(), value);
+        }
+        Ok(Self { cli, flags, warnings: accepted::warnings(&given) })
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
     /// Configuration file. Without one, embedded defaults watch the server itself and this machine.
     #[arg(long = "config.file", value_name = "FILE")]
     pub(crate) config_file: Option<PathBuf>,
+
+    /// Apply the configuration file, and the rule and scrape configuration files that it names, whenever one of them
+    /// changes. `--enable-feature=auto-reload-config` does the same.
+    #[arg(long = "config.auto-reload")]
+    pub(crate) auto_reload: bool,
+
+    /// How often those files are looked at.
+    #[arg(
+        long = "config.auto-reload-interval",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    pub(crate) auto_reload_interval: ConfigDuration,
 
     /// Folder for metrics, traces and alert state.
     #[arg(long = "storage.tsdb.path", value_name = "DIR", default_value = "data")]
@@ -71,6 +136,70 @@ pub(crate) struct ServerArgs {
     /// URL under which people reach this server; links in alerts start with it. Default: the listen address.
     #[arg(long = "web.external-url", value_name = "URL")]
     pub(crate) external_url: Option<String>,
+
+    /// Path under which everything is served. Default: the path of web.external-url.
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    pub(crate) route_prefix: Option<String>,
+
+    /// Origins whose pages may use the API, as a regular expression that has to match all of the header `Origin`.
+    #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*", value_parser = anchored)]
+    pub(crate) cors_origin: Regex,
+
+    /// Most clients that may follow notices of the server as they come (/api/v1/notifications/live).
+    #[arg(long = "web.max-notifications-subscribers", value_name = "COUNT", default_value_t = 16)]
+    pub(crate) notifications_subscribers_max: usize,
+
+    /// How long an outage may last for `for` of alerts to go on counting after it.
+    #[arg(
+        long = "rules.alert.for-outage-tolerance",
+        value_name = "DURATION",
+        default_value = "1h",
+        value_parser = duration
+    )]
+    pub(crate) for_outage_tolerance: ConfigDuration,
+
+    /// What remains at least of `for` after an outage. Alerts with a shorter `for` start anew.
+    #[arg(
+        long = "rules.alert.for-grace-period",
+        value_name = "DURATION",
+        default_value = "10m",
+        value_parser = duration
+    )]
+    pub(crate) for_grace_period: ConfigDuration,
+
+    /// Least time before an alert that fires is sent again.
+    #[arg(
+        long = "rules.alert.resend-delay",
+        value_name = "DURATION",
+        default_value = "1m",
+        value_parser = duration
+    )]
+    pub(crate) resend_delay: ConfigDuration,
+
+    /// Most rules that are evaluated beside the first of their group, over all groups; for
+    /// `--enable-feature=concurrent-rule-eval`.
+    #[arg(long = "rules.max-concurrent-evals", value_name = "COUNT", default_value_t = 4)]
+    pub(crate) max_concurrent_evals: usize,
+
+    /// Most alerts that wait to be sent to an Alertmanager; the oldest are dropped beyond it.
+    #[arg(long = "alertmanager.notification-queue-capacity", value_name = "COUNT", default_value_t = 10_000)]
+    pub(crate) notification_queue_capacity: usize,
+
+    /// Most alerts in one request to an Alertmanager.
+    #[arg(long = "alertmanager.notification-batch-size", value_name = "COUNT", default_value_t = 256)]
+    pub(crate) notification_batch_size: usize,
+
+    /// Send what waits for Alertmanagers before the server ends.
+    #[arg(
+        long = "alertmanager.drain-notification-queue-on-shutdown",
+        value_name = "BOOL",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub(crate) drain_notifications: bool,
 
     /// Allow reload and shutdown through HTTP (/-/reload, /-/quit).
     #[arg(long = "web.enable-lifecycle")]
@@ -134,6 +263,9 @@ pub(crate) struct ServerArgs {
     /// How lines are written to standard error.
     #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Logfmt)]
     pub(crate) log_format: LogFormat,
+
+    #[command(flatten)]
+    _accepted: AcceptedArgs,
 }
 
 /// Where to listen: `host:port`, or `:port` for every address of the machine.
@@ -237,20 +369,59 @@ pub(crate) enum Tsdb {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Check {
-    /// Say what the server would say of this configuration file, and fail where it would not start.
-    Config {
-        /// The file.
-        file: PathBuf,
-        /// Where plugins named without a path are looked for.
-        #[arg(long = "plugins.dir", value_name = "DIR", default_value = "plugins")]
-        plugins_dir: PathBuf,
-    },
+    /// Say what the server would say of configuration files, and fail where it would not start.
+    Config(CheckConfig),
+    /// Say what is wrong with rule files.
+    Rules(CheckRules),
     /// Read an exposition from standard input and fail where it breaks a rule of its format.
     Metrics {
         /// The format: OpenMetrics 1.0 text, strictly. The scraper itself is more lenient.
         #[arg(long, required = true)]
         openmetrics: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckConfig {
+    /// Configuration files.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Leave out what the files name: rule files, plugins, files of secrets.
+    #[arg(long)]
+    pub(crate) syntax_only: bool,
+    /// What to look for in rules beside mistakes.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Lint::DuplicateRules)]
+    pub(crate) lint: Lint,
+    /// Exit with 3 where that finds something.
+    #[arg(long)]
+    pub(crate) lint_fatal: bool,
+    /// Where plugins named without a path are looked for.
+    #[arg(long = "plugins.dir", value_name = "DIR", default_value = "plugins")]
+    pub(crate) plugins_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckRules {
+    /// Rule files; standard input where none is named.
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What to look for beside mistakes.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Lint::DuplicateRules)]
+    pub(crate) lint: Lint,
+    /// Exit with 3 where that finds something.
+    #[arg(long)]
+    pub(crate) lint_fatal: bool,
+}
+
+/// What is looked for in rules that are valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lint {
+    /// All there is.
+    All,
+    /// Rules of one name and one set of labels.
+    DuplicateRules,
+    /// Nothing.
+    None,
 }
 
 #[derive(Debug, Subcommand)]
@@ -318,13 +489,16 @@ fn duration(text: &str) -> Result<ConfigDuration, model::DurationError> {
     model::parse_duration(text).map(ConfigDuration)
 }
 
+/// A regular expression that has to match the whole of a text.
+fn anchored(text: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!("^(?s:{text})$"))
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
-    use clap::Parser as _;
-
-    use super::Cli;
+    use super::{Cli, Given};
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -335,5 +509,43 @@ mod tests {
         assert_eq!(cli.server.storage_path.to_str(), Some("b"));
         assert_eq!(cli.server.web_listen.as_host_port(), "[::]:1");
         assert!(Cli::try_parse_from(["stormglass", "--web.listen-address=9090"]).is_err());
+    }
+
+    fn given(arguments: &[&str]) -> Given {
+        let all = ["stormglass"].iter().chain(arguments);
+        Given::of(&Cli::command().try_get_matches_from(all).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_flag_of_the_server_is_told() {
+        let told = given(&["--web.cors.origin=a|b", "--web.enable-lifecycle"]).flags;
+        let value = |name: &str| told.get(name).map_or("missing", String::as_str);
+        assert_eq!(value("web.cors.origin"), "a|b");
+        assert_eq!((value("web.enable-lifecycle"), value("web.enable-admin-api")), ("true", "false"));
+        assert_eq!((value("query.timeout"), value("storage.tsdb.retention.time")), ("2m", "0s"));
+        let defined: std::collections::BTreeSet<String> =
+            Cli::command().get_arguments().filter_map(|flag| flag.get_long().map(str::to_owned)).collect();
+        assert!(defined.len() > 40);
+        assert!(told.keys().eq(&defined), "{told:?} {defined:?}");
+    }
+
+    #[test]
+    fn the_command_line_of_a_prometheus_is_taken() {
+        let given = given(&[
+            "--config.file=/etc/prometheus/prometheus.yml",
+            "--storage.tsdb.path=/prometheus",
+            "--web.console.libraries=/usr/share/prometheus/console_libraries",
+            "--web.console.templates=/usr/share/prometheus/consoles",
+            "--alertmanager.drain-notification-queue-on-shutdown",
+            "--rules.alert.resend-delay=10s",
+        ]);
+        assert_eq!(
+            given.warnings,
+            [
+                "--web.console.libraries has no effect in this server",
+                "--web.console.templates has no effect in this server"
+            ]
+        );
+        assert!(given.cli.server.drain_notifications);
     }
 }

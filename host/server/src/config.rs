@@ -4,6 +4,10 @@
 //! Whoever applies it need not check again. Errors name file, line and key; all that can be found are reported,
 //! not only the first.
 
+mod environment;
+pub(crate) mod files;
+pub(crate) mod secrets;
+mod sections;
 pub(crate) mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +22,7 @@ use scrape::config::{GlobalConfig, ScrapeConfig};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
+use self::sections::{Runtime, Tracing};
 use self::storage::StorageConfig;
 use crate::yaml::{self, FileError};
 
@@ -35,6 +40,10 @@ struct Written {
     #[serde(default)]
     rule_files: Vec<Spanned<String>>,
     #[serde(default)]
+    scrape_config_files: Vec<Spanned<String>>,
+    tracing: Option<Spanned<Tracing>>,
+    runtime: Option<Spanned<Runtime>>,
+    #[serde(default)]
     plugins: Vec<Spanned<PluginConfig>>,
     #[serde(default)]
     alertmanager: Option<Spanned<AlertmanagerConfig>>,
@@ -50,8 +59,10 @@ pub(crate) struct Loaded {
     path: PathBuf,
     /// Where each plugin, each job and the section `alertmanager` stand in it.
     places: Places,
-    /// The file's text, for `/api/v1/status/config`.
+    /// The file's text without secrets, for `/api/v1/status/config`.
     pub(crate) text: String,
+    /// What is accepted and changes nothing.
+    pub(crate) warnings: Vec<FileError>,
     pub(crate) global: GlobalConfig,
     pub(crate) scrape_configs: Vec<ScrapeConfig>,
     pub(crate) plugins: Vec<PluginConfig>,
@@ -91,62 +102,104 @@ impl From<FileError> for ConfigErrors {
 
 /// Reads a file and all that it names.
 pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
-    let text = read(path)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    finish(path, folder, text, Vec::new())
+    examine(path)?.whole()
 }
 
 /// The embedded defaults; `listen` is the address the server scrapes itself at.
 pub(crate) fn embedded(listen: &str) -> Result<Loaded, ConfigErrors> {
     let text = include_str!("defaults.yml").replace("@SELF@", listen);
-    let rules = yaml::parse(Path::new("embedded rules"), include_str!("default-rules.yml"))?;
-    let rules = vec![("embedded rules".to_owned(), rules)];
-    finish(Path::new(EMBEDDED), Path::new(""), text, rules)
+    let mut examined = Examined::of(Path::new(EMBEDDED), Path::new(""), &text)?;
+    let rules = yaml::parse(Path::new("embedded rules"), include_str!("default-rules.yml"));
+    examined.rule_files.push((PathBuf::from("embedded rules"), rules));
+    examined.whole()
 }
 
-fn read(path: &Path) -> Result<String, FileError> {
+/// Reads a file and all that it names, and tells apart what is wrong with which of them.
+///
+/// # Errors
+/// Where the file itself cannot be read or is no configuration.
+pub(crate) fn examine(path: &Path) -> Result<Examined, FileError> {
+    let text = read(path)?;
+    Examined::of(path, path.parent().unwrap_or(Path::new("")), &text)
+}
+
+pub(crate) fn read(path: &Path) -> Result<String, FileError> {
     fs::read_to_string(path).map_err(|error| FileError::whole(path, format!("read the file: {error}")))
 }
 
-fn finish(
-    path: &Path,
-    folder: &Path,
-    text: String,
-    mut rules: Vec<(String, RuleFile)>,
-) -> Result<Loaded, ConfigErrors> {
-    let mut written: Written = yaml::parse(path, &text)?;
-    for config in &mut written.scrape_configs {
-        config.value.resolve_paths(folder);
+/// A configuration that has been read, and what is wrong with it.
+pub(crate) struct Examined {
+    /// Without the rules.
+    loaded: Loaded,
+    /// What is wrong with all but the rule files.
+    pub(crate) errors: Vec<FileError>,
+    /// The rule files, each once, in the order in which they are named.
+    pub(crate) rule_files: Vec<(PathBuf, Result<RuleFile, FileError>)>,
+}
+
+impl Examined {
+    /// The configuration, if nothing is wrong with it.
+    pub(crate) fn whole(self) -> Result<Loaded, ConfigErrors> {
+        let Self { mut loaded, mut errors, rule_files } = self;
+        for (file, rules) in rule_files {
+            match rules {
+                Ok(rules) => loaded.rules.push((file.display().to_string(), rules)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors(errors)) }
     }
-    if !written.global.query_log_file.is_empty() {
-        // A path that is absolute stays so.
-        let file = folder.join(&written.global.query_log_file);
-        written.global.query_log_file = file.display().to_string();
+
+    fn of(path: &Path, folder: &Path, text: &str) -> Result<Self, FileError> {
+        let mut written: Written = yaml::parse(path, text)?;
+        let mut errors = Vec::new();
+        for config in &mut written.scrape_configs {
+            config.value.resolve_paths(folder);
+        }
+        let included = read_scrape_configs(path, folder, &written.scrape_config_files, &mut errors);
+        if !written.global.query_log_file.is_empty() {
+            // A path that is absolute stays so.
+            let file = folder.join(&written.global.query_log_file);
+            written.global.query_log_file = file.display().to_string();
+        }
+        let mut warnings = Vec::new();
+        let missing = |name: &str| {
+            let what = format!("global.external_labels: the environment has no variable {name}");
+            warnings.push(FileError::whole(path, what));
+        };
+        let variable = |name: &str| std::env::var(name).ok();
+        let labels = environment::expand(&written.global.external_labels, variable, missing);
+        written.global.external_labels = labels;
+        sections::warn(path, &written, &mut warnings);
+        check_names(path, &written, &included, &mut errors);
+        let rule_files = read_rules(path, folder, &written.rule_files, &mut errors);
+        let loaded = Loaded {
+            path: path.to_owned(),
+            places: Places {
+                plugins: written.plugins.iter().map(|c| (c.value.name.clone(), c.referenced)).collect(),
+                jobs: written
+                    .scrape_configs
+                    .iter()
+                    .map(|c| (c.value.job_name.clone(), c.referenced))
+                    .collect(),
+                alertmanager: written.alertmanager.as_ref().map(|config| config.referenced),
+            },
+            global: written.global,
+            scrape_configs: written
+                .scrape_configs
+                .into_iter()
+                .map(|config| config.value)
+                .chain(included.into_iter().map(|(_, config)| config))
+                .collect(),
+            plugins: written.plugins.into_iter().map(|config| config.value).collect(),
+            alertmanager: written.alertmanager.map(|config| config.value),
+            storage: written.storage,
+            rules: Vec::new(),
+            text: secrets::hide(text),
+            warnings,
+        };
+        Ok(Self { loaded, errors, rule_files })
     }
-    let mut errors = Vec::new();
-    check_names(path, &written, &mut errors);
-    let mut seen = BTreeSet::new();
-    for pattern in &written.rule_files {
-        read_rules(path, folder, pattern, &mut seen, &mut rules, &mut errors);
-    }
-    if !errors.is_empty() {
-        return Err(ConfigErrors(errors));
-    }
-    Ok(Loaded {
-        path: path.to_owned(),
-        places: Places {
-            plugins: written.plugins.iter().map(|c| (c.value.name.clone(), c.referenced)).collect(),
-            jobs: written.scrape_configs.iter().map(|c| (c.value.job_name.clone(), c.referenced)).collect(),
-            alertmanager: written.alertmanager.as_ref().map(|config| config.referenced),
-        },
-        global: written.global,
-        scrape_configs: written.scrape_configs.into_iter().map(|config| config.value).collect(),
-        plugins: written.plugins.into_iter().map(|config| config.value).collect(),
-        alertmanager: written.alertmanager.map(|config| config.value),
-        storage: written.storage,
-        rules,
-        text,
-    })
 }
 
 impl Loaded {
@@ -192,7 +245,12 @@ impl Loaded {
 }
 
 /// Names are unique where they must be, and whatever is referred to is there.
-fn check_names(path: &Path, written: &Written, errors: &mut Vec<FileError>) {
+fn check_names(
+    path: &Path,
+    written: &Written,
+    included: &[(PathBuf, ScrapeConfig)],
+    errors: &mut Vec<FileError>,
+) {
     let mut jobs = BTreeSet::new();
     for config in &written.scrape_configs {
         let name = &config.value.job_name;
@@ -203,6 +261,16 @@ fn check_names(path: &Path, written: &Written, errors: &mut Vec<FileError>) {
         // One at a time, so that the complaint has a place.
         if let Err(error) = scrape::config::check(&written.global, std::slice::from_ref(&config.value)) {
             errors.push(FileError::at(path, config.referenced, "scrape_configs", error));
+        }
+    }
+    for (file, config) in included {
+        if !jobs.insert(config.job_name.as_str()) {
+            let name = &config.job_name;
+            let what = format!("there is more than one job {name:?}; job names must be unique");
+            errors.push(FileError::whole(file, what));
+        }
+        if let Err(error) = scrape::config::check(&written.global, std::slice::from_ref(config)) {
+            errors.push(FileError::whole(file, error));
         }
     }
     let mut plugins = BTreeSet::new();
@@ -228,6 +296,12 @@ fn check_names(path: &Path, written: &Written, errors: &mut Vec<FileError>) {
             }
         }
     }
+    for (file, config) in included {
+        for discovery in config.plugin_sd_configs.iter().filter(|d| !plugins.contains(d.plugin.as_str())) {
+            let what = format!("no plugin is configured under the name {:?}", discovery.plugin);
+            errors.push(FileError::whole(file, what));
+        }
+    }
     if let Some(alertmanager) = &written.alertmanager {
         for receiver in alertmanager.value.receivers.values().flatten() {
             let name = receiver.plugin.as_str();
@@ -244,39 +318,70 @@ fn check_names(path: &Path, written: &Written, errors: &mut Vec<FileError>) {
     }
 }
 
-/// Reads the rule files of one pattern; a pattern without wildcards must name a file that is there. A file that an
-/// earlier pattern has named is read once.
+/// Reads the jobs of other files, each with the file it stands in.
+fn read_scrape_configs(
+    path: &Path,
+    folder: &Path,
+    patterns: &[Spanned<String>],
+    errors: &mut Vec<FileError>,
+) -> Vec<(PathBuf, ScrapeConfig)> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Included {
+        #[serde(default)]
+        scrape_configs: Vec<ScrapeConfig>,
+    }
+    let mut included = Vec::new();
+    for pattern in patterns {
+        let files = match files::named(folder, &pattern.value) {
+            Ok(files) => files,
+            Err(what) => {
+                errors.push(FileError::at(path, pattern.referenced, "scrape_config_files", what));
+                continue;
+            }
+        };
+        for file in files {
+            match read(&file).and_then(|text| yaml::parse::<Included>(&file, &text)) {
+                Ok(parsed) => {
+                    let folder = file.parent().unwrap_or(Path::new(""));
+                    for mut config in parsed.scrape_configs {
+                        config.resolve_paths(folder);
+                        included.push((file.clone(), config));
+                    }
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+    }
+    included
+}
+
+/// Reads the rule files of all patterns. A file that an earlier pattern has named is read once.
 fn read_rules(
     path: &Path,
     folder: &Path,
-    pattern: &Spanned<String>,
-    seen: &mut BTreeSet<PathBuf>,
-    rules: &mut Vec<(String, RuleFile)>,
+    patterns: &[Spanned<String>],
     errors: &mut Vec<FileError>,
-) {
-    let mut complain =
-        |what: String| errors.push(FileError::at(path, pattern.referenced, "rule_files", what));
-    let full = folder.join(&pattern.value);
-    let is_pattern = pattern.value.contains(['*', '?', '[']);
-    let files: Vec<PathBuf> = if is_pattern {
-        match glob::glob(&full.to_string_lossy()) {
-            Ok(paths) => paths.filter_map(Result::ok).collect(),
-            Err(error) => return complain(format!("not a pattern for files: {error}")),
-        }
-    } else if full.is_file() {
-        vec![full]
-    } else {
-        return complain(format!("there is no file {}", full.display()));
-    };
-    for file in files {
-        if !seen.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
-            continue;
-        }
-        match read(&file).and_then(|text| yaml::parse(&file, &text)) {
-            Ok(parsed) => rules.push((file.display().to_string(), parsed)),
-            Err(error) => errors.push(error),
+) -> Vec<(PathBuf, Result<RuleFile, FileError>)> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for pattern in patterns {
+        match files::named(folder, &pattern.value) {
+            Ok(files) => found.extend(
+                files
+                    .into_iter()
+                    .filter(|file| seen.insert(fs::canonicalize(file).unwrap_or_else(|_| file.clone()))),
+            ),
+            Err(what) => errors.push(FileError::at(path, pattern.referenced, "rule_files", what)),
         }
     }
+    found
+        .into_iter()
+        .map(|file| {
+            let rules = read(&file).and_then(|text| yaml::parse(&file, &text));
+            (file, rules)
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -8,19 +8,22 @@ use std::collections::BTreeSet;
 use promql::EngineOptions;
 
 /// Features of Prometheus 3.14 whose work is done here whether they are named or not.
-const ALWAYS_ON: [&str; 8] = [
+const ALWAYS_ON: [&str; 7] = [
     "exemplar-storage",
     "metadata-wal-records",
     "native-histograms",
     "ooo-native-histograms",
     "promql-duration-expr",
-    "auto-reload-config",
-    "concurrent-rule-eval",
     "st-storage",
+    "search-api",
 ];
 
+/// Features that change something outside of the query language.
+const AUTO_RELOAD: &str = "auto-reload-config";
+const CONCURRENT_RULES: &str = "concurrent-rule-eval";
+
 /// Features of Prometheus 3.14 that have no counterpart here.
-const WITHOUT_EFFECT: [&str; 14] = [
+const WITHOUT_EFFECT: [&str; 13] = [
     "memory-snapshot-on-shutdown",
     "extra-scrape-metrics",
     "created-timestamp-zero-ingestion",
@@ -33,7 +36,6 @@ const WITHOUT_EFFECT: [&str; 14] = [
     "otlp-native-delta-ingestion",
     "use-uncached-io",
     "fast-startup",
-    "search-api",
     "promql-at-modifier",
 ];
 
@@ -55,7 +57,8 @@ impl Features {
         let mut warnings = Vec::new();
         for name in &self.enabled {
             let name = name.as_str();
-            if promql::Features::NAMES.contains(&name) || ALWAYS_ON.contains(&name) {
+            let elsewhere = [AUTO_RELOAD, CONCURRENT_RULES].contains(&name);
+            if elsewhere || promql::Features::NAMES.contains(&name) || ALWAYS_ON.contains(&name) {
                 continue;
             }
             if WITHOUT_EFFECT.contains(&name) {
@@ -65,6 +68,16 @@ impl Features {
             }
         }
         warnings
+    }
+
+    /// Whether the configuration is applied whenever its files change.
+    pub(crate) fn auto_reload(&self) -> bool {
+        self.enabled.contains(AUTO_RELOAD)
+    }
+
+    /// Whether rules of a group that do not need each other are evaluated at once.
+    pub(crate) fn concurrent_rules(&self) -> bool {
+        self.enabled.contains(CONCURRENT_RULES)
     }
 
     /// The engine's options with what is enabled.

@@ -10,6 +10,7 @@ mod features;
 mod ingest;
 mod lenient;
 mod memory;
+mod notices;
 mod otlp;
 mod plugin_command;
 mod plugins;
@@ -25,14 +26,12 @@ mod yaml;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 
-use crate::cli::{Check, Cli, Command, Plugin, Test, Tsdb};
+use crate::cli::{Check, Command, Given, Plugin, Test, Tsdb};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(Given::read()) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("stormglass: {error:#}");
             ExitCode::FAILURE
@@ -40,18 +39,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(given: Given) -> anyhow::Result<ExitCode> {
     // reqwest is built without a choice of its own; ring builds everywhere without further tools.
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider is already installed"))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let Given { cli, flags, warnings } = given;
     match cli.command {
-        None => runtime.block_on(serve::serve(cli.server)),
-        Some(Command::Check(Check::Config { file, plugins_dir })) => {
-            runtime.block_on(check::config(&file, &plugins_dir))
-        }
+        None => runtime.block_on(serve::serve(cli.server, flags, warnings)),
+        Some(Command::Check(Check::Config(args))) => return runtime.block_on(check::config(args)),
+        Some(Command::Check(Check::Rules(args))) => return check::rules(&args),
         // The format is the only one there is; its flag says so on the command line.
         Some(Command::Check(Check::Metrics { openmetrics: _ })) => check::openmetrics(),
         Some(Command::Test(Test::Promql { paths })) => test_command::promql(&paths),
@@ -68,4 +67,5 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             runtime.block_on(plugin_command::run(&file, &config, &grant_files, &grant_http))
         }
     }
+    .map(|()| ExitCode::SUCCESS)
 }

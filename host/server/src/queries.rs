@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use alerting::{QueryFailure, RuleVector};
 use async_trait::async_trait;
-use model::{Labels, Matcher, Sample, Timestamp};
+use model::{Exemplar, Labels, Matcher, Sample, Timestamp};
 use prometheus::Registry;
+use promql::read::{ReadError, Select, Storage as _};
 use promql::{Answer, Engine, EngineOptions, MemoryPool, QueryControl, QueryError, QueryResult, Times};
 use storage::Storage;
 use tokio::sync::Semaphore;
@@ -260,5 +261,24 @@ impl alerting::Query for Queries {
             .await
             .map_err(|error| QueryFailure::new(error.to_string()))?
             .map_err(QueryFailure::from)
+    }
+
+    async fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryFailure> {
+        let (storage, selectors) = (self.storage.clone(), selectors.to_vec());
+        let found = tokio::task::spawn_blocking(move || {
+            let mut found = Vec::new();
+            for matchers in &selectors {
+                let select = Select { matchers, start: from, end: to, step_ms: None };
+                let series = storage.exemplars(&select)?;
+                found.extend(series.into_iter().map(|series| (series.labels, series.exemplars)));
+            }
+            Ok::<_, ReadError>(found)
+        });
+        Ok(found.await.map_err(|error| QueryFailure::new(error.to_string()))??)
     }
 }

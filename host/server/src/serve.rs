@@ -1,5 +1,6 @@
 //! Runs the server from its first log line to its last: sockets, signals, shutdown.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,10 +28,16 @@ use crate::telemetry::Telemetry;
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// Runs until a signal or a request ends it.
-pub(crate) async fn serve(args: ServerArgs) -> anyhow::Result<()> {
+///
+/// `flags` are all flags of the command line by name, and `warnings` what to say of them.
+pub(crate) async fn serve(
+    args: ServerArgs,
+    flags: BTreeMap<String, String>,
+    warnings: Vec<String>,
+) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(args.log_level, args.log_format);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting stormglass");
-    for warning in Features::parse(&args.enable_feature).warnings() {
+    for warning in warnings.into_iter().chain(Features::parse(&args.enable_feature).warnings()) {
         tracing::warn!("{warning}");
     }
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
@@ -47,7 +54,7 @@ pub(crate) async fn serve(args: ServerArgs) -> anyhow::Result<()> {
     let gate = Gate::default();
     let mut servers = vec![spawn_web(web, gate.router(), stopping.clone())];
 
-    let start = App::start(args, addresses[0]);
+    let start = App::start(args, flags, addresses[0]);
     let app = tokio::select! {
         app = start => app?,
         _ = interrupt.recv() => return Ok(()),
@@ -164,7 +171,7 @@ impl Gate {
 async fn pass(State(gate): State<Gate>, request: Request) -> Response {
     match gate.0.get() {
         Some(router) => router.clone().oneshot(request).await.into_response(),
-        None if request.uri().path() == "/-/healthy" => "Stormglass is Healthy.\n".into_response(),
+        None if request.uri().path().ends_with("/-/healthy") => "Stormglass is Healthy.\n".into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response(),
     }
 }

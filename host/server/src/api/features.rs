@@ -10,6 +10,7 @@ use promql::{AggregateOp, BinaryOp, Signature};
 
 use super::envelope::{ApiResult, Success};
 use crate::app::App;
+use crate::features::Features;
 
 type Category = BTreeMap<&'static str, bool>;
 
@@ -58,15 +59,21 @@ pub(super) async fn features(State(app): State<Arc<App>>) -> ApiResult<BTreeMap<
         ("exclude_alerts", true),
         ("explain", true),
         ("label_values_match", true),
+        ("admin", app.args.enable_admin_api),
         ("lifecycle", app.args.enable_lifecycle),
         ("otlp_write_receiver", true),
         ("query_stats", true),
         ("query_warnings", true),
         ("remote_write_receiver", true),
+        ("search", true),
         ("time_range_labels", true),
         ("time_range_series", true),
     ];
-    let rules = [("concurrent_rule_eval", true), ("keep_firing_for", true), ("query_offset", true)];
+    let rules = [
+        ("concurrent_rule_eval", Features::parse(&app.args.enable_feature).concurrent_rules()),
+        ("keep_firing_for", true),
+        ("query_offset", true),
+    ];
     let tsdb = [("exemplar_storage", true), ("isolation", true), ("native_histograms", true)];
     Ok(Success::new(BTreeMap::from([
         ("api", api.into()),

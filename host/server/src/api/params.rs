@@ -37,6 +37,11 @@ fn decode(text: &[u8]) -> Vec<(String, String)> {
 }
 
 impl Params {
+    #[cfg(test)]
+    pub(crate) fn from_query(query: &str) -> Self {
+        Self(decode(query.as_bytes()))
+    }
+
     /// The first value of a parameter; an empty one counts as missing, as in Prometheus.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next().filter(|value| !value.is_empty())
@@ -118,7 +123,7 @@ mod tests {
     use super::*;
 
     fn params(query: &str) -> Params {
-        Params(decode(query.as_bytes()))
+        Params::from_query(query)
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use model::{Matcher, Timestamp};
+use model::{Matcher, Metadata, Timestamp};
 use promql::read::{ReadError, Select, Storage};
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use super::value::JsonLabels;
 use crate::app::App;
 
 /// The time range of a request; everything where it names none.
-fn range(params: &Params) -> Result<(Timestamp, Timestamp), ApiError> {
+pub(super) fn range(params: &Params) -> Result<(Timestamp, Timestamp), ApiError> {
     let start = params.time("start")?.unwrap_or(Timestamp::MIN);
     let end = params.time("end")?.unwrap_or(Timestamp::MAX);
     if end < start {
@@ -127,6 +127,24 @@ fn unescape(name: &str) -> String {
         Some(plain)
     }
     name.strip_prefix("U__").and_then(decode).unwrap_or_else(|| name.to_owned())
+}
+
+/// Endings that series of a family have beside its name.
+const SERIES_ENDS: [&str; 6] = ["_total", "_created", "_bucket", "_count", "_sum", "_info"];
+
+/// The family that a series' name belongs to: of its own name, or without its ending where that is declared.
+pub(super) fn family_name(families: &BTreeMap<String, Metadata>, name: &str) -> String {
+    let ends = SERIES_ENDS.iter().filter_map(|end| name.strip_suffix(end));
+    let shorter = ends.into_iter().find(|family| families.contains_key(*family));
+    match shorter {
+        Some(family) if !families.contains_key(name) => family.to_owned(),
+        _ => name.to_owned(),
+    }
+}
+
+/// What is declared of the family that a series' name belongs to.
+pub(super) fn family_of<'a>(families: &'a BTreeMap<String, Metadata>, name: &str) -> Option<&'a Metadata> {
+    families.get(&family_name(families, name))
 }
 
 /// One declaration of a metric family.

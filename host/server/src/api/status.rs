@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::http::StatusCode;
+use axum::response::{Html, Redirect, Response};
 use model::Timestamp;
-use prometheus::{Encoder as _, TextEncoder};
 use serde::Serialize;
 use url::form_urlencoded;
 
@@ -16,10 +14,9 @@ use super::blocking::blocking;
 use super::envelope::{ApiError, ApiResult, Success, json};
 use super::params::Params;
 use crate::app::App;
-use crate::cli::ServerArgs;
 
 /// The Prometheus whose API this one follows; clients choose features by it.
-const COMPATIBLE_VERSION: &str = "3.14.0";
+pub(crate) const COMPATIBLE_VERSION: &str = "3.14.0";
 
 /// What `/api/v1/status/buildinfo` answers, with exactly the fields of Prometheus; our own version is in the metric
 /// `stormglass_build_info`.
@@ -35,15 +32,17 @@ struct BuildInfo {
     go_version: &'static str,
 }
 
+const BUILD_INFO: BuildInfo = BuildInfo {
+    version: COMPATIBLE_VERSION,
+    revision: "",
+    branch: "",
+    build_user: "",
+    build_date: "",
+    go_version: "",
+};
+
 pub(super) async fn build_info() -> ApiResult<impl Serialize> {
-    Ok(Success::new(BuildInfo {
-        version: COMPATIBLE_VERSION,
-        revision: "",
-        branch: "",
-        build_user: "",
-        build_date: "",
-        go_version: "",
-    }))
+    Ok(Success::new(BUILD_INFO))
 }
 
 /// The same for Tempo's data source, which reads it without an envelope.
@@ -117,50 +116,8 @@ pub(super) async fn config(State(app): State<Arc<App>>) -> ApiResult<impl Serial
     Ok(Success::new(Yaml { yaml: app.config().text.clone() }))
 }
 
-pub(super) async fn flags(State(app): State<Arc<App>>) -> ApiResult<BTreeMap<&'static str, String>> {
-    Ok(Success::new(flag_values(&app.args)))
-}
-
-fn flag_values(args: &ServerArgs) -> BTreeMap<&'static str, String> {
-    let size = |size: Option<plugin::ByteSize>| size.map_or_else(String::new, |size| size.to_string());
-    [
-        ("config.file", args.config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
-        ("enable-feature", args.enable_feature.join(",")),
-        ("log.format", format!("{:?}", args.log_format).to_lowercase()),
-        ("log.level", format!("{:?}", args.log_level).to_lowercase()),
-        ("otlp.grpc.listen-address", args.otlp_grpc_listen.to_string()),
-        ("otlp.http.listen-address", args.otlp_http_listen.to_string()),
-        ("plugins.dir", args.plugins_dir.display().to_string()),
-        ("query.lookback-delta", model::format_duration(args.lookback.0)),
-        ("query.max-concurrency", args.query_concurrency.to_string()),
-        ("query.max-memory", size(args.query_memory)),
-        ("query.max-memory-total", size(args.query_memory_total)),
-        ("query.max-samples", args.query_samples.to_string()),
-        ("query.queue-max", args.query_queue_max.to_string()),
-        ("query.timeout", model::format_duration(args.query_timeout.0)),
-        (
-            "storage.tsdb.head-series-max",
-            args.head_series_max.map_or_else(String::new, |max| max.to_string()),
-        ),
-        ("storage.tsdb.job-series-max", args.job_series_max.map_or_else(String::new, |max| max.to_string())),
-        (
-            "storage.tsdb.metric-series-max",
-            args.metric_series_max.map_or_else(String::new, |max| max.to_string()),
-        ),
-        ("storage.memory-budget", size(args.memory_budget)),
-        ("storage.tsdb.path", args.storage_path.display().to_string()),
-        ("storage.tsdb.retention.size", size(args.retention_size)),
-        (
-            "storage.tsdb.retention.time",
-            model::format_duration(args.retention.map_or(Duration::ZERO, |time| time.0)),
-        ),
-        ("storage.tsdb.wal-sync", format!("{:?}", args.wal_sync).to_lowercase()),
-        ("web.enable-admin-api", args.enable_admin_api.to_string()),
-        ("web.enable-lifecycle", args.enable_lifecycle.to_string()),
-        ("web.external-url", args.external_url.clone().unwrap_or_default()),
-        ("web.listen-address", args.web_listen.to_string()),
-    ]
-    .into()
+pub(super) async fn flags(State(app): State<Arc<App>>) -> ApiResult<BTreeMap<String, String>> {
+    Ok(Success::new(app.flags.clone()))
 }
 
 /// The most entries of each list of [`tsdb`] that can be asked for, as in Prometheus.
@@ -225,20 +182,63 @@ pub(super) async fn wal_replay() -> ApiResult<impl Serialize> {
     Ok(Success::new(WalReplay { min: 0, max: 0, current: 0 }))
 }
 
-pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let gathered = blocking(move || {
-        app.refresh_gauges();
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&app.registry.gather(), &mut text).map(|()| text)
-    });
-    let failed = |error: &dyn std::fmt::Display| {
-        (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
-    };
-    match gathered.await {
-        Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Ok(Err(error)) => failed(&error),
-        Err(error) => failed(&error),
+/// How often a block of Prometheus of that range would have been merged: each time three become one, from two hours on.
+fn level(range_ms: i64) -> u32 {
+    const SHORTEST_MS: i64 = 2 * 3600 * 1000;
+    let shortest = u64::try_from(range_ms / SHORTEST_MS).unwrap_or(0).max(1);
+    1 + shortest.ilog(3)
+}
+
+/// The blocks on disk, the oldest first.
+pub(super) async fn blocks(State(app): State<Arc<App>>) -> ApiResult<impl Serialize> {
+    #[derive(Serialize)]
+    struct Blocks {
+        blocks: Vec<Block>,
     }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Block {
+        ulid: String,
+        min_time: i64,
+        max_time: i64,
+        stats: BlockStats,
+        compaction: Compaction,
+        version: u32,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct BlockStats {
+        num_samples: u64,
+        num_series: u64,
+        num_chunks: u64,
+    }
+    #[derive(Serialize)]
+    struct Compaction {
+        level: u32,
+        sources: Vec<String>,
+    }
+    let blocks = blocking(move || app.storage.tsdb().blocks()).await?;
+    let blocks = blocks
+        .into_iter()
+        .map(|block| Block {
+            ulid: block.name.clone(),
+            min_time: block.min_time.millis(),
+            max_time: block.max_time.millis(),
+            stats: BlockStats {
+                num_samples: block.samples,
+                num_series: block.series,
+                num_chunks: block.chunks,
+            },
+            compaction: Compaction { level: level(block.range_ms), sources: vec![block.name] },
+            version: block.version,
+        })
+        .collect();
+    Ok(Success::new(Blocks { blocks }))
+}
+
+/// What `/version` answers: as [`build_info`], without an envelope.
+pub(super) async fn version() -> Response {
+    json(StatusCode::OK, &BUILD_INFO)
 }
 
 /// Until there is a user interface, a page that says where things are.
@@ -254,25 +254,5 @@ pub(super) async fn graph(params: Params) -> Redirect {
             Redirect::temporary(&format!("api/v1/query?{query}"))
         }
         None => Redirect::temporary("."),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::{CommandFactory as _, Parser as _};
-
-    use crate::cli::Cli;
-
-    #[test]
-    fn every_flag_of_the_server_is_told() {
-        let told: Vec<String> = super::flag_values(&Cli::parse_from(["stormglass"]).server)
-            .into_keys()
-            .map(str::to_owned)
-            .collect();
-        let mut defined: Vec<String> =
-            Cli::command().get_arguments().filter_map(|flag| flag.get_long().map(str::to_owned)).collect();
-        defined.sort();
-        defined.retain(|flag| flag != "help" && flag != "version");
-        assert_eq!(told, defined);
     }
 }

@@ -1,7 +1,7 @@
 //! What happens at regular times for as long as the server runs: syncing, maintenance, span metrics.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use model::Timestamp;
 use storage::Storage;
@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::{App, SYNC_INTERVAL};
+use crate::config::files::Watched;
+use crate::features::Features;
 use crate::memory;
 use crate::spans::SpanIntake;
 
@@ -21,6 +23,9 @@ const SPAN_METRICS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often it is counted how many series there are of what.
 const GROWTH_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Files of the configuration are looked at no more often than this, as in Prometheus.
+const AUTO_RELOAD_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
 fn now() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
 }
@@ -30,14 +35,15 @@ pub(crate) fn spawn(app: &Arc<App>) -> Vec<JoinHandle<()>> {
     vec![
         every(app, SYNC_INTERVAL, sync),
         every(app, MAINTENANCE_INTERVAL, maintain),
-        every(app, SPAN_METRICS_INTERVAL, flush),
+        every(app, SPAN_METRICS_INTERVAL, flush_spans),
         every(app, GROWTH_INTERVAL, note_growth),
         tokio::spawn(watch_memory(Arc::clone(app))),
         tokio::spawn(watch_plugins(Arc::clone(app))),
+        tokio::spawn(watch_config(Arc::clone(app))),
     ]
 }
 
-fn every(app: &Arc<App>, interval: Duration, work: fn(&Storage, &SpanIntake)) -> JoinHandle<()> {
+fn every(app: &Arc<App>, interval: Duration, work: fn(&App)) -> JoinHandle<()> {
     let app = Arc::clone(app);
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(interval);
@@ -47,8 +53,8 @@ fn every(app: &Arc<App>, interval: Duration, work: fn(&Storage, &SpanIntake)) ->
                 () = app.stopping.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let (storage, spans) = (app.storage.clone(), Arc::clone(&app.spans));
-            if let Err(error) = tokio::task::spawn_blocking(move || work(&storage, &spans)).await {
+            let app = Arc::clone(&app);
+            if let Err(error) = tokio::task::spawn_blocking(move || work(&app)).await {
                 tracing::error!(%error, "regular work failed unexpectedly");
             }
         }
@@ -88,28 +94,62 @@ async fn watch_plugins(app: Arc<App>) {
     }
 }
 
-fn sync(storage: &Storage, spans: &SpanIntake) {
-    if let Err(error) = storage.tsdb().sync() {
+/// Applies the configuration whenever one of its files changes, where that is asked for.
+async fn watch_config(app: Arc<App>) {
+    let enabled = app.args.auto_reload || Features::parse(&app.args.enable_feature).auto_reload();
+    let Some(path) = app.args.config_file.clone().filter(|_| enabled) else { return };
+    // Nobody else reads files here, so that the first look may take its time.
+    let mut watched = Watched::new(path);
+    let mut ticks = tokio::time::interval(app.args.auto_reload_interval.0.max(AUTO_RELOAD_INTERVAL_MIN));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let looked = tokio::task::spawn_blocking(move || {
+            let changed = watched.changed();
+            (watched, changed)
+        });
+        let Ok((after, changed)) = looked.await else { return };
+        watched = after;
+        if changed {
+            tracing::info!("configuration files have changed");
+            // What goes wrong is logged where it is found; the old configuration goes on.
+            let _ = app.reload().await;
+        }
+    }
+}
+
+fn sync(app: &App) {
+    if let Err(error) = app.storage.tsdb().sync() {
         tracing::error!(%error, "the log was not synced");
     }
-    if let Err(error) = spans.store.sync() {
+    if let Err(error) = app.spans.store.sync() {
         tracing::error!(%error, "the traces were not synced");
     }
 }
 
-fn maintain(storage: &Storage, spans: &SpanIntake) {
-    match storage.tsdb().maintain() {
+fn maintain(app: &App) {
+    let started = Instant::now();
+    let outcome = app.storage.tsdb().maintain();
+    app.gauges.maintained(&outcome, started.elapsed());
+    match outcome {
         Ok(report) if report == Default::default() => {}
         Ok(report) => tracing::info!(?report, "maintained the metrics"),
         Err(error) => tracing::error!(%error, "the metrics were not maintained"),
     }
-    if let Err(error) = spans.store.maintain(now()) {
+    if let Err(error) = app.spans.store.maintain(now()) {
         tracing::error!(%error, "the traces were not maintained");
     }
 }
 
-fn note_growth(storage: &Storage, _: &SpanIntake) {
-    storage.tsdb().note_growth();
+fn note_growth(app: &App) {
+    app.storage.tsdb().note_growth();
+}
+
+fn flush_spans(app: &App) {
+    flush(&app.storage, &app.spans);
 }
 
 fn flush(storage: &Storage, spans: &SpanIntake) {

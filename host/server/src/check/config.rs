@@ -1,0 +1,82 @@
+//! `stormglass check config`: says what promtool says where promtool has words for it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use plugin::{Host, HostOptions};
+
+use super::Verdict;
+use super::rules;
+use crate::cli::{CheckConfig, Lint};
+use crate::config::{self, ConfigErrors};
+
+/// Reads each configuration and all that it names; loads each plugin and asks it whether its configuration is right.
+pub(crate) async fn check(args: CheckConfig) -> anyhow::Result<ExitCode> {
+    let mut verdict = Verdict::default();
+    for file in &args.files {
+        println!("Checking {}", file.display());
+        if let Err(error) = check_one(&args, file, &mut verdict).await {
+            eprintln!("  FAILED: {error:#}");
+            verdict.failed = true;
+        }
+        println!();
+    }
+    Ok(verdict.exit(args.lint_fatal))
+}
+
+async fn check_one(args: &CheckConfig, file: &Path, verdict: &mut Verdict) -> anyhow::Result<()> {
+    let examined = config::examine(file)?;
+    if args.syntax_only {
+        println!(" SUCCESS: {} is valid prometheus config file syntax", file.display());
+        return Ok(());
+    }
+    if !examined.errors.is_empty() {
+        return Err(ConfigErrors(examined.errors).into());
+    }
+    let rule_files: Vec<_> = examined
+        .rule_files
+        .iter()
+        .map(|(file, rules)| {
+            (file.clone(), rules.as_ref().map(rules::Rules::of).map_err(ToString::to_string))
+        })
+        .collect();
+    if !rule_files.is_empty() {
+        println!("  SUCCESS: {} rule files found", rule_files.len());
+    }
+    let plugins = check_plugins(args, examined).await;
+    if plugins.is_ok() {
+        println!(" SUCCESS: {} is valid prometheus config file syntax", file.display());
+    }
+    for (file, rules) in rule_files {
+        println!("\nChecking {}", file.display());
+        rules::judge(rules, args.lint != Lint::None, "     lint error ", verdict);
+    }
+    plugins
+}
+
+/// Asks the plugins; what is wrong with rule files is left to others.
+async fn check_plugins(args: &CheckConfig, mut examined: config::Examined) -> anyhow::Result<()> {
+    examined.rule_files.clear();
+    let loaded = examined.whole()?;
+    for warning in &loaded.warnings {
+        println!("  WARNING: {warning}");
+    }
+    let registry = prometheus::Registry::new();
+    let plugins_dir = args.plugins_dir.clone();
+    let host = Host::new(HostOptions { plugins_dir, cache_dir: None, registry: &registry })
+        .context("set up the plugin host")?;
+    let mut kinds = BTreeMap::new();
+    let mut errors = Vec::new();
+    for config in &loaded.plugins {
+        match host.check(config).await {
+            Ok(found) => drop(kinds.insert(config.name.clone(), found)),
+            Err(error) => errors.push(loaded.plugin_error(&config.name, "plugins", error)),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors).into());
+    }
+    Ok(loaded.check_kinds(&kinds)?)
+}
