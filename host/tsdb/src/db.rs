@@ -31,7 +31,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::block::Block;
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext as _, Result};
 use crate::fs::FileSystem;
 use crate::head::Head;
 use crate::options::{Options, Retention};
@@ -153,10 +153,13 @@ impl Tsdb {
     /// # Errors
     /// [`Error::Io`]; [`Error::Closed`].
     pub fn sync(&self) -> Result<()> {
-        let now = self.shared.clock.now();
-        let mut wal = self.shared.wal.lock();
-        let wal = wal.as_mut().ok_or(Error::Closed)?;
-        if wal.sync_is_due(now) { wal.sync(now) } else { Ok(()) }
+        let shared = &self.shared;
+        if shared.sync_is_due()?
+            && let Some(_alone) = shared.maintenance.try_lock()
+        {
+            shared.sync_ahead()?;
+        }
+        shared.sync_if_due()
     }
 
     /// Syncs the log and takes nothing more. Reading goes on. Closing twice is fine.
@@ -206,6 +209,24 @@ impl Tsdb {
 }
 
 impl Shared {
+    fn sync_is_due(&self) -> Result<bool> {
+        Ok(self.wal.lock().as_ref().ok_or(Error::Closed)?.sync_is_due(self.clock.now()))
+    }
+
+    fn sync_if_due(&self) -> Result<()> {
+        let now = self.clock.now();
+        let mut wal = self.wal.lock();
+        let wal = wal.as_mut().ok_or(Error::Closed)?;
+        if wal.sync_is_due(now) { wal.sync(now) } else { Ok(()) }
+    }
+
+    /// Has the disk take what the log has by now, while appending goes on: the sync that others wait for is short then.
+    /// Only under the lock of maintenance, which alone removes segments.
+    fn sync_ahead(&self) -> Result<()> {
+        let Some(path) = self.wal.lock().as_ref().and_then(Wal::dirty_path) else { return Ok(()) };
+        self.fs.append(&path).and_then(|mut file| file.sync()).at("sync log", &path)
+    }
+
     fn max_time(&self) -> Option<i64> {
         let blocks = self.view.read().blocks.last().map(|block| block.meta().max_time);
         let head = Some(self.head.max_time()).filter(|time| *time != i64::MIN);

@@ -53,6 +53,12 @@ const SHARD_COUNT: usize = 64;
 /// was made.
 const SERIES_IDS: &str = "series_ids";
 
+/// A thread costs as much as looking at some thousands of series.
+const SERIES_PER_THREAD_MIN: u64 = 16_384;
+
+/// So many series leave the index before others may look into it.
+const LEAVING_AT_ONCE: usize = 16_384;
+
 /// Times of late samples, sorted, by the id of their series.
 pub(crate) type LateTimes = HashMap<u32, Vec<i64>, RandomState>;
 
@@ -83,6 +89,23 @@ impl Place {
     const fn spread(hash: u32) -> u64 {
         (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
+}
+
+/// Divides series among at most so many threads; pages stay whole.
+pub(crate) fn split(mut ids: RoaringBitmap, threads: usize) -> Vec<RoaringBitmap> {
+    let parts = (ids.len() / SERIES_PER_THREAD_MIN).clamp(1, threads.max(1) as u64);
+    let part_count = ids.len() / parts;
+    let mut split = Vec::new();
+    for _ in 1..parts {
+        let Some(border) = ids.select(part_count as u32) else { break };
+        let border = border / PAGE_SERIES as u32 * PAGE_SERIES as u32;
+        let mut part = ids.clone();
+        part.remove_range(border..);
+        ids.remove_range(..border);
+        split.push(part);
+    }
+    split.push(ids);
+    split
 }
 
 /// The head.
@@ -433,12 +456,13 @@ impl Head {
             // Nobody comes by a new reference: this table is locked, and the other one while it decides.
             place.is_ok_and(|place| self.pages.remove_unused(*id).then(|| place.remove()).is_some())
         });
-        let ids: RoaringBitmap = empty.iter().map(|(id, _)| *id).collect();
-        let mut index = self.index.write();
-        // Those that have gone are not taken in any more; what is, is taken out.
-        self.take_in(&mut index);
-        index.remove_all(&ids, empty.iter().map(|(_, labels)| labels));
-        drop(index);
+        for leaving in empty.chunks(LEAVING_AT_ONCE) {
+            let ids: RoaringBitmap = leaving.iter().map(|(id, _)| *id).collect();
+            let mut index = self.index.write();
+            // Those that have gone are not taken in any more; what is, is taken out.
+            self.take_in(&mut index);
+            index.remove_all(&ids, leaving.iter().map(|(_, labels)| labels));
+        }
         self.series_count.fetch_sub(empty.len() as u64, Ordering::Relaxed);
         Counters::add(&self.counters.series_removed, empty.len() as u64);
         empty.len()

@@ -51,6 +51,7 @@ mod head;
 mod header;
 mod index;
 mod options;
+mod side_by_side;
 mod starts;
 pub mod tombstones;
 mod verify;

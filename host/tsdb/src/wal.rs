@@ -243,6 +243,11 @@ impl Wal {
         self.segment.dirty && (now < self.synced_at || now >= self.synced_at + interval)
     }
 
+    /// The segment that has frames which wait for the disk.
+    pub(crate) fn dirty_path(&self) -> Option<PathBuf> {
+        self.segment.dirty.then(|| self.segment.path.clone())
+    }
+
     fn sync_segment(&mut self, now: Timestamp) -> Result<()> {
         if self.segment.dirty {
             self.segment.file.sync().at("sync log", &self.segment.path)?;

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::thread::Builder;
 
 use ahash::RandomState;
 use model::staleness::is_stale;
@@ -18,13 +17,10 @@ use super::read::{Part, Parts, SelectedSeries, Sink};
 use super::visible::VisibleHead;
 use crate::Tsdb;
 use crate::error::Result;
-use crate::head::page::PAGE_SERIES;
-use crate::head::{Head, LatestIn, SampleValue, SeriesView};
+use crate::head::{Head, LatestIn, SampleValue, SeriesView, split};
 use crate::index::Query;
+use crate::side_by_side;
 use crate::tombstones::Intervals;
-
-/// A thread costs as much as looking at some thousands of series.
-const SERIES_PER_THREAD_MIN: u64 = 16_384;
 
 /// Appends to a span what tells the group of a series.
 pub type GroupKey<'a> = dyn Fn(&Labels, &mut Vec<u8>) + Sync + 'a;
@@ -96,42 +92,13 @@ impl Shared {
             collector.look(&self.head, &head, ids, range);
             collector
         };
-        let parts = split(ids, threads);
-        let collected: Vec<Collector<'_>> = std::thread::scope(|scope| {
-            let (look, thread) = (&look, || Builder::new().name("tsdb-latest".to_owned()));
-            let spawn = |ids| (ids, thread().spawn_scoped(scope, move || look(ids)));
-            let others: Vec<_> = parts.iter().skip(1).map(spawn).collect();
-            let first = parts.first().map(look);
-            let others = others.into_iter().map(|(ids, other)| match other {
-                Ok(other) => other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                // The system gives no more threads.
-                Err(_) => look(ids),
-            });
-            first.into_iter().chain(others).collect()
-        });
+        let collected = side_by_side::each(&split(ids, threads), look);
         drop(view);
         drop(pass);
         // What has to be decoded is decoded outside of locks.
         let finished = collected.into_iter().map(|collector| collector.finish(range));
         finished.collect::<Result<_>>().map(Some)
     }
-}
-
-/// Parts that threads look at, in order; pages stay whole.
-fn split(mut ids: RoaringBitmap, threads: usize) -> Vec<RoaringBitmap> {
-    let parts = (ids.len() / SERIES_PER_THREAD_MIN).clamp(1, threads.max(1) as u64);
-    let part_count = ids.len() / parts;
-    let mut split = Vec::new();
-    for _ in 1..parts {
-        let Some(border) = ids.select(part_count as u32) else { break };
-        let border = border / PAGE_SERIES as u32 * PAGE_SERIES as u32;
-        let mut part = ids.clone();
-        part.remove_range(border..);
-        ids.remove_range(..border);
-        split.push(part);
-    }
-    split.push(ids);
-    split
 }
 
 /// Collects what one thread finds.

@@ -76,11 +76,8 @@ impl Shared {
             self.checkpoint(&[])?;
             report.checkpointed = true;
         }
-        let now = self.clock.now();
-        self.log_readers.remove_unneeded(now)?;
-        if let Some(wal) = self.wal.lock().as_mut().filter(|wal| wal.sync_is_due(now)) {
-            wal.sync(now)?;
-        }
+        self.log_readers.remove_unneeded(self.clock.now())?;
+        self.sync_if_due()?;
         // Last, since it can wait: an error here leaves nothing else undone.
         report.blocks_compacted = self.compact()?;
         Ok(report)
@@ -194,6 +191,7 @@ impl Shared {
     /// Begins a segment of the log. Gives its number, and how many bytes the segments before it have since the last
     /// checkpoint; all that they say is visible.
     pub(super) fn begin_segment(&self) -> Result<(u64, u64)> {
+        self.sync_ahead()?;
         let _alone = self.flight.write();
         let mut wal = self.wal.lock();
         let wal = wal.as_mut().ok_or(Error::Closed)?;

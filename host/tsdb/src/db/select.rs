@@ -15,8 +15,9 @@ use super::{Shared, order};
 use crate::Tsdb;
 use crate::block::Block;
 use crate::error::Result;
-use crate::head::{SeriesIn, SeriesView};
+use crate::head::{SeriesIn, SeriesView, split};
 use crate::index::{LabelIndex, Query, Texts};
+use crate::side_by_side;
 use crate::tombstones::Intervals;
 
 /// The exemplars of one series.
@@ -153,12 +154,12 @@ fn insert(set: &mut BTreeSet<String>, text: &str) {
 
 impl Shared {
     /// Blocks that overlap the range and the matching series of the head, as of one moment.
-    fn snapshot<T>(
+    fn snapshot<T: Send>(
         &self,
         query: &Query<'_>,
         (start, end): (i64, i64),
         step_ms: Option<i64>,
-        mut keep: impl FnMut(SeriesIn<'_>, &VisibleHead<'_>) -> Option<T>,
+        keep: impl Fn(SeriesIn<'_>, &VisibleHead<'_>) -> Option<T> + Sync,
     ) -> Result<(Vec<VisibleBlock>, Vec<T>)> {
         let pass = self.gate.read();
         let view = self.view.read();
@@ -169,8 +170,14 @@ impl Shared {
             .collect();
         let head = VisibleHead { from: view.head_from, deleted: &view.head_deleted };
         let ids = self.head.with_index(|index| query.resolve(index))?;
-        let mut kept = Vec::new();
-        self.head.visit(ids, |series| kept.extend(keep(series, &head)));
+        let look = |ids: &RoaringBitmap| {
+            let mut kept = Vec::new();
+            self.head.visit(ids, |series| kept.extend(keep(series, &head)));
+            kept
+        };
+        let mut found = side_by_side::each(&split(ids, side_by_side::threads()), look).into_iter();
+        let mut kept = found.next().unwrap_or_default();
+        found.for_each(|more| kept.extend(more));
         drop(view);
         drop(pass);
         let visible = |(block, range, answers, deleted): (Arc<Block>, _, _, _)| {

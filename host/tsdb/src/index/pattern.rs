@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use model::Matcher;
 use regex_automata::dfa::{Automaton as _, StartKind, dense};
+use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::literal::Extractor;
@@ -25,7 +26,11 @@ const INFIXES_MAX: usize = 8;
 /// An automaton larger than this takes longer to build than it saves; the expression is then asked itself.
 const DFA_BYTES_MAX: usize = 2 << 20;
 
-type Automaton = dense::DFA<Vec<u32>>;
+/// An automaton, and the state in which it begins a value.
+struct Automaton {
+    dfa: dense::DFA<Vec<u32>>,
+    start: StateID,
+}
 
 /// What values can pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,12 +131,15 @@ fn build(anchored: &str) -> Option<Automaton> {
         .match_kind(MatchKind::LeftmostFirst)
         .dfa_size_limit(Some(DFA_BYTES_MAX))
         .determinize_size_limit(Some(DFA_BYTES_MAX));
-    dense::Builder::new().configure(config).build(anchored).ok()
+    let dfa = dense::Builder::new().configure(config).build(anchored).ok()?;
+    let start = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)).ok()?;
+    Some(Automaton { dfa, start })
 }
 
 /// `None` where the automaton gives up, as it may on text that its expression's word boundaries cannot tell apart.
-fn run(dfa: &Automaton, value: &[u8]) -> Option<Verdict> {
-    let mut state = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)).ok()?;
+fn run(automaton: &Automaton, value: &[u8]) -> Option<Verdict> {
+    let Automaton { dfa, start } = automaton;
+    let mut state = *start;
     for (at, byte) in value.iter().enumerate() {
         state = dfa.next_state(state, *byte);
         if dfa.is_special_state(state) {

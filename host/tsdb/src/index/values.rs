@@ -13,6 +13,10 @@ use std::ops::Range;
 use memchr::memmem::Finder;
 
 use super::pattern::{Form, Pattern, Verdict};
+use crate::side_by_side;
+
+/// Less than this, in nanoseconds, is not worth another thread.
+const THREAD_NS_MIN: u64 = 2_000_000;
 
 /// Where values begin and end within their text.
 pub(crate) trait Places {
@@ -94,7 +98,22 @@ impl<'a, P: Places> Values<'a, P> {
     }
 
     /// The numbers of those values among `within` that pass, in order.
-    pub(crate) fn passing(&self, pattern: &Pattern, within: Range<u32>) -> Vec<u32> {
+    pub(crate) fn passing(&self, pattern: &Pattern, within: Range<u32>) -> Vec<u32>
+    where
+        P: Sync,
+    {
+        let (count, cost_ns) = (within.end - within.start, self.cost_ns(pattern, within.end - within.start));
+        let parts = (cost_ns / THREAD_NS_MIN).clamp(1, side_by_side::threads() as u64) as u32;
+        let part = |at: u32| {
+            let border =
+                |at: u32| within.start + (u64::from(count) * u64::from(at) / u64::from(parts)) as u32;
+            border(at)..border(at + 1)
+        };
+        let parts: Vec<Range<u32>> = (0..parts).map(part).collect();
+        side_by_side::each(&parts, |part| self.passing_of(pattern, part.clone())).concat()
+    }
+
+    fn passing_of(&self, pattern: &Pattern, within: Range<u32>) -> Vec<u32> {
         let mut found = Vec::new();
         match pattern.form() {
             Form::Prefixes { any, whole } if self.sorted => {
