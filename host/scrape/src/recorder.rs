@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use model::staleness::is_stale;
 use model::{
-    Append, AppendError, Appender, CommitError, Exemplar, Histogram, Labels, Metadata, Refused, Sample,
-    SeriesRef, Timestamp,
+    Append, AppendError, Appender, CommitError, Exemplar, FloatColumns, Histogram, Labels, Metadata, Refused,
+    Sample, SeriesRef, Timestamp,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -23,6 +23,7 @@ pub(crate) struct Row {
 struct State {
     rows: Vec<Row>,
     refs: HashMap<Labels, (SeriesRef, i64)>,
+    last_ref: u64,
     exemplars: Vec<(SeriesRef, Exemplar)>,
     metadata: Vec<(String, Metadata)>,
     fail_commits: bool,
@@ -40,6 +41,16 @@ impl Recorder {
 
     pub(crate) fn fail_commits(&self, fail: bool) {
         self.state.lock().fail_commits = fail;
+    }
+
+    /// Lets go of all series, as of a head whose series have gone to blocks.
+    pub(crate) fn forget_series(&self) {
+        self.state.lock().refs.clear();
+    }
+
+    fn labels_of(&self, series: SeriesRef) -> Option<Labels> {
+        let state = self.state.lock();
+        state.refs.iter().find(|(_, (known, _))| *known == series).map(|(labels, _)| labels.clone())
     }
 
     /// Takes out the rows so far, without those of the report but `up`, as text sorted by labels.
@@ -103,10 +114,12 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn add(&mut self, series: Option<SeriesRef>, row: Row) -> Result<SeriesRef, AppendError> {
         let mut state = self.recorder.state.lock();
-        let next = SeriesRef(state.refs.len() as u64 + 1);
-        let (found, newest) = *state.refs.entry(row.labels.clone()).or_insert((next, i64::MIN));
+        let next = state.last_ref + 1;
+        let (found, newest) = *state.refs.entry(row.labels.clone()).or_insert((SeriesRef(next), i64::MIN));
+        state.last_ref = state.last_ref.max(found.0);
         assert!(
-            series.is_none_or(|series| series == found),
+            series
+                .is_none_or(|series| series == found || !state.refs.values().any(|known| known.0 == series)),
             "reference of another series for {}",
             row.labels
         );
@@ -130,6 +143,17 @@ impl Appender for Batch<'_> {
     ) -> Result<SeriesRef, AppendError> {
         let at = sample.timestamp.millis();
         self.add(series, Row { labels: labels.clone(), at, value: sample.value, histogram: false })
+    }
+
+    fn append_columns(&mut self, columns: &FloatColumns<'_>, refused: &mut Vec<(usize, AppendError)>) {
+        for (index, (series, value)) in columns.series().iter().zip(columns.values()).enumerate() {
+            let known = self.recorder.labels_of(*series).ok_or(AppendError::UnknownSeries(series.0));
+            let at = columns.time(index).millis();
+            let row = |labels| Row { labels, at, value: *value, histogram: false };
+            if let Err(error) = known.and_then(|labels| self.add(Some(*series), row(labels))) {
+                refused.push((index, error));
+            }
+        }
     }
 
     fn append_histogram(

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use ahash::AHashMap;
 use formats::exposition::{self, Entry as Line, Format, ScrapedHistogram};
 use model::{
-    AppendError, Appender, Columns, Exemplar, Histogram, Labels, LabelsBuilder, Sample, SeriesRef, Timestamp,
+    AppendError, Appender, Columns, Exemplar, FloatColumns, Histogram, Labels, LabelsBuilder, Sample,
+    SeriesRef, Timestamp,
 };
 
 use super::cache::{Cache, Entry, LatestExemplar};
@@ -34,6 +36,15 @@ struct Sink<'a> {
     appender: &'a mut dyn Appender,
     at: Timestamp,
     tally: &'a mut Tally,
+    known: Known,
+}
+
+/// Floats at the time of the scrape of series that storage had samples of in the last one, too: nearly all there are. They
+/// go to storage together, by reference alone.
+#[derive(Default)]
+struct Known {
+    series: Vec<SeriesRef>,
+    values: Vec<f64>,
 }
 
 #[derive(Clone, Copy)]
@@ -51,7 +62,7 @@ impl<'a> Batch<'a> {
         at: Timestamp,
         tally: &'a mut Tally,
     ) -> Self {
-        Self { cache, target, sink: Sink { rules, appender, at, tally } }
+        Self { cache, target, sink: Sink { rules, appender, at, tally, known: Known::default() } }
     }
 
     /// Appends everything. After an error the batch must be thrown away.
@@ -66,6 +77,7 @@ impl<'a> Batch<'a> {
             }
             Fetched::Columns(columns) => self.append_columns(&columns)?,
         }
+        self.append_known();
         // Counted to the end, so that the report says how many there were.
         let limit = self.sink.rules.limits.samples;
         if limit > 0 && self.sink.tally.kept > limit {
@@ -176,6 +188,33 @@ impl<'a> Batch<'a> {
         }
         let entry = self.cache.insert(key, labels);
         Ok(self.sink.append(entry, true, generation, timestamp, point))
+    }
+
+    /// Appends what was kept for the end.
+    fn append_known(&mut self) {
+        let Known { series, values } = std::mem::take(&mut self.sink.known);
+        let Some(columns) = FloatColumns::at(self.sink.at, &series, &values) else { return };
+        let mut refused = Vec::new();
+        self.sink.appender.append_columns(&columns, &mut refused);
+        let mut forgotten = AHashMap::new();
+        for (index, error) in refused {
+            self.sink.tally.appended -= 1;
+            if matches!(error, AppendError::UnknownSeries(_)) {
+                forgotten.insert(series[index], values[index]);
+            } else {
+                self.sink.tally.rejected.count(&error);
+            }
+        }
+        if forgotten.is_empty() {
+            return;
+        }
+        // Storage has let go of them, and takes them as new ones.
+        let generation = self.cache.generation();
+        for entry in self.cache.seen_mut() {
+            let Some(value) = entry.series.and_then(|series| forgotten.remove(&series)) else { continue };
+            entry.series = None;
+            self.sink.append_labelled(entry, generation, self.sink.at, Point::Float(value));
+        }
     }
 
     /// Appends an exemplar, unless it is the one that the last answer had: without a time of its own (`timed`)
@@ -289,7 +328,7 @@ impl Sink<'_> {
         timestamp: Option<Timestamp>,
         point: Point<'_>,
     ) -> Option<SeriesRef> {
-        let labels = entry.labels.as_ref()?;
+        entry.labels.as_ref()?;
         self.tally.kept += 1;
         let limit = self.rules.limits.samples;
         if limit > 0 && self.tally.kept > limit {
@@ -299,9 +338,32 @@ impl Sink<'_> {
         let at = own_time.unwrap_or(self.at);
         entry.tracked = own_time.is_none() || self.rules.track_timestamps_staleness;
         entry.histogram = matches!(point, Point::Histogram(_));
-        let appended = if own_time.is_none() && !first {
-            Err(AppendError::DuplicateTimestamp)
-        } else if at > self.at + AHEAD_MAX {
+        if own_time.is_none()
+            && first
+            && entry.live
+            && let (Some(series), Point::Float(value)) = (entry.series, point)
+        {
+            self.known.series.push(series);
+            self.known.values.push(value);
+            self.tally.appended += 1;
+            return Some(series);
+        }
+        if own_time.is_none() && !first {
+            self.tally.rejected.count(&AppendError::DuplicateTimestamp);
+            return None;
+        }
+        self.append_labelled(entry, generation, at, point)
+    }
+
+    fn append_labelled(
+        &mut self,
+        entry: &mut Entry,
+        generation: u64,
+        at: Timestamp,
+        point: Point<'_>,
+    ) -> Option<SeriesRef> {
+        let labels = entry.labels.as_ref()?;
+        let appended = if at > self.at + AHEAD_MAX {
             Err(AppendError::OutOfBounds)
         } else {
             match point {

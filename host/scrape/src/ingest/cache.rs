@@ -103,6 +103,12 @@ impl Cache {
         self.entries.get_mut(key)
     }
 
+    /// The entries that the current answer has touched.
+    pub(super) fn seen_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        let generation = self.generation;
+        self.entries.values_mut().filter(move |entry| entry.last_seen == generation)
+    }
+
     pub(super) const fn generation(&self) -> u64 {
         self.generation
     }

@@ -66,6 +66,27 @@ impl Fixture {
 }
 
 #[test]
+fn series_that_storage_has_let_go_of_come_back() {
+    let mut f = fixture("");
+    f.text("a 1\nb 2\n");
+    f.storage.take();
+    f.storage.forget_series();
+    let tally = f.check(
+        "a 3\nb 4\nc 5\n",
+        &expect![[r#"
+        a{instance="i", job="j"} 3 @2000
+        b{instance="i", job="j"} 4 @2000
+        c{instance="i", job="j"} 5 @2000
+        up{instance="i", job="j"} 1 @2000
+    "#]],
+    );
+    assert_eq!((tally.scraped, tally.kept, tally.series_added, tally.appended), (3, 3, 1, 3));
+    f.now_ms -= 1000;
+    let tally = f.check("a 6\nb 4\n", &expect![[""]]);
+    assert_eq!((tally.kept, tally.appended), (2, 0), "the time is taken");
+}
+
+#[test]
 fn samples_get_the_labels_of_their_target() {
     let mut f = fixture("");
     let tally = f.check(
