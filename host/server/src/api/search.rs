@@ -337,7 +337,7 @@ mod tests {
         check("search[]=htreq", &names, &["http_requests_total", "http_req", "hot_requests"], false);
         check("search[]=htreq&fuzz_threshold=90", &names, &[], false);
         check("search[]=up&search[]=go&sort_by=alpha&sort_dir=dsc", &names, &["up", "go_gc"], false);
-        let close = "search[]=htpt_requests&fuzz_alg=jarowinkler&fuzz_threshold=85";
+        let close = "search[]=htpt_requests&fuzz_alg=jarowinkler&fuzz_threshold=88";
         check(close, &names, &["http_requests_total", "hot_requests"], false);
         let wrong =
             ["sort_by=x", "sort_dir=asc", "limit=0", "fuzz_threshold=101", "fuzz_alg=x", "batch_size=-1"];
