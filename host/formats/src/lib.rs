@@ -30,4 +30,4 @@ mod write_request;
 
 pub use compression::{DecompressError, decompress};
 pub use error::{DecodeError, Rejected};
-pub use write_request::{TimeSeries, WriteRequest};
+pub use write_request::{Starts, TimeSeries, WriteRequest};

@@ -298,10 +298,11 @@ fn read_series(bytes: &[u8]) -> Result<ReadSeries, WireFailed> {
         match field {
             (1, Field::Bytes(pair)) => labels.push(pairs::read_label_pair(pair)?),
             (2, Field::Bytes(sample)) => {
-                series.samples.push(remote_write::fields::read_sample(sample)?);
+                series.samples.push(remote_write::fields::read_sample(sample)?.0);
             }
             (4, Field::Bytes(bytes)) => {
-                let (at, value) = histogram::read(bytes)?.map_err(WireFailed)?;
+                let histogram::Read { at, histogram: value, .. } =
+                    histogram::read(bytes)?.map_err(WireFailed)?;
                 series.histograms.push((at, Arc::new(value)));
             }
             _ => {}

@@ -17,6 +17,7 @@ pub(crate) struct Row {
     pub(crate) at: i64,
     pub(crate) value: f64,
     histogram: bool,
+    start: Option<i64>,
 }
 
 #[derive(Default)]
@@ -61,7 +62,8 @@ impl Recorder {
         rows.iter().fold(String::new(), |mut text, row| {
             let kind = if row.histogram { " histogram" } else { "" };
             let value = if is_stale(row.value) { "stale".to_owned() } else { row.value.to_string() };
-            let _ = writeln!(text, "{} {value}{kind} @{}", row.labels, row.at);
+            let start = row.start.map(|start| format!(" since {start}")).unwrap_or_default();
+            let _ = writeln!(text, "{} {value}{kind} @{}{start}", row.labels, row.at);
             text
         })
     }
@@ -142,14 +144,18 @@ impl Appender for Batch<'_> {
         sample: Sample,
     ) -> Result<SeriesRef, AppendError> {
         let at = sample.timestamp.millis();
-        self.add(series, Row { labels: labels.clone(), at, value: sample.value, histogram: false })
+        self.add(
+            series,
+            Row { labels: labels.clone(), at, value: sample.value, histogram: false, start: None },
+        )
     }
 
     fn append_columns(&mut self, columns: &FloatColumns<'_>, refused: &mut Vec<(usize, AppendError)>) {
         for (index, (series, value)) in columns.series().iter().zip(columns.values()).enumerate() {
             let known = self.recorder.labels_of(*series).ok_or(AppendError::UnknownSeries(series.0));
             let at = columns.time(index).millis();
-            let row = |labels| Row { labels, at, value: *value, histogram: false };
+            let start = Some(columns.start(index).millis()).filter(|start| *start != 0);
+            let row = |labels| Row { labels, at, value: *value, histogram: false, start };
             if let Err(error) = known.and_then(|labels| self.add(Some(*series), row(labels))) {
                 refused.push((index, error));
             }
@@ -164,7 +170,19 @@ impl Appender for Batch<'_> {
         histogram: &Histogram,
     ) -> Result<SeriesRef, AppendError> {
         let at = timestamp.millis();
-        self.add(series, Row { labels: labels.clone(), at, value: histogram.sum, histogram: true })
+        self.add(
+            series,
+            Row { labels: labels.clone(), at, value: histogram.sum, histogram: true, start: None },
+        )
+    }
+
+    fn append_start(&mut self, series: SeriesRef, start: Timestamp) {
+        let state = self.recorder.state.lock();
+        let of_series =
+            |row: &&mut Row| state.refs.get(&row.labels).is_some_and(|(found, _)| *found == series);
+        if let Some(row) = self.rows.last_mut().filter(of_series) {
+            row.start = Some(start.millis());
+        }
     }
 
     fn append_exemplar(&mut self, series: SeriesRef, exemplar: &Exemplar) -> Result<(), AppendError> {

@@ -2,7 +2,7 @@
 
 use formats::remote_write::Batch;
 use formats::{Rejected, TimeSeries, WriteRequest};
-use model::{Append, AppendError, Appender, CommitError, Refused, SeriesRef};
+use model::{Append, AppendError, Appender, CommitError, Refused, SeriesRef, Timestamp, UNKNOWN_START};
 use prometheus::{IntCounterVec, Opts, Registry};
 
 /// Counts what pushed requests brought.
@@ -77,6 +77,7 @@ fn append_floats(batch: &mut Batch<'_>, appender: &mut dyn Appender, written: &m
             // The series had gone and comes back.
             match appender.append(None, &labels, sample) {
                 Ok(reference) => {
+                    append_start(appender, reference, batch.start(index));
                     batch.replace(index, reference);
                     continue;
                 }
@@ -99,15 +100,22 @@ fn append_new(
     let series = batch.series.get(index)?;
     let rejected = &mut batch.rejected;
     let mut reference = None;
-    for sample in &series.samples {
+    for (sample, start) in series.samples.iter().zip(all_starts(&series.starts.samples)) {
         match appender.append(reference, &series.labels, *sample) {
-            Ok(known) => (reference, written.samples) = (Some(known), written.samples + 1),
+            Ok(known) => {
+                (reference, written.samples) = (Some(known), written.samples + 1);
+                append_start(appender, known, start);
+            }
             Err(error) => rejected.note(1, || format!("{}: {error}", series.labels)),
         }
     }
-    for (timestamp, histogram) in &series.histograms {
+    for ((timestamp, histogram), start) in series.histograms.iter().zip(all_starts(&series.starts.histograms))
+    {
         match appender.append_histogram(reference, &series.labels, *timestamp, histogram) {
-            Ok(known) => (reference, written.histograms) = (Some(known), written.histograms + 1),
+            Ok(known) => {
+                (reference, written.histograms) = (Some(known), written.histograms + 1);
+                append_start(appender, known, start);
+            }
             Err(error) => rejected.note(1, || format!("{}: {error}", series.labels)),
         }
     }
@@ -169,6 +177,18 @@ fn note_refused(batch: &mut Batch<'_>, new: &[(SeriesRef, usize)], refused: &Ref
     });
 }
 
+/// A start for every item of a list, which lacks what is not known at its end.
+fn all_starts(starts: &[Timestamp]) -> impl Iterator<Item = Timestamp> {
+    starts.iter().copied().chain(std::iter::repeat(UNKNOWN_START))
+}
+
+/// Says when the counter started that the sample is a reading of which was just appended, where that is known.
+fn append_start(appender: &mut dyn Appender, series: SeriesRef, start: Timestamp) {
+    if start != UNKNOWN_START {
+        appender.append_start(series, start);
+    }
+}
+
 /// Stores a request. Every item that storage refuses is noted in `rejected`; the rest is committed. Blocks on
 /// the log, so that asynchronous callers give it a thread.
 pub(crate) fn store(
@@ -219,11 +239,20 @@ fn append_series(
         }
         Err(error) => rejected.note(1, || format!("{}: {error}", series.labels)),
     };
-    for sample in &series.samples {
-        note(appender.append(reference, &series.labels, *sample), &mut reference);
+    for (sample, start) in series.samples.iter().zip(all_starts(&series.starts.samples)) {
+        let appended = appender.append(reference, &series.labels, *sample);
+        if let Ok(known) = appended {
+            append_start(appender, known, start);
+        }
+        note(appended, &mut reference);
     }
-    for (timestamp, histogram) in &series.histograms {
-        note(appender.append_histogram(reference, &series.labels, *timestamp, histogram), &mut reference);
+    for ((timestamp, histogram), start) in series.histograms.iter().zip(all_starts(&series.starts.histograms))
+    {
+        let appended = appender.append_histogram(reference, &series.labels, *timestamp, histogram);
+        if let Ok(known) = appended {
+            append_start(appender, known, start);
+        }
+        note(appended, &mut reference);
     }
     let Some(reference) = reference else { return (None, stored) };
     for exemplar in &series.exemplars {

@@ -207,17 +207,19 @@ impl<'a> Reader<'a> {
         timestamp: Option<Timestamp>,
         sink: Sink<'_, E>,
     ) -> Result<(), Stop<E>> {
-        let (mut value, mut exemplar) = (0.0, None);
+        let (mut value, mut exemplar, mut start) = (0.0, None, None);
         let mut message = Message(bytes);
         while let Some(field) = message.next()? {
             match field {
                 (1, Field::Fixed64(bits)) => value = f64::from_bits(bits),
                 (2, Field::Bytes(bytes)) => exemplar = Some(bytes),
+                // Of counters alone; the others have no such field.
+                (3, Field::Bytes(bytes)) => start = Some(read_timestamp(bytes)?),
                 _ => {}
             }
         }
         self.name_series(name, "");
-        self.emit(value, timestamp, exemplar, sink)
+        self.emit(value, (timestamp, start), exemplar, sink)
     }
 
     fn summary<E>(
@@ -227,19 +229,20 @@ impl<'a> Reader<'a> {
         timestamp: Option<Timestamp>,
         sink: Sink<'_, E>,
     ) -> Result<(), Stop<E>> {
-        let (mut count, mut sum) = (0.0, 0.0);
+        let (mut count, mut sum, mut start) = (0.0, 0.0, None);
         let mut message = Message(bytes);
         while let Some(field) = message.next()? {
             match field {
                 (1, Field::Varint(value)) => count = value as f64,
                 (2, Field::Fixed64(bits)) => sum = f64::from_bits(bits),
+                (4, Field::Bytes(bytes)) => start = Some(read_timestamp(bytes)?),
                 _ => {}
             }
         }
         self.name_series(name, "_count");
-        self.emit(count, timestamp, None, sink)?;
+        self.emit(count, (timestamp, start), None, sink)?;
         self.name_series(name, "_sum");
-        self.emit(sum, timestamp, None, sink)?;
+        self.emit(sum, (timestamp, start), None, sink)?;
         let begun = self.begin_series(name, "");
         let mut message = Message(bytes);
         while let Some(field) = message.next()? {
@@ -254,7 +257,7 @@ impl<'a> Reader<'a> {
                 }
             }
             self.end_series(begun, "quantile", quantile);
-            self.emit(value, timestamp, None, sink)?;
+            self.emit(value, (timestamp, None), None, sink)?;
         }
         Ok(())
     }
@@ -268,17 +271,20 @@ impl<'a> Reader<'a> {
         sink: Sink<'_, E>,
     ) -> Result<(), Stop<E>> {
         let summary = histogram::Summary::read(bytes)?;
+        // A gauge's buckets do not only grow.
+        let created = summary.created.filter(|_| kind != MetricKind::GaugeHistogram);
+        let times = (timestamp, created.map(read_timestamp).transpose()?);
         let native = summary.native && self.histograms != Histograms::Classic;
         if native {
-            self.native(name, kind, bytes, timestamp, sink)?;
+            self.native(name, kind, bytes, times, sink)?;
         }
         if native && !(self.histograms == Histograms::NativeAndClassic && summary.classic) {
             return Ok(());
         }
         self.name_series(name, "_count");
-        self.emit(summary.count, timestamp, None, sink)?;
+        self.emit(summary.count, times, None, sink)?;
         self.name_series(name, "_sum");
-        self.emit(summary.sum, timestamp, None, sink)?;
+        self.emit(summary.sum, times, None, sink)?;
         let begun = self.begin_series(name, "_bucket");
         let mut last = 0.0;
         let mut message = Message(bytes);
@@ -287,12 +293,12 @@ impl<'a> Reader<'a> {
             let bucket = histogram::Bucket::read(bytes)?;
             last = bucket.upper_bound;
             self.end_series(begun, "le", last);
-            self.emit(bucket.count, timestamp, bucket.exemplar, sink)?;
+            self.emit(bucket.count, times, bucket.exemplar, sink)?;
         }
         if last < f64::INFINITY {
             // The last bucket may be left out, since it holds what the count says.
             self.end_series(begun, "le", f64::INFINITY);
-            self.emit(summary.count, timestamp, None, sink)?;
+            self.emit(summary.count, times, None, sink)?;
         }
         Ok(())
     }
@@ -302,7 +308,7 @@ impl<'a> Reader<'a> {
         name: &str,
         kind: MetricKind,
         bytes: &'a [u8],
-        timestamp: Option<Timestamp>,
+        (timestamp, start): (Option<Timestamp>, Option<Timestamp>),
         sink: Sink<'_, E>,
     ) -> Result<(), Stop<E>> {
         let histogram = &histogram::read_native(bytes, kind == MetricKind::GaugeHistogram)?;
@@ -318,7 +324,7 @@ impl<'a> Reader<'a> {
         read.sort_by_key(|exemplar| exemplar.timestamp);
         let exemplars: Vec<_> = read.iter().map(|exemplar| exemplar.borrow(&self.braces)).collect();
         let (series, exemplars) = (self.series.as_str(), exemplars.as_slice());
-        sink(Entry::Histogram(ScrapedHistogram { series, histogram, timestamp, exemplars }))
+        sink(Entry::Histogram(ScrapedHistogram { series, histogram, timestamp, start, exemplars }))
             .map_err(Stop::Sink)
     }
 
@@ -349,11 +355,11 @@ impl<'a> Reader<'a> {
         series.finish();
     }
 
-    /// Hands out a sample of the series that has been named.
+    /// Hands out a sample of the series that has been named, with its time and its start.
     fn emit<E>(
         &mut self,
         value: f64,
-        timestamp: Option<Timestamp>,
+        times: (Option<Timestamp>, Option<Timestamp>),
         exemplar: Option<&'a [u8]>,
         sink: Sink<'_, E>,
     ) -> Result<(), Stop<E>> {
@@ -361,7 +367,7 @@ impl<'a> Reader<'a> {
         self.braces.clear();
         let read = exemplar.map(|bytes| read_exemplar(bytes, &mut self.braces)).transpose()?;
         let exemplar = read.map(|exemplar| exemplar.borrow(&self.braces));
-        let sample = ScrapedSample::new(&self.series, observed(value), timestamp, exemplar);
+        let sample = ScrapedSample::new(&self.series, observed(value), times, exemplar);
         sink(Entry::Sample(sample)).map_err(Stop::Sink)
     }
 

@@ -17,6 +17,8 @@ pub struct ScrapedSample<'a> {
     pub value: f64,
     /// When it was observed, where the target says so.
     pub timestamp: Option<Timestamp>,
+    /// When the counter started that this is a reading of, where the target says so; [`super::protobuf`] only.
+    pub start: Option<Timestamp>,
     /// One observation behind it; OpenMetrics only.
     pub exemplar: Option<ScrapedExemplar<'a>>,
     normalised: Option<&'static str>,
@@ -31,6 +33,8 @@ pub struct ScrapedHistogram<'a> {
     pub histogram: &'a Histogram,
     /// When it was observed, where the target says so.
     pub timestamp: Option<Timestamp>,
+    /// When it started to count, where the target says so.
+    pub start: Option<Timestamp>,
     /// Observations behind it that say when they were made, by time.
     pub exemplars: &'a [ScrapedExemplar<'a>],
 }
@@ -61,10 +65,10 @@ impl<'a> ScrapedSample<'a> {
     pub(super) const fn new(
         series: &'a str,
         value: f64,
-        timestamp: Option<Timestamp>,
+        (timestamp, start): (Option<Timestamp>, Option<Timestamp>),
         exemplar: Option<ScrapedExemplar<'a>>,
     ) -> Self {
-        Self { series, value, timestamp, exemplar, normalised: None }
+        Self { series, value, timestamp, start, exemplar, normalised: None }
     }
 
     pub(super) fn read(
@@ -92,7 +96,7 @@ impl<'a> ScrapedSample<'a> {
         if !cursor.rest().is_empty() {
             return Err(series::unexpected("the end of the line", cursor));
         }
-        Ok(Self { series, value, timestamp, exemplar, normalised })
+        Ok(Self { series, value, timestamp, start: None, exemplar, normalised })
     }
 }
 

@@ -11,7 +11,8 @@
 //! | resource | labels `job` and `instance`; the other attributes on `target_info` |
 //!
 //! Only cumulative temporality fits this model; delta points are rejected, counted and told of. A point flagged
-//! "no recorded value" becomes a stale marker. Start timestamps are not used yet.
+//! "no recorded value" becomes a stale marker. Start times of what only grows (monotonic sums, histograms, counts and sums
+//! of summaries) are the starts of its samples.
 
 mod exponential;
 mod labels;

@@ -161,6 +161,9 @@ messages! {
     }
 
     NumberDataPoint {
+        #[prost(fixed64, tag = "2")]
+        #[serde(deserialize_with = "json::u64")]
+        start_time_unix_nano: u64,
         #[prost(fixed64, tag = "3")]
         #[serde(deserialize_with = "json::u64")]
         time_unix_nano: u64,
@@ -179,6 +182,9 @@ messages! {
     }
 
     HistogramDataPoint {
+        #[prost(fixed64, tag = "2")]
+        #[serde(deserialize_with = "json::u64")]
+        start_time_unix_nano: u64,
         #[prost(fixed64, tag = "3")]
         #[serde(deserialize_with = "json::u64")]
         time_unix_nano: u64,
@@ -205,6 +211,9 @@ messages! {
     ExponentialHistogramDataPoint {
         #[prost(message, repeated, tag = "1")]
         attributes: Vec<KeyValue>,
+        #[prost(fixed64, tag = "2")]
+        #[serde(deserialize_with = "json::u64")]
+        start_time_unix_nano: u64,
         #[prost(fixed64, tag = "3")]
         #[serde(deserialize_with = "json::u64")]
         time_unix_nano: u64,
@@ -242,6 +251,9 @@ messages! {
     }
 
     SummaryDataPoint {
+        #[prost(fixed64, tag = "2")]
+        #[serde(deserialize_with = "json::u64")]
+        start_time_unix_nano: u64,
         #[prost(fixed64, tag = "3")]
         #[serde(deserialize_with = "json::u64")]
         time_unix_nano: u64,

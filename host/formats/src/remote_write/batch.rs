@@ -1,10 +1,13 @@
 //! A request as storage takes it: floats of known series in columns, and the rest by labels.
 
-use model::{Exemplar, FloatColumns, Histogram, Labels, Metadata, Sample, SeriesRef, Timestamp};
+use model::{
+    Exemplar, FloatColumns, Histogram, Labels, Metadata, Sample, SeriesRef, Timestamp, UNKNOWN_START,
+};
 
 use super::known::Key;
 use super::{v1, v2};
-use crate::{Rejected, TimeSeries};
+use crate::write_request::set_start;
+use crate::{Rejected, Starts, TimeSeries};
 
 /// What one request holds. Texts are borrowed from it until somebody asks for labels.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub struct NewSeries {
     pub histograms: Vec<(Timestamp, Histogram)>,
     /// Exemplars, in the sender's order.
     pub exemplars: Vec<Exemplar>,
+    /// When the counters started that the samples are readings of.
+    pub starts: Starts,
     pub(super) key: Option<Key>,
 }
 
@@ -55,6 +60,8 @@ pub(super) struct Columns {
     pub(super) series: Vec<SeriesRef>,
     pub(super) times: Vec<Timestamp>,
     pub(super) values: Vec<f64>,
+    /// As many as values, or fewer: what is missing is not known.
+    pub(super) starts: Vec<Timestamp>,
     /// Where the message of their series begins.
     pub(super) places: Vec<u32>,
 }
@@ -64,6 +71,7 @@ impl Columns {
         self.series.clear();
         self.times.clear();
         self.values.clear();
+        self.starts.clear();
         self.places.clear();
     }
 
@@ -71,10 +79,12 @@ impl Columns {
         self.series.shrink_to(count);
         self.times.shrink_to(count);
         self.values.shrink_to(count);
+        self.starts.shrink_to(count);
         self.places.shrink_to(count);
     }
 
-    pub(super) fn push(&mut self, sample: Sample) {
+    pub(super) fn push(&mut self, sample: Sample, start: Timestamp) {
+        set_start(&mut self.starts, self.times.len(), start);
         self.times.push(sample.timestamp);
         self.values.push(sample.value);
     }
@@ -85,12 +95,25 @@ impl Columns {
         self.places.resize(self.times.len(), place);
     }
 
-    /// Takes the samples back that nobody was said to own.
-    pub(super) fn take_last(&mut self) -> Vec<Sample> {
+    /// Gives those samples a start that have none and that nobody was said to own yet.
+    pub(super) fn set_missing_starts(&mut self, start: Timestamp) {
+        if start == UNKNOWN_START {
+            return;
+        }
+        for index in self.series.len()..self.times.len() {
+            if self.starts.get(index).is_none_or(|own| *own == UNKNOWN_START) {
+                set_start(&mut self.starts, index, start);
+            }
+        }
+    }
+
+    /// Takes the samples back that nobody was said to own, and their starts.
+    pub(super) fn take_last(&mut self) -> (Vec<Sample>, Vec<Timestamp>) {
         let first = self.series.len().min(self.times.len());
+        let starts = self.starts.drain(first.min(self.starts.len())..).collect();
         let times = self.times.drain(first..);
         let samples = times.zip(self.values.drain(first..));
-        samples.map(|(timestamp, value)| Sample { timestamp, value }).collect()
+        (samples.map(|(timestamp, value)| Sample { timestamp, value }).collect(), starts)
     }
 }
 
@@ -104,13 +127,20 @@ pub(super) enum Texts<'a> {
 impl Batch<'_> {
     /// The floats of known series. Storage may have forgotten some of them since.
     pub fn floats(&self) -> Option<FloatColumns<'_>> {
-        FloatColumns::timed(&self.columns.series, &self.columns.times, &self.columns.values)
+        let columns = &self.columns;
+        let floats = FloatColumns::timed(&columns.series, &columns.times, &columns.values);
+        floats.map(|floats| floats.started(&columns.starts))
     }
 
     /// One of the floats.
     pub fn float(&self, index: usize) -> Option<Sample> {
         let (timestamp, value) = (*self.columns.times.get(index)?, *self.columns.values.get(index)?);
         Some(Sample { timestamp, value })
+    }
+
+    /// When the counter started that one of the floats is a reading of, or [`UNKNOWN_START`].
+    pub fn start(&self, index: usize) -> Timestamp {
+        self.columns.starts.get(index).copied().unwrap_or(UNKNOWN_START)
     }
 
     /// The labels of one of the floats; empty where there is no such float.
@@ -154,7 +184,7 @@ impl Batch<'_> {
 
 impl From<NewSeries> for TimeSeries {
     fn from(series: NewSeries) -> Self {
-        let NewSeries { labels, samples, histograms, exemplars, key: _ } = series;
-        Self { labels, samples, histograms, exemplars }
+        let NewSeries { labels, samples, histograms, exemplars, starts, key: _ } = series;
+        Self { labels, samples, histograms, exemplars, starts }
     }
 }

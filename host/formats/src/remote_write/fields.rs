@@ -1,22 +1,23 @@
 //! Messages that both versions of the protocol have alike.
 
-use model::{MetricKind, Sample, Timestamp};
+use model::{MetricKind, Sample, Timestamp, UNKNOWN_START};
 
 use crate::wire::{Field, Message, WireError};
 
-/// A sample's time and value.
+/// A sample's time and value, and its start, which only the second version has.
 #[inline]
-pub(crate) fn read_sample(bytes: &[u8]) -> Result<Sample, WireError> {
-    let mut sample = Sample::new(0, 0.0);
+pub(crate) fn read_sample(bytes: &[u8]) -> Result<(Sample, Timestamp), WireError> {
+    let (mut sample, mut start) = (Sample::new(0, 0.0), UNKNOWN_START);
     let mut message = Message(bytes);
     while let Some(field) = message.next()? {
         match field {
             (1, Field::Fixed64(bits)) => sample.value = f64::from_bits(bits),
             (2, Field::Varint(millis)) => sample.timestamp = Timestamp::from_millis(millis as i64),
+            (3, Field::Varint(millis)) => start = Timestamp::from_millis(millis as i64),
             _ => {}
         }
     }
-    Ok(sample)
+    Ok((sample, start))
 }
 
 /// The enumeration of metric types, by number.

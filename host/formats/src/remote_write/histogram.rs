@@ -1,14 +1,21 @@
 //! `prometheus.Histogram`: native histograms, whose counts are either whole numbers, given as differences
 //! between neighbouring buckets, or absolute floats.
 
-use model::{Histogram, ResetHint, Timestamp};
+use model::{Histogram, ResetHint, Timestamp, UNKNOWN_START};
 
 use crate::buckets::{BucketsReader, read_doubles};
 use crate::wire::{Field, Message, MessageWriter, WireError, unzigzag, zigzag};
 
+/// A histogram as it was read.
+pub(crate) struct Read {
+    pub(crate) at: Timestamp,
+    pub(crate) start: Timestamp,
+    pub(crate) histogram: Histogram,
+}
+
 /// Reads one histogram; the inner error says why it contradicts itself.
-pub(crate) fn read(bytes: &[u8]) -> Result<Result<(Timestamp, Histogram), String>, WireError> {
-    let mut at = Timestamp::EPOCH;
+pub(crate) fn read(bytes: &[u8]) -> Result<Result<Read, String>, WireError> {
+    let (mut at, mut start) = (Timestamp::EPOCH, UNKNOWN_START);
     let mut schema = 0;
     let mut histogram = Histogram { sum: 0.0, ..Histogram::stale() };
     let (mut positive, mut negative) = (BucketsReader::default(), BucketsReader::default());
@@ -32,6 +39,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Result<(Timestamp, Histogram), String
             (14, Field::Varint(number)) => histogram.reset_hint = hint_from_number(number),
             (15, Field::Varint(millis)) => at = Timestamp::from_millis(millis as i64),
             (16, field) => read_doubles(&mut bounds, field)?,
+            (17, Field::Varint(millis)) => start = Timestamp::from_millis(millis as i64),
             _ => {}
         }
     }
@@ -45,10 +53,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Result<(Timestamp, Histogram), String
         histogram.custom_values = Some(bounds.into());
     }
     if histogram.is_stale() {
-        return Ok(Ok((at, Histogram::stale())));
+        return Ok(Ok(Read { at, start, histogram: Histogram::stale() }));
     }
     Ok(match histogram.validate() {
-        Ok(()) => Ok((at, histogram)),
+        Ok(()) => Ok(Read { at, start, histogram }),
         Err(e) => Err(format!("invalid histogram: {e}")),
     })
 }

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
-use model::{Exemplar, Histogram, Labels, METRIC_NAME, Metadata, SeriesRef, Timestamp};
+use model::{Exemplar, Histogram, Labels, METRIC_NAME, Metadata, SeriesRef, Timestamp, UNKNOWN_START};
 
 use super::batch::{Columns, KnownExemplar, NewSeries};
+use super::histogram;
 use super::known::{Finder, Key};
 use crate::wire::WireError;
-use crate::{Rejected, pairs};
+use crate::write_request::set_start;
+use crate::{Rejected, Starts, pairs};
 
 /// Enough of a series' labels to find it at its sender.
 const SERIES_TEXT_CHARS_MAX: usize = 512;
@@ -39,6 +41,7 @@ pub(super) struct Reader<'k> {
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     pub(super) histograms: Vec<(Timestamp, Histogram)>,
+    pub(super) histogram_starts: Vec<Timestamp>,
     pub(super) exemplars: Vec<Result<Exemplar, String>>,
     /// Histograms that contradict themselves: how many, and what the last one was.
     pub(super) bad_histograms: u64,
@@ -46,9 +49,21 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) fn take_histogram(&mut self, read: Result<(Timestamp, Histogram), String>) {
+    /// Gives those histograms a start that have none.
+    pub(super) fn set_missing_starts(&mut self, start: Timestamp) {
+        for index in 0..self.histograms.len() {
+            if self.histogram_starts.get(index).is_none_or(|own| *own == UNKNOWN_START) {
+                set_start(&mut self.histogram_starts, index, start);
+            }
+        }
+    }
+
+    pub(super) fn take_histogram(&mut self, read: Result<histogram::Read, String>) {
         match read {
-            Ok(sample) => self.histograms.push(sample),
+            Ok(histogram::Read { at, start, histogram }) => {
+                set_start(&mut self.histogram_starts, self.histograms.len(), start);
+                self.histograms.push((at, histogram));
+            }
             Err(what) => {
                 self.bad_histograms += 1;
                 self.bad_histogram = Some(what);
@@ -80,7 +95,7 @@ impl Reader<'_> {
             self.take_known(place, series, parts.exemplars, labels);
             return;
         }
-        let samples = self.columns.take_last();
+        let (samples, starts) = self.columns.take_last();
         let labels = match labels() {
             Ok(labels) => labels,
             Err(what) => {
@@ -100,7 +115,9 @@ impl Reader<'_> {
             }
         }
         if !(samples.is_empty() && parts.histograms.is_empty() && exemplars.is_empty()) {
-            self.series.push(NewSeries { labels, samples, histograms: parts.histograms, exemplars, key });
+            let starts = Starts { samples: starts, histograms: parts.histogram_starts };
+            let histograms = parts.histograms;
+            self.series.push(NewSeries { labels, samples, histograms, exemplars, starts, key });
         }
     }
 

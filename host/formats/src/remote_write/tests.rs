@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use expect_test::expect;
-use model::UNKNOWN_START;
 use model::staleness::{STALE_NAN, is_stale};
 use model::{
     Buckets, Exemplar, Histogram, Labels, Metadata, MetricKind, ResetHint, Sample, SeriesRef, Timestamp,
+    UNKNOWN_START,
 };
 use proptest::prelude::*;
 
 use super::*;
-use crate::TimeSeries;
 use crate::wire::MessageWriter;
+use crate::{Starts, TimeSeries};
 
 const LIMITS: Limits = Limits { decompressed_bytes_max: 1 << 20, items_max: 1000 };
 
@@ -109,6 +109,10 @@ fn integer_histograms_become_absolute_counts() {
                     ),
                 ],
                 exemplars: [],
+                starts: Starts {
+                    samples: [],
+                    histograms: [],
+                },
             },
         ]
     "#]]
@@ -174,6 +178,7 @@ fn stale_markers_keep_their_bits() {
             samples: vec![Sample::new(1, STALE_NAN)],
             histograms: vec![(Timestamp::from_millis(2), Histogram::stale())],
             exemplars: Vec::new(),
+            starts: Starts::default(),
         }],
         metadata: Vec::new(),
     };
@@ -221,7 +226,7 @@ fn any_series() -> impl Strategy<Value = TimeSeries> {
             .collect()
     });
     (any_labels(), samples, histograms, exemplars).prop_map(|(labels, samples, histograms, exemplars)| {
-        TimeSeries { labels, samples, histograms, exemplars }
+        TimeSeries { labels, samples, histograms, exemplars, starts: Starts::default() }
     })
 }
 
@@ -292,7 +297,7 @@ proptest! {
     #[test]
     fn a_decoder_that_remembers_reads_the_same(
         requests in prop::collection::vec(
-            (any::<bool>(), any::<bool>(), prop::collection::vec((0u8..20, 0u8..20, 0u8..9), 0..8)), 0..8
+            (any::<bool>(), any::<bool>(), prop::collection::vec((0u8..20, 0u8..20, 0u8..9, 0i64..4), 0..8)), 0..8
         ),
         series_max in 0usize..40,
     ) {
@@ -301,11 +306,16 @@ proptest! {
             if forget {
                 storage.forget();
             }
-            let series = series.into_iter().map(|(name, value, exemplars)| TimeSeries {
+            let series = series.into_iter().map(|(name, value, exemplars, start)| TimeSeries {
                 labels: Labels::from_pairs([("__name__", &*format!("m{name}")), ("a", &"v".repeat(value.into()))]),
                 samples: vec![Sample::new(i64::from(value), 1.0); usize::from(exemplars % 3)],
                 histograms: Vec::new(),
                 exemplars: vec![exemplar(); usize::from(exemplars / 3)],
+                // Only the second version has any.
+                starts: match second {
+                    true => Starts { samples: vec![Timestamp::from_millis(start); 2], histograms: Vec::new() },
+                    false => Starts::default(),
+                },
             });
             let request = WriteRequest { series: series.collect(), metadata: Vec::new() };
             let (version, bytes) = match second {
@@ -342,10 +352,14 @@ fn flat(request: &WriteRequest) -> Flat {
 }
 
 fn note(flat: &mut Flat, series: &TimeSeries) {
-    let TimeSeries { labels, samples, histograms, exemplars } = series;
+    let TimeSeries { labels, samples, histograms, exemplars, starts } = series;
     let mut add = |item: String| flat.entry(labels.to_string()).or_default().push(item);
-    samples.iter().for_each(|sample| add(format!("{sample:?}")));
-    histograms.iter().for_each(|histogram| add(format!("{histogram:?}")));
+    for (at, sample) in samples.iter().enumerate() {
+        add(format!("{sample:?} since {:?}", starts.samples.get(at).unwrap_or(&UNKNOWN_START)));
+    }
+    for (at, histogram) in histograms.iter().enumerate() {
+        add(format!("{histogram:?} since {:?}", starts.histograms.get(at).unwrap_or(&UNKNOWN_START)));
+    }
     exemplars.iter().for_each(|exemplar| add(format!("{exemplar:?}")));
     for items in flat.values_mut() {
         // Exemplars may come apart from samples.
@@ -375,14 +389,22 @@ impl Storage {
         let Self { decoder, known, next } = self;
         decoder.read(body, (Compression::Snappy, version), &LIMITS, |batch| {
             let mut flat = Flat::new();
-            let floats: Vec<(SeriesRef, Sample, Labels)> = (0..batch.floats().unwrap().series().len())
-                .map(|at| (batch.floats().unwrap().series()[at], batch.float(at).unwrap(), batch.labels(at)))
-                .collect();
-            for (series, sample, labels) in &floats {
+            let floats: Vec<(SeriesRef, Sample, Timestamp, Labels)> =
+                (0..batch.floats().unwrap().series().len())
+                    .map(|at| {
+                        let floats = batch.floats().unwrap();
+                        (floats.series()[at], batch.float(at).unwrap(), floats.start(at), batch.labels(at))
+                    })
+                    .collect();
+            for (series, sample, start, labels) in &floats {
                 // Storage has the labels that the message had when it was taken, or none.
                 assert!(known.get(series).is_none_or(|known| known == labels));
                 let samples = vec![*sample];
-                note(&mut flat, &TimeSeries { labels: labels.clone(), samples, ..TimeSeries::default() });
+                let starts = Starts { samples: vec![*start], histograms: Vec::new() };
+                note(
+                    &mut flat,
+                    &TimeSeries { labels: labels.clone(), samples, starts, ..TimeSeries::default() },
+                );
             }
             for (at, known) in batch.exemplars.iter().enumerate() {
                 let (exemplars, labels) = (vec![known.exemplar.clone()], batch.labels_of_exemplar(at));
@@ -423,10 +445,12 @@ fn encode_v2(request: &WriteRequest) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut m = MessageWriter(&mut bytes);
         m.bytes(1, &refs(&series.labels));
-        for sample in &series.samples {
+        for (at, sample) in series.samples.iter().enumerate() {
             m.message(2, |m| {
                 m.double(1, sample.value);
                 m.varint(2, sample.timestamp.millis() as u64);
+                let start = series.starts.samples.get(at).unwrap_or(&UNKNOWN_START);
+                m.varint(3, start.millis() as u64);
             });
         }
         for (at, histogram) in &series.histograms {
@@ -465,7 +489,7 @@ fn version_2_brings_metadata_with_series() {
                 m.varint(3, 5);
                 m.varint(4, 6);
             });
-            // When the series began, in two ways that have been in use.
+            // When the series began, as it was told before each sample told it.
             m.varint(6, 77);
         });
     }
@@ -489,6 +513,12 @@ fn version_2_brings_metadata_with_series() {
                 ],
                 histograms: [],
                 exemplars: [],
+                starts: Starts {
+                    samples: [
+                        77ms,
+                    ],
+                    histograms: [],
+                },
             },
         ]
         [
@@ -520,4 +550,41 @@ fn what_is_too_much_is_not_unfolded() {
     let error = Decoder::new(0).read(&bomb, (Compression::Zstd, Version::V1), &LIMITS, |_| ());
     expect!["request is too large: more than 1048576 bytes when decompressed; send smaller batches"]
         .assert_eq(&error.unwrap_err().to_string());
+}
+
+#[test]
+fn starts_stand_with_samples_or_with_their_series() {
+    let mut bytes = Vec::new();
+    let mut root = MessageWriter(&mut bytes);
+    for symbol in ["", "__name__", "a_total", "b"] {
+        root.bytes(4, symbol.as_bytes());
+    }
+    for (references, created) in [(&[1, 2][..], 0), (&[1, 3], 50)] {
+        root.message(5, |m| {
+            m.bytes(1, references);
+            for (at, start) in [(100, 0), (200, 150), (300, 0)] {
+                m.message(2, |m| {
+                    m.varint(2, at);
+                    m.varint(3, start);
+                });
+            }
+            for (at, start) in [(400, 77), (500, 0)] {
+                m.message(3, |m| {
+                    m.varint(15, at);
+                    m.varint(17, start);
+                });
+            }
+            m.varint(6, created);
+        });
+    }
+    let body = compress(Compression::Snappy, &bytes);
+    let how = (Compression::Snappy, Version::V2);
+    let read = |batch: &mut Batch<'_>| batch.series.drain(..).map(|series| series.starts).collect::<Vec<_>>();
+    let starts = Decoder::new(0).read(&body, how, &LIMITS, read).unwrap();
+    let millis = |all: &[i64]| all.iter().copied().map(Timestamp::from_millis).collect();
+    let expected = [
+        Starts { samples: millis(&[0, 150]), histograms: millis(&[77]) },
+        Starts { samples: millis(&[50, 150, 50]), histograms: millis(&[77, 50]) },
+    ];
+    assert_eq!(starts, expected);
 }

@@ -1,6 +1,6 @@
 //! From the bytes of a `prometheus.WriteRequest`, the message of version 1.0.
 
-use model::{Exemplar, Labels, Metadata, Timestamp};
+use model::{Exemplar, Labels, Metadata, Timestamp, UNKNOWN_START};
 
 use super::fields::{kind_from_number, read_sample};
 use super::histogram;
@@ -54,7 +54,8 @@ fn read_series(
             (1, Field::Bytes(_)) => labels_lead = false,
             (2, Field::Bytes(bytes)) => {
                 reader.count_item()?;
-                reader.columns.push(read_sample(bytes)?);
+                let (sample, _) = read_sample(bytes)?;
+                reader.columns.push(sample, UNKNOWN_START);
             }
             (3, Field::Bytes(bytes)) => {
                 reader.count_item()?;

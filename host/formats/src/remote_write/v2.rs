@@ -3,10 +3,13 @@
 //!
 //! A series is known by the hashes of its symbols, each of which is computed once per request, and by those of its
 //! metadata: new metadata therefore makes a series unknown, so that it is looked at.
+//!
+//! Starts stand with samples and histograms (fields 3 and 17); earlier senders give a series one for all (field 6), which
+//! counts where a sample has none of its own.
 
 use std::collections::HashSet;
 
-use model::{Exemplar, Labels, Metadata, MetricKind, Timestamp};
+use model::{Exemplar, Labels, Metadata, MetricKind, Timestamp, UNKNOWN_START};
 
 use super::fields::{kind_from_number, read_sample};
 use super::histogram;
@@ -128,13 +131,15 @@ fn read_series(
     scratch.labels.clear();
     let mut parts = Parts::default();
     let mut metadata = MetadataReferences::default();
+    let mut created = UNKNOWN_START;
     let mut message = Message(bytes);
     while let Some(field) = message.next()? {
         match field {
             (1, field) => read_references(&mut scratch.labels, field)?,
             (2, Field::Bytes(bytes)) => {
                 reader.count_item()?;
-                reader.columns.push(read_sample(bytes)?);
+                let (sample, start) = read_sample(bytes)?;
+                reader.columns.push(sample, start);
             }
             (3, Field::Bytes(bytes)) => {
                 reader.count_item()?;
@@ -145,9 +150,12 @@ fn read_series(
                 parts.exemplars.push(read_exemplar(bytes, symbols)?);
             }
             (5, Field::Bytes(bytes)) => metadata = MetadataReferences::read(bytes)?,
+            (6, Field::Varint(millis)) => created = Timestamp::from_millis(millis as i64),
             _ => {}
         }
     }
+    reader.columns.set_missing_starts(created);
+    parts.set_missing_starts(created);
     scratch.key.clear();
     let mut all_known = !scratch.labels.is_empty();
     for reference in scratch.labels.iter().chain([&metadata.help, &metadata.unit]) {

@@ -7,7 +7,7 @@ use ahash::AHashMap;
 use formats::exposition::{self, Entry as Line, Format, ScrapedHistogram};
 use model::{
     AppendError, Appender, Columns, Exemplar, FloatColumns, Histogram, Labels, LabelsBuilder, Sample,
-    SeriesRef, Timestamp,
+    SeriesRef, Timestamp, UNKNOWN_START,
 };
 
 use super::cache::{Cache, Entry, LatestExemplar};
@@ -45,7 +45,12 @@ struct Sink<'a> {
 struct Known {
     series: Vec<SeriesRef>,
     values: Vec<f64>,
+    /// As far as any is known.
+    starts: Vec<Timestamp>,
 }
+
+/// When a sample was observed and since when its counter counts, each where the target says so.
+type OwnTimes = (Option<Timestamp>, Option<Timestamp>);
 
 #[derive(Clone, Copy)]
 enum Point<'a> {
@@ -96,8 +101,9 @@ impl<'a> Batch<'a> {
             }
             Line::Sample(sample) => {
                 let labels = || sample.labels().map_err(Error::Sample);
-                let series =
-                    self.append_point(sample.series, labels, sample.timestamp, Point::Float(sample.value))?;
+                let point = Point::Float(sample.value);
+                let times = (sample.timestamp, sample.start);
+                let series = self.append_point(sample.series, labels, times, point)?;
                 if let (Some(series), Some(exemplar)) = (series, sample.exemplar) {
                     let when = exemplar.timestamp.is_some();
                     let otherwise = self.sink.time_of(sample.timestamp);
@@ -113,7 +119,8 @@ impl<'a> Batch<'a> {
     fn append_histogram(&mut self, scraped: &ScrapedHistogram<'_>) -> Result<(), Error> {
         let labels = || scraped.labels().map_err(Error::Sample);
         let point = Point::Histogram(scraped.histogram);
-        let stored = self.append_point(scraped.series, labels, scraped.timestamp, point)?;
+        let times = (scraped.timestamp, scraped.start);
+        let stored = self.append_point(scraped.series, labels, times, point)?;
         let Some(series) = stored.filter(|_| !scraped.exemplars.is_empty()) else { return Ok(()) };
         let Some(entry) = self.cache.get_mut(scraped.series) else { return Ok(()) };
         // An answer repeats what earlier ones had, oldest first; storage would refuse that as out of order.
@@ -146,7 +153,8 @@ impl<'a> Batch<'a> {
             write_key(&mut key, columns, series);
             for (timestamp_ms, value) in columns.samples(series) {
                 let timestamp = timestamp_ms.map(Timestamp::from_millis);
-                self.append_point(&key, || labels_of(columns, series), timestamp, Point::Float(value))?;
+                let times = (timestamp, None);
+                self.append_point(&key, || labels_of(columns, series), times, Point::Float(value))?;
             }
         }
         for h in columns.histograms() {
@@ -154,7 +162,7 @@ impl<'a> Batch<'a> {
             write_key(&mut key, columns, series);
             let timestamp = h.timestamp_ms.map(Timestamp::from_millis);
             let point = Point::Histogram(&h.histogram);
-            self.append_point(&key, || labels_of(columns, series), timestamp, point)?;
+            self.append_point(&key, || labels_of(columns, series), (timestamp, None), point)?;
         }
         for e in columns.exemplars() {
             write_key(&mut key, columns, e.series as usize);
@@ -174,33 +182,34 @@ impl<'a> Batch<'a> {
         &mut self,
         key: &str,
         labels: impl FnOnce() -> Result<Labels, Error>,
-        timestamp: Option<Timestamp>,
+        times: OwnTimes,
         point: Point<'_>,
     ) -> Result<Option<SeriesRef>, Error> {
         self.sink.tally.scraped += 1;
         let generation = self.cache.generation();
         if let Some((entry, first)) = self.cache.touch(key) {
-            return Ok(self.sink.append(entry, first, generation, timestamp, point));
+            return Ok(self.sink.append(entry, first, generation, times, point));
         }
         let labels = self.finish(&labels()?)?;
         if labels.is_some() {
             self.sink.tally.series_added += 1;
         }
         let entry = self.cache.insert(key, labels);
-        Ok(self.sink.append(entry, true, generation, timestamp, point))
+        Ok(self.sink.append(entry, true, generation, times, point))
     }
 
     /// Appends what was kept for the end.
     fn append_known(&mut self) {
-        let Known { series, values } = std::mem::take(&mut self.sink.known);
+        let Known { series, values, starts } = std::mem::take(&mut self.sink.known);
         let Some(columns) = FloatColumns::at(self.sink.at, &series, &values) else { return };
+        let columns = columns.started(&starts);
         let mut refused = Vec::new();
         self.sink.appender.append_columns(&columns, &mut refused);
         let mut forgotten = AHashMap::new();
         for (index, error) in refused {
             self.sink.tally.appended -= 1;
             if matches!(error, AppendError::UnknownSeries(_)) {
-                forgotten.insert(series[index], values[index]);
+                forgotten.insert(series[index], (values[index], columns.start(index)));
             } else {
                 self.sink.tally.rejected.count(&error);
             }
@@ -211,9 +220,11 @@ impl<'a> Batch<'a> {
         // Storage has let go of them, and takes them as new ones.
         let generation = self.cache.generation();
         for entry in self.cache.seen_mut() {
-            let Some(value) = entry.series.and_then(|series| forgotten.remove(&series)) else { continue };
+            let Some((value, start)) = entry.series.and_then(|series| forgotten.remove(&series)) else {
+                continue;
+            };
             entry.series = None;
-            self.sink.append_labelled(entry, generation, self.sink.at, Point::Float(value));
+            self.sink.append_labelled(entry, generation, (self.sink.at, start), Point::Float(value));
         }
     }
 
@@ -325,7 +336,7 @@ impl Sink<'_> {
         entry: &mut Entry,
         first: bool,
         generation: u64,
-        timestamp: Option<Timestamp>,
+        (timestamp, start): OwnTimes,
         point: Point<'_>,
     ) -> Option<SeriesRef> {
         entry.labels.as_ref()?;
@@ -345,6 +356,10 @@ impl Sink<'_> {
         {
             self.known.series.push(series);
             self.known.values.push(value);
+            if let Some(start) = start {
+                self.known.starts.resize(self.known.values.len() - 1, UNKNOWN_START);
+                self.known.starts.push(start);
+            }
             self.tally.appended += 1;
             return Some(series);
         }
@@ -352,14 +367,14 @@ impl Sink<'_> {
             self.tally.rejected.count(&AppendError::DuplicateTimestamp);
             return None;
         }
-        self.append_labelled(entry, generation, at, point)
+        self.append_labelled(entry, generation, (at, start.unwrap_or(UNKNOWN_START)), point)
     }
 
     fn append_labelled(
         &mut self,
         entry: &mut Entry,
         generation: u64,
-        at: Timestamp,
+        (at, start): (Timestamp, Timestamp),
         point: Point<'_>,
     ) -> Option<SeriesRef> {
         let labels = entry.labels.as_ref()?;
@@ -378,6 +393,9 @@ impl Sink<'_> {
         };
         match appended {
             Ok(series) => {
+                if start != UNKNOWN_START {
+                    self.appender.append_start(series, start);
+                }
                 entry.stored(series, generation);
                 self.tally.appended += 1;
                 Some(series)

@@ -8,19 +8,21 @@ use crate::buckets::BucketsReader;
 use crate::wire::{Field, Message, WireError, zigzag};
 
 /// What is said of all buckets together.
-pub(super) struct Summary {
+pub(super) struct Summary<'a> {
     pub(super) count: f64,
     pub(super) sum: f64,
     /// Whether there is a native histogram.
     pub(super) native: bool,
     /// Whether there are classic buckets.
     pub(super) classic: bool,
+    /// When it started to count.
+    pub(super) created: Option<&'a [u8]>,
 }
 
-impl Summary {
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, WireError> {
+impl<'a> Summary<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, WireError> {
         let mut count = Count::default();
-        let mut summary = Self { count: 0.0, sum: 0.0, native: false, classic: false };
+        let mut summary = Self { count: 0.0, sum: 0.0, native: false, classic: false, created: None };
         let mut message = Message(bytes);
         while let Some(field) = message.next()? {
             match field {
@@ -31,6 +33,7 @@ impl Summary {
                 (6 | 8, Field::Fixed64(bits)) => summary.native |= f64::from_bits(bits) > 0.0,
                 (7, Field::Varint(value)) => summary.native |= value > 0,
                 (9 | 12, Field::Bytes(_)) => summary.native = true,
+                (15, Field::Bytes(created)) => summary.created = Some(created),
                 _ => {}
             }
         }

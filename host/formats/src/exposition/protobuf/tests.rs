@@ -70,14 +70,16 @@ fn render(histograms: Histograms, body: &[u8]) -> String {
             Entry::Sample(s) => {
                 let labels = s.labels().map_or_else(|e| format!("!{e}"), |labels| labels.to_string());
                 let at = s.timestamp.map(|t| format!(" @{}", t.millis())).unwrap_or_default();
+                let start = s.start.map(|t| format!(" since {}", t.millis())).unwrap_or_default();
                 let exemplar = s.exemplar.as_slice();
-                format!("{} -> {labels} = {}{at}{}\n", s.series, s.value, braces(exemplar))
+                format!("{} -> {labels} = {}{at}{start}{}\n", s.series, s.value, braces(exemplar))
             }
             Entry::Histogram(h) => {
                 let d = h.histogram;
                 let buckets = |b: &model::Buckets| b.iter().collect::<Vec<_>>();
+                let start = h.start.map(|t| format!(" since {}", t.millis())).unwrap_or_default();
                 format!(
-                    "{} -> {} schema {} zero {} below {} count {} sum {} {:?} {:?} {:?} {:?}{}\n",
+                    "{} -> {} schema {} zero {} below {} count {} sum {} {:?} {:?} {:?} {:?}{start}{}\n",
                     h.series,
                     h.labels().unwrap(),
                     d.schema,
@@ -427,4 +429,49 @@ proptest! {
         }).unwrap();
         prop_assert_eq!(read, vec![(labels, observed(value).to_bits())]);
     }
+}
+
+#[test]
+fn starts_come_with_what_only_grows() {
+    let since = |m: &mut MessageWriter<'_>, number: u64, secs: u64| m.message(number, |m| m.varint(1, secs));
+    let mut body = family(
+        "c_total",
+        0,
+        &[&|m| {
+            m.message(3, |m| {
+                m.double(1, 7.0);
+                since(m, 3, 2);
+            });
+        }],
+    );
+    for kind in [4, 5] {
+        body.extend(family(
+            "h",
+            kind,
+            &[&|m| {
+                m.message(7, |m| {
+                    m.varint(1, 2);
+                    since(m, 15, 3);
+                });
+            }],
+        ));
+    }
+    check(
+        &body,
+        &expect![[r#"
+        help c_total: "Some help."
+        type c_total: counter
+        c_total -> c_total = 7 since 2000
+        help h: "Some help."
+        type h: histogram
+        h_count -> h_count = 2 since 3000
+        h_sum -> h_sum = 0 since 3000
+        h_bucket{le="+Inf"} -> h_bucket{le="+Inf"} = 2 since 3000
+        help h: "Some help."
+        type h: gaugehistogram
+        h_count -> h_count = 2
+        h_sum -> h_sum = 0
+        h_bucket{le="+Inf"} -> h_bucket{le="+Inf"} = 2
+    "#]],
+    );
 }

@@ -1,13 +1,13 @@
 //! From the points of one metric to samples.
 
 use model::staleness::STALE_NAN;
-use model::{Exemplar, LabelsBuilder, METRIC_NAME, Sample, Timestamp};
+use model::{Exemplar, LabelsBuilder, METRIC_NAME, Sample, Timestamp, UNKNOWN_START};
 
 use super::exponential;
 use super::labels::{Source, exemplar, timestamp};
 use crate::float;
 use crate::otlp::proto;
-use crate::{Rejected, TimeSeries};
+use crate::{Rejected, Starts, TimeSeries};
 
 /// The bit of a point's flags that says "no recorded value".
 const NO_RECORDED_VALUE: u32 = 1;
@@ -54,7 +54,10 @@ impl SeriesWriter<'_> {
         let value = if stale { STALE_NAN } else { value.ok_or("a point without a value")? };
         let mut labels = self.source.labels(&point.attributes)?;
         let exemplars = point.exemplars.iter().filter_map(exemplar).collect();
-        self.push(&mut labels, "", timestamp(point.time_unix_nano), value, exemplars);
+        // Only what is a counter has started to count.
+        let counts = self.metric.sum.as_ref().is_some_and(|sum| sum.is_monotonic);
+        let start = if counts { timestamp(point.start_time_unix_nano) } else { UNKNOWN_START };
+        self.push(&mut labels, "", (timestamp(point.time_unix_nano), start), value, exemplars);
         Ok(())
     }
 
@@ -64,7 +67,7 @@ impl SeriesWriter<'_> {
             return Err(format!("a point with {} buckets for {} bounds", counts.len(), bounds.len()));
         }
         let mut labels = self.source.labels(&point.attributes)?;
-        let at = timestamp(point.time_unix_nano);
+        let at = (timestamp(point.time_unix_nano), timestamp(point.start_time_unix_nano));
         let stale = point.flags & NO_RECORDED_VALUE != 0;
         let or_stale = |value: f64| if stale { STALE_NAN } else { value };
         if let Some(sum) = point.sum {
@@ -96,6 +99,7 @@ impl SeriesWriter<'_> {
             labels: labels.build(),
             histograms: vec![(timestamp(point.time_unix_nano), histogram)],
             exemplars: point.exemplars.iter().filter_map(exemplar).collect(),
+            starts: Starts { samples: Vec::new(), histograms: known(timestamp(point.start_time_unix_nano)) },
             ..TimeSeries::default()
         });
         Ok(())
@@ -103,14 +107,14 @@ impl SeriesWriter<'_> {
 
     fn summary(&mut self, point: &proto::SummaryDataPoint) -> Result<(), String> {
         let mut labels = self.source.labels(&point.attributes)?;
-        let at = timestamp(point.time_unix_nano);
+        let at = (timestamp(point.time_unix_nano), timestamp(point.start_time_unix_nano));
         let stale = point.flags & NO_RECORDED_VALUE != 0;
         let or_stale = |value: f64| if stale { STALE_NAN } else { value };
         self.push(&mut labels, "_sum", at, or_stale(point.sum), Vec::new());
         self.push(&mut labels, "_count", at, or_stale(point.count as f64), Vec::new());
         for quantile in &point.quantile_values {
             labels.set("quantile", &float::decimal(quantile.quantile));
-            self.push(&mut labels, "", at, or_stale(quantile.value), Vec::new());
+            self.push(&mut labels, "", (at.0, UNKNOWN_START), or_stale(quantile.value), Vec::new());
         }
         Ok(())
     }
@@ -119,7 +123,7 @@ impl SeriesWriter<'_> {
         &mut self,
         labels: &mut LabelsBuilder,
         suffix: &str,
-        timestamp: Timestamp,
+        (timestamp, start): (Timestamp, Timestamp),
         value: f64,
         exemplars: Vec<Exemplar>,
     ) {
@@ -128,7 +132,13 @@ impl SeriesWriter<'_> {
             labels: labels.build(),
             samples: vec![Sample { timestamp, value }],
             exemplars,
+            starts: Starts { samples: known(start), histograms: Vec::new() },
             ..TimeSeries::default()
         });
     }
+}
+
+/// The start of a lone sample; nothing where it is not known.
+fn known(start: Timestamp) -> Vec<Timestamp> {
+    Some(start).filter(|start| *start != UNKNOWN_START).into_iter().collect()
 }

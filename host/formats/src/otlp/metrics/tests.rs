@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
+use model::Timestamp;
 use proptest::prelude::*;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -16,15 +17,20 @@ const PLAIN: TranslateOptions = TranslateOptions::prometheus();
 fn render(write: &WriteRequest, rejected: &Rejected) -> String {
     let mut out = String::new();
     for series in &write.series {
-        for sample in &series.samples {
+        let since = |starts: &[Timestamp], at: usize| {
+            starts.get(at).map(|start| format!(" since {start:?}")).unwrap_or_default()
+        };
+        for (at, sample) in series.samples.iter().enumerate() {
+            let start = since(&series.starts.samples, at);
             let stale = if model::staleness::is_stale(sample.value) { " stale" } else { "" };
-            let _ = writeln!(out, "{} {} @{:?}{stale}", series.labels, sample.value, sample.timestamp);
+            let _ = writeln!(out, "{} {} @{:?}{start}{stale}", series.labels, sample.value, sample.timestamp);
         }
-        for (at, h) in &series.histograms {
+        for (index, (at, h)) in series.histograms.iter().enumerate() {
+            let start = since(&series.starts.histograms, index);
             let buckets = |side: &model::Buckets| side.iter().collect::<Vec<_>>();
             let _ = writeln!(
                 out,
-                "{} schema={} count={} sum={} zero={}(<={:e}) {:?} {:?} @{at:?}",
+                "{} schema={} count={} sum={} zero={}(<={:e}) {:?} {:?} @{at:?}{start}",
                 series.labels,
                 h.schema,
                 h.count,
@@ -342,4 +348,49 @@ proptest! {
             let _ = translate(&request, &PLAIN);
         }
     }
+}
+
+#[test]
+fn what_only_grows_has_a_start() {
+    let point = json!({"timeUnixNano": "9000000000", "startTimeUnixNano": "3000000000"});
+    let with = |more: Value| {
+        let mut all = point.clone();
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!([all])
+    };
+    let sum = |monotonic| json!({"dataPoints": with(json!({"asInt": "5"})), "isMonotonic": monotonic, "aggregationTemporality": 2});
+    let request = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [
+        {"name": "grows", "sum": sum(true)},
+        {"name": "moves", "sum": sum(false)},
+        {"name": "is", "gauge": {"dataPoints": with(json!({"asInt": "5"}))}},
+        {"name": "h", "histogram": {"aggregationTemporality": 2, "dataPoints":
+            with(json!({"count": "2", "sum": 3, "bucketCounts": ["2", "0"], "explicitBounds": [1]}))}},
+        {"name": "e", "exponentialHistogram": {"aggregationTemporality": 2, "dataPoints":
+            with(json!({"count": "1", "sum": 3, "scale": 0, "zeroCount": "1"}))}},
+        {"name": "s", "summary": {"dataPoints":
+            with(json!({"count": "2", "sum": 3, "quantileValues": [{"quantile": 0.5, "value": 1}]}))}},
+    ]}]}]});
+    check(
+        &PLAIN,
+        request,
+        expect![[r#"
+        grows_total 5 @9000ms since 3000ms
+        moves 5 @9000ms
+        is 5 @9000ms
+        h_sum 3 @9000ms since 3000ms
+        h_count 2 @9000ms since 3000ms
+        h_bucket{le="1"} 2 @9000ms since 3000ms
+        h_bucket{le="+Inf"} 2 @9000ms since 3000ms
+        e schema=0 count=1 sum=3 zero=1(<=1e-128) [] [] @9000ms since 3000ms
+        s_sum 3 @9000ms since 3000ms
+        s_count 2 @9000ms since 3000ms
+        s{quantile="0.5"} 1 @9000ms
+        grows_total: counter "" []
+        moves: gauge "" []
+        is: gauge "" []
+        h: histogram "" []
+        e: histogram "" []
+        s: summary "" []
+    "#]],
+    );
 }

@@ -118,3 +118,48 @@ fn a_broken_message_is_a_failed_scrape() {
     "#]],
     );
 }
+
+#[test]
+fn starts_are_stored_with_counters_and_histograms() {
+    let since = |number, secs| bytes(number, &varint(1, secs));
+    let family = |name: &[u8], kind, metric: &[u8]| {
+        let content = [bytes(1, name), varint(3, kind), bytes(4, metric)].concat();
+        bytes(1, &content).split_off(1)
+    };
+    let native = [varint(1, 2), double(2, 3.0), bytes(12, &varint(2, 1)), bytes(13, &[4])].concat();
+    let summary = [varint(1, 4), double(2, 5.0), bytes(3, &double(1, 0.5)), since(4, 9)].concat();
+    let body = [
+        family(b"c_total", 0, &bytes(3, &[double(1, 7.0), since(3, 2)].concat())),
+        family(b"g", 1, &bytes(2, &double(1, 7.0))),
+        family(b"n", 4, &bytes(7, &[&native[..], &since(15, 3)].concat())),
+        family(b"k", 4, &bytes(7, &[varint(1, 1), double(2, 0.5), since(15, 4)].concat())),
+        family(b"s", 2, &bytes(4, &summary)),
+    ];
+    let mut f = fixture("scrape_native_histograms: true");
+    let outcome = f.protobuf(body.concat());
+    f.check_stored(
+        &outcome,
+        &expect![[r#"
+        c_total{instance="i", job="j"} 7 @1000 since 2000
+        g{instance="i", job="j"} 7 @1000
+        k_bucket{instance="i", job="j", le="+Inf"} 1 @1000 since 4000
+        k_count{instance="i", job="j"} 1 @1000 since 4000
+        k_sum{instance="i", job="j"} 0.5 @1000 since 4000
+        n{instance="i", job="j"} 3 histogram @1000 since 3000
+        s{instance="i", job="j", quantile="0.5"} 0 @1000
+        s_count{instance="i", job="j"} 4 @1000 since 9000
+        s_sum{instance="i", job="j"} 5 @1000 since 9000
+        up{instance="i", job="j"} 1 @1000
+    "#]],
+    );
+    // Again, by reference, and again after storage has let go of the series.
+    for forget in [false, true] {
+        if forget {
+            f.storage.forget_series();
+        }
+        let outcome = f.protobuf(body.concat());
+        assert!(outcome.error.is_none());
+        let stored = f.storage.take();
+        assert_eq!(stored.matches(" since ").count(), 7, "forget: {forget}\n{stored}");
+    }
+}
