@@ -126,7 +126,8 @@ impl Token<'_> {
             | TokenKind::LeftBracket
             | TokenKind::RightBracket
             | TokenKind::Comma
-            | TokenKind::Colon => quote(self.text.as_bytes()),
+            | TokenKind::Colon
+            | TokenKind::Assign => quote(self.text.as_bytes()),
             TokenKind::At => "<@>".to_owned(),
             _ => operator(self.text),
         }
@@ -275,6 +276,8 @@ impl<'a> Lexer<'a> {
             }
             ')' => {
                 if self.parens == 0 {
+                    // It is said where the text goes on after it.
+                    self.at += 1;
                     return self.error("unexpected right parenthesis ')'".to_owned());
                 }
                 self.parens -= 1;
@@ -286,7 +289,7 @@ impl<'a> Lexer<'a> {
             }
             '}' => {
                 if !self.in_braces {
-                    return self.error("unexpected right brace '}'".to_owned());
+                    return self.error("unexpected character: '}'".to_owned());
                 }
                 self.in_braces = false;
                 TokenKind::RightBrace
@@ -314,6 +317,11 @@ impl<'a> Lexer<'a> {
             '%' => TokenKind::Mod,
             '^' => TokenKind::Pow,
             '@' => TokenKind::At,
+            '!' => {
+                let place = if self.in_braces { " inside braces" } else { "" };
+                let after = rest[1..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
+                return self.error(format!("unexpected character after '!'{place}: {}", quote_char(after)));
+            }
             other => {
                 let place = if self.in_braces { " inside braces" } else { "" };
                 return self.error(format!("unexpected character{place}: {}", quote_char(other)));
@@ -487,7 +495,9 @@ fn escape(bytes: &[u8], at: usize, content: &mut Vec<u8>) -> Result<usize, Strin
             }
             return Ok(from + count);
         }
-        other => return Err(format!("unknown escape sequence {}", quote_char(char::from(other)))),
+        other => {
+            return Err(format!("unknown escape sequence U+{other:04X} {}", quote_char(char::from(other))));
+        }
     };
     content.push(simple);
     Ok(at + 2)

@@ -100,6 +100,8 @@ pub(crate) struct Parser<'a> {
     tokens: Vec<Token<'a>>,
     at: usize,
     nesting: u32,
+    /// Where the duration stands that is being read, as errors say it.
+    duration_context: &'static str,
     features: Features,
 }
 
@@ -107,7 +109,14 @@ type Parsed<T> = Result<T, ParseError>;
 
 impl<'a> Parser<'a> {
     pub(crate) fn new(query: &'a str) -> Self {
-        Self { query, tokens: tokenize(query), at: 0, nesting: 0, features: Features::LANGUAGE }
+        Self {
+            query,
+            tokens: tokenize(query),
+            at: 0,
+            nesting: 0,
+            duration_context: "offset",
+            features: Features::LANGUAGE,
+        }
     }
 
     fn peek(&self) -> &Token<'a> {
@@ -279,7 +288,7 @@ impl<'a> Parser<'a> {
             }
             self.next();
             self.next();
-            let value = self.signed_number("fill")?;
+            let value = self.signed_number("fill", "number")?;
             self.expect(&TokenKind::RightParen, "fill modifier", "\")\"")?;
             if left {
                 matching.fill_left = Some(value);
@@ -339,7 +348,7 @@ impl<'a> Parser<'a> {
         Ok(labels)
     }
 
-    fn signed_number(&mut self, context: &str) -> Parsed<f64> {
+    fn signed_number(&mut self, context: &str, expected: &str) -> Parsed<f64> {
         let mut sign = 1.0;
         loop {
             if self.take(&TokenKind::Sub) {
@@ -354,7 +363,7 @@ impl<'a> Parser<'a> {
             TokenKind::Duration(millis) => millis as f64 / 1000.0,
             TokenKind::Identifier if token.text.eq_ignore_ascii_case("inf") => f64::INFINITY,
             TokenKind::Identifier if token.text.eq_ignore_ascii_case("nan") => f64::NAN,
-            _ => return self.unexpected(context, "number"),
+            _ => return self.unexpected(context, expected),
         };
         self.next();
         Ok(sign * value)
@@ -447,7 +456,7 @@ impl<'a> Parser<'a> {
         if self.peek().kind != TokenKind::LeftParen {
             return self.unexpected("aggregation", "");
         }
-        let (mut args, mut end) = self.arguments()?;
+        let (mut args, mut end) = self.arguments("aggregation")?;
         if grouping.is_none() {
             grouping = self.grouping()?;
             if grouping.is_some() {
@@ -492,7 +501,7 @@ impl<'a> Parser<'a> {
         Ok(None)
     }
 
-    fn arguments(&mut self) -> Parsed<(Vec<Expr>, Span)> {
+    fn arguments(&mut self, context: &str) -> Parsed<(Vec<Expr>, Span)> {
         self.expect(&TokenKind::LeftParen, "function call", "\"(\"")?;
         let mut args = Vec::new();
         if self.peek().kind == TokenKind::RightParen {
@@ -504,7 +513,7 @@ impl<'a> Parser<'a> {
                 return Ok((args, self.next().span));
             }
             if !self.take(&TokenKind::Comma) {
-                return self.unexpected("", "");
+                return self.unexpected(context, "");
             }
             if self.peek().kind == TokenKind::RightParen {
                 return Err(self.error(self.peek().span, "trailing commas not allowed in function call args"));
@@ -522,7 +531,7 @@ impl<'a> Parser<'a> {
             return Err(self.error(name.span, message));
         }
         self.next();
-        let (args, end) = self.arguments()?;
+        let (args, end) = self.arguments("")?;
         let depth = args.iter().map(|a| a.depth).max().unwrap_or(0);
         self.node(ExprKind::Call(Call { function, args }), name.span.to(end), depth)
     }
@@ -545,25 +554,24 @@ impl<'a> Parser<'a> {
     }
 
     fn range(&mut self, expr: Expr) -> Parsed<Expr> {
-        self.next();
-        let range_start = self.peek().span;
-        let range = self.duration_expression()?;
+        let range_start = self.next().span;
+        let range = self.duration_expression("subquery or range selector")?;
         if self.take(&TokenKind::Colon) {
             let step = if self.peek().kind == TokenKind::RightBracket {
                 None
             } else {
-                Some(self.duration_expression()?)
+                Some(self.duration_expression("subquery selector")?)
             };
             let end = self.expect(&TokenKind::RightBracket, "subquery selector", "\"]\"")?.span;
             let (span, depth) = (expr.span.to(end), expr.depth);
             let subquery = Subquery { expr, range, step, shift: TimeShift::default() };
             return self.node(ExprKind::Subquery(Box::new(subquery)), span, depth);
         }
-        let end = self.expect(&TokenKind::RightBracket, "subquery or range selector", "\":\" or \"]\"")?.span;
+        let end = self.expect(&TokenKind::RightBracket, "subquery or range", "\":\" or \"]\"")?.span;
         let span = expr.span.to(end);
         let at_range = range_start.to(end);
         let ExprKind::Vector(selector) = expr.kind else {
-            return Err(self.error(expr.span, "ranges only allowed for vector selectors"));
+            return Err(self.error(at_range, "ranges only allowed for vector selectors"));
         };
         if selector.shift.offset.is_some() {
             return Err(self.error(at_range, "no offset modifiers allowed before range"));
@@ -612,7 +620,7 @@ impl<'a> Parser<'a> {
             at
         } else {
             let start = self.peek().span;
-            let seconds = self.signed_number("@")?;
+            let seconds = self.signed_number("@", "timestamp")?;
             let millis = seconds * 1000.0;
             if !millis.is_finite() || millis >= i64::MAX as f64 || millis <= i64::MIN as f64 {
                 let message = format!("timestamp out of bounds for @ modifier: {seconds:.6}");

@@ -88,11 +88,18 @@ impl Checker<'_> {
         self.fail(expr.span, format!("expected type {wanted} in {context}, got {found}"))
     }
 
+    /// What stands between both sides.
+    fn operator_span(&self, left: &Expr, right: &Expr) -> Span {
+        let between = self.query.get(left.span.end..right.span.start).unwrap_or("");
+        let start = left.span.end + (between.len() - between.trim_start().len());
+        Span::new(start, right.span.start.max(start))
+    }
+
     fn binary(&self, binary: &Binary) -> Result<(), ParseError> {
         self.expr(&binary.left)?;
         self.expr(&binary.right)?;
         let Binary { op, left, right, return_bool, matching } = binary;
-        let span = left.span.to(right.span);
+        let span = self.operator_span(left, right);
         if *return_bool && !op.is_comparison() {
             return self.fail(span, "bool modifier can only be used on comparison operators");
         }

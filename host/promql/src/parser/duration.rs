@@ -6,12 +6,18 @@ use crate::lexer::TokenKind;
 
 impl Parser<'_> {
     /// What stands in brackets: arithmetic over durations.
-    pub(super) fn duration_expression(&mut self) -> Parsed<DurationExpr> {
+    pub(super) fn duration_expression(&mut self, context: &'static str) -> Parsed<DurationExpr> {
+        self.duration_context = context;
         self.duration_operators(0)
+    }
+
+    fn unexpected_duration<T>(&self) -> Parsed<T> {
+        self.unexpected(self.duration_context, "number, duration, step(), or range()")
     }
 
     /// What stands after `offset`: a signed duration; arithmetic needs parentheses.
     pub(super) fn offset_duration(&mut self) -> Parsed<DurationExpr> {
+        self.duration_context = "offset";
         if self.take(&TokenKind::Sub) {
             return Ok(DurationExpr::Negate(Box::new(self.duration_operand()?)));
         }
@@ -60,27 +66,27 @@ impl Parser<'_> {
             TokenKind::LeftParen => {
                 self.next();
                 let inner = self.duration_operators(0)?;
-                self.expect(&TokenKind::RightParen, "duration expression", "\")\"")?;
+                self.expect(&TokenKind::RightParen, self.duration_context, "\")\"")?;
                 Ok(DurationExpr::Paren(Box::new(inner)))
             }
             TokenKind::Identifier => self.duration_call(),
-            _ => self.unexpected("duration expression", "number, duration, step(), or range()"),
+            _ => self.unexpected_duration(),
         }
     }
 
     fn duration_call(&mut self) -> Parsed<DurationExpr> {
         let name = self.peek().text.to_ascii_lowercase();
         if !matches!(name.as_str(), "step" | "range" | "min_of" | "max_of") {
-            return self.unexpected("duration expression", "number, duration, step(), or range()");
+            return self.unexpected_duration();
         }
         self.next();
-        self.expect(&TokenKind::LeftParen, "duration expression", "\"(\"")?;
+        self.expect(&TokenKind::LeftParen, self.duration_context, "\"(\"")?;
         let expr = match name.as_str() {
             "step" => DurationExpr::Step,
             "range" => DurationExpr::Range,
             _ => {
                 let left = Box::new(self.duration_operators(0)?);
-                self.expect(&TokenKind::Comma, "duration expression", "\",\"")?;
+                self.expect(&TokenKind::Comma, self.duration_context, "\",\"")?;
                 let right = Box::new(self.duration_operators(0)?);
                 if name == "min_of" {
                     DurationExpr::MinOf(left, right)
@@ -89,7 +95,7 @@ impl Parser<'_> {
                 }
             }
         };
-        self.expect(&TokenKind::RightParen, "duration expression", "\")\"")?;
+        self.expect(&TokenKind::RightParen, self.duration_context, "\")\"")?;
         Ok(expr)
     }
 }

@@ -90,9 +90,26 @@ fn faults_are_reported_as_prometheus_does() {
     );
     fails("{}", &expect!["1:1: parse error: vector selector must contain at least one non-empty matcher"]);
     fails("nope(1)", &expect![[r#"1:1: parse error: unknown function with name "nope""#]]);
-    fails("1 == 1", &expect!["1:1: parse error: comparisons between scalars must use BOOL modifier"]);
+    fails("1 == 1", &expect!["1:3: parse error: comparisons between scalars must use BOOL modifier"]);
     fails("sum(", &expect!["1:5: parse error: unclosed left parenthesis"]);
-    fails("a\n  and b or )", &expect!["2:12: parse error: unexpected right parenthesis ')'"]);
+    fails("a\n  and b or )", &expect!["2:13: parse error: unexpected right parenthesis ')'"]);
+    fails("sum(a b)", &expect![[r#"1:7: parse error: unexpected identifier "b" in aggregation"#]]);
+    fails("abs(a b)", &expect![[r#"1:7: parse error: unexpected identifier "b""#]]);
+    fails("a[5m][5m]", &expect!["1:6: parse error: ranges only allowed for vector selectors"]);
+    fails("a @", &expect!["1:4: parse error: unexpected end of input in @, expected timestamp"]);
+    let durations = "number, duration, step(), or range()";
+    for (query, fault) in [
+        ("a offset", "1:9: parse error: unexpected end of input in offset"),
+        ("a[]", r#"1:3: parse error: unexpected "]" in subquery or range selector"#),
+        ("a[5m:*]", "1:6: parse error: unexpected <op:*> in subquery selector"),
+    ] {
+        assert_eq!(parse(query).unwrap_err().to_string(), format!("{fault}, expected {durations}"));
+    }
+    fails("a !", &expect!["1:3: parse error: unexpected character after '!': '\u{fffd}'"]);
+    fails("a = b", &expect![[r#"1:3: parse error: unexpected "=""#]]);
+    fails("a}", &expect!["1:2: parse error: unexpected character: '}'"]);
+    fails(r#""\q""#, &expect!["1:1: parse error: unknown escape sequence U+0071 'q'"]);
+    fails("a + bool b", &expect!["1:3: parse error: bool modifier can only be used on comparison operators"]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(super) fn tree(expr: &Expr) -> Value {
             let mut node = selector_parts(&matrix.selector);
             node["type"] = json!("matrixSelector");
             node["range"] = json!(fixed_ms(&matrix.range));
+            node["rangeExpr"] = computed(&matrix.range);
             node
         }
         ExprKind::Subquery(subquery) => {
@@ -29,8 +30,11 @@ pub(super) fn tree(expr: &Expr) -> Value {
                 "type": "subquery",
                 "expr": tree(&subquery.expr),
                 "range": fixed_ms(&subquery.range),
+                "rangeExpr": computed(&subquery.range),
                 "offset": offset_ms(&subquery.shift),
+                "offsetExpr": subquery.shift.offset.as_ref().map(computed),
                 "step": subquery.step.as_ref().map_or(0, fixed_ms),
+                "stepExpr": subquery.step.as_ref().map(computed),
                 "timestamp": at,
                 "startOrEnd": edge,
             })
@@ -86,6 +90,7 @@ fn selector_parts(selector: &VectorSelector) -> Value {
     json!({
         "name": selector.name.as_deref().unwrap_or_default(),
         "offset": offset_ms(&selector.shift),
+        "offsetExpr": selector.shift.offset.as_ref().map(computed),
         "matchers": selector.matchers.iter().map(matcher).collect::<Vec<_>>(),
         "timestamp": at,
         "startOrEnd": edge,
@@ -112,14 +117,47 @@ fn offset_ms(shift: &TimeShift) -> i64 {
     shift.offset.as_ref().map_or(0, fixed_ms)
 }
 
-/// A duration that does not depend on when the query runs; one that does counts as zero, as in Prometheus before it
-/// runs.
+/// A duration that is written as a number; one that is computed counts as zero, and [`computed`] has it.
 fn fixed_ms(duration: &DurationExpr) -> i64 {
+    number(duration).map_or(0, |(seconds, _)| (seconds * 1000.0).round() as i64)
+}
+
+/// A duration that is computed, as a tree; nothing where it is written as a number.
+fn computed(duration: &DurationExpr) -> Value {
+    if number(duration).is_some() { Value::Null } else { duration_tree(duration, false) }
+}
+
+/// Seconds, and whether they were written with units.
+fn number(duration: &DurationExpr) -> Option<(f64, bool)> {
     match duration {
-        DurationExpr::Number { seconds, .. } => (seconds * 1000.0).round() as i64,
-        DurationExpr::Paren(inner) => fixed_ms(inner),
-        DurationExpr::Negate(inner) => -fixed_ms(inner),
-        _ => 0,
+        DurationExpr::Number { seconds, units, .. } => Some((*seconds, *units)),
+        DurationExpr::Negate(inner) => number(inner).map(|(seconds, units)| (-seconds, units)),
+        // Parentheses around a number alone leave no trace.
+        DurationExpr::Paren(inner) => number(inner),
+        _ => None,
+    }
+}
+
+fn duration_tree(duration: &DurationExpr, wrapped: bool) -> Value {
+    if let Some((seconds, units)) = number(duration) {
+        return json!({ "type": "numberLiteral", "val": plain(seconds), "duration": units });
+    }
+    let node = |op: &str, left: Option<&DurationExpr>, right: Option<&DurationExpr>| {
+        let [left, right] = [left, right].map(|side| side.map(|side| duration_tree(side, false)));
+        json!({ "type": "durationExpr", "op": op, "lhs": left, "rhs": right, "wrapped": wrapped })
+    };
+    match duration {
+        DurationExpr::Paren(inner) => duration_tree(inner, true),
+        DurationExpr::Step => node("step", None, None),
+        DurationExpr::Range => node("range", None, None),
+        DurationExpr::MinOf(left, right) => node("min_of", Some(left), Some(right)),
+        DurationExpr::MaxOf(left, right) => node("max_of", Some(left), Some(right)),
+        DurationExpr::Negate(inner) => node("-", None, Some(inner)),
+        DurationExpr::Binary(op, left, right) => node(op.as_str(), Some(left), Some(right)),
+        // A number, of which there is more above.
+        DurationExpr::Number { seconds, units, .. } => {
+            json!({ "type": "numberLiteral", "val": plain(*seconds), "duration": units })
+        }
     }
 }
 
@@ -172,26 +210,57 @@ mod tests {
         check(
             "rate(up{job=~\"a.*\"}[5m] offset 1m)",
             &expect![[
-                r#"{"args":[{"anchored":false,"matchers":[{"name":"job","type":"=~","value":"a.*"},{"name":"__name__","type":"=","value":"up"}],"name":"up","offset":60000,"range":300000,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"matrixSelector"}],"func":{"argTypes":["matrix"],"name":"rate","returnType":"vector","variadic":0},"type":"call"}"#
+                r#"{"args":[{"anchored":false,"matchers":[{"name":"job","type":"=~","value":"a.*"},{"name":"__name__","type":"=","value":"up"}],"name":"up","offset":60000,"offsetExpr":null,"range":300000,"rangeExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"matrixSelector"}],"func":{"argTypes":["matrix"],"name":"rate","returnType":"vector","variadic":0},"type":"call"}"#
             ]],
         );
         check(
             "max_over_time(up[1h:30s] @ end())",
             &expect![[
-                r#"{"args":[{"expr":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"up"}],"name":"up","offset":0,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"offset":0,"range":3600000,"startOrEnd":"end","step":30000,"timestamp":null,"type":"subquery"}],"func":{"argTypes":["matrix"],"name":"max_over_time","returnType":"vector","variadic":0},"type":"call"}"#
+                r#"{"args":[{"expr":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"up"}],"name":"up","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"offset":0,"offsetExpr":null,"range":3600000,"rangeExpr":null,"startOrEnd":"end","step":30000,"stepExpr":null,"timestamp":null,"type":"subquery"}],"func":{"argTypes":["matrix"],"name":"max_over_time","returnType":"vector","variadic":0},"type":"call"}"#
             ]],
         );
         check(
             "topk by (job) (3, a) > bool on (x) group_left (y) b @ 5",
             &expect![[
-                r#"{"bool":true,"lhs":{"expr":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"a"}],"name":"a","offset":0,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"grouping":["job"],"op":"topk","param":{"type":"numberLiteral","val":"3"},"type":"aggregation","without":false},"matching":{"card":"many-to-one","fillValues":{"lhs":null,"rhs":null},"include":["y"],"labels":["x"],"on":true},"op":">","rhs":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"b"}],"name":"b","offset":0,"smoothed":false,"startOrEnd":null,"timestamp":5000,"type":"vectorSelector"},"type":"binaryExpr"}"#
+                r#"{"bool":true,"lhs":{"expr":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"a"}],"name":"a","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"grouping":["job"],"op":"topk","param":{"type":"numberLiteral","val":"3"},"type":"aggregation","without":false},"matching":{"card":"many-to-one","fillValues":{"lhs":null,"rhs":null},"include":["y"],"labels":["x"],"on":true},"op":">","rhs":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"b"}],"name":"b","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":5000,"type":"vectorSelector"},"type":"binaryExpr"}"#
             ]],
         );
         check(
             "a and b",
             &expect![[
-                r#"{"bool":false,"lhs":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"a"}],"name":"a","offset":0,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"matching":{"card":"many-to-many","fillValues":{"lhs":null,"rhs":null},"include":[],"labels":[],"on":false},"op":"and","rhs":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"b"}],"name":"b","offset":0,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"type":"binaryExpr"}"#
+                r#"{"bool":false,"lhs":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"a"}],"name":"a","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"matching":{"card":"many-to-many","fillValues":{"lhs":null,"rhs":null},"include":[],"labels":[],"on":false},"op":"and","rhs":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"b"}],"name":"b","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"type":"binaryExpr"}"#
             ]],
         );
+    }
+
+    #[test]
+    fn computed_durations_are_trees() {
+        let durations = |query: &str| {
+            let tree = tree(&promql::parse(query).unwrap());
+            let of = |name: &str| (tree[name].clone(), tree[format!("{name}Expr")].clone());
+            [of("range"), of("offset"), of("step")]
+        };
+        let none = (Value::Null, Value::Null);
+        let fixed = |millis: i64| (json!(millis), Value::Null);
+        assert_eq!(durations("a[5m] offset -(1m)"), [fixed(300_000), fixed(-60_000), none]);
+        assert_eq!(durations("a[5m:]"), [fixed(300_000), fixed(0), fixed(0)]);
+        let number = |val, duration| json!({ "type": "numberLiteral", "val": val, "duration": duration });
+        let expr = |op, lhs: Value, rhs: Value, wrapped| {
+            (
+                json!(0),
+                json!({ "type": "durationExpr", "op": op, "lhs": lhs, "rhs": rhs, "wrapped": wrapped }),
+            )
+        };
+        let step = expr("step", Value::Null, Value::Null, false).1;
+        assert_eq!(
+            durations("a[5m + step():1s * 2] offset (10m / 2)"),
+            [
+                expr("+", number("300", true), step.clone(), false),
+                expr("/", number("600", true), number("2", false), true),
+                expr("*", number("1", true), number("2", false), false),
+            ]
+        );
+        let least = expr("min_of", number("5", true), step, false).1;
+        assert_eq!(durations("a[1m] offset -min_of(5s, step())")[1], expr("-", Value::Null, least, false));
     }
 }
