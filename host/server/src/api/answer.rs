@@ -4,7 +4,7 @@
 //! series held goes back to the pool as soon as it is written. So an answer is in memory once, as numbers, and never as
 //! a whole in text. Times and values are written as Prometheus writes them.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -290,21 +290,10 @@ fn timestamp(out: &mut Vec<u8>, time: Timestamp) {
 }
 
 fn whole(out: &mut Vec<u8>, value: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    let mut rest = value;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// As [`promql::format_float`], without a text in between for the many values that are whole and not large.
+/// As [`promql::format_float`], without a text in between for nearly all values.
 fn float(out: &mut Vec<u8>, value: f64) {
     /// Below it every whole number has a float of its own.
     const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -314,10 +303,10 @@ fn float(out: &mut Vec<u8>, value: f64) {
         }
         return whole(out, value.abs() as u64);
     }
-    let size = value.abs();
-    if value.is_finite() && (1e-6..1e21).contains(&size) {
-        // Within these bounds the shortest digits are written without an exponent, as Rust does.
-        let _ = write!(out, "{value}");
+    // Within these bounds the crate writes the shortest digits without an exponent, as is done here; for whole numbers,
+    // which are gone by now, it would add a `.0`.
+    if (1e-4..1e15).contains(&value.abs()) {
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
         return;
     }
     out.extend_from_slice(promql::format_float(value).as_bytes());

@@ -152,6 +152,15 @@ fn numbers_are_written_as_everywhere() {
     ] {
         assert_eq!(text(value), promql::format_float(value));
     }
+    // Many digits and few, of every size at which something else is done.
+    for exponent in -25..=25 {
+        for digits in [1.0, 1.5, -9.999_999_999_999_998, 1.234_567_890_123_456_7, 7.0 / 3.0] {
+            let value: f64 = digits * 10_f64.powi(exponent);
+            for value in [value, value.next_up(), value.next_down()] {
+                assert_eq!(text(value), promql::format_float(value));
+            }
+        }
+    }
     let time = |millis: i64| {
         let mut out = Vec::new();
         timestamp(&mut out, Timestamp::from_millis(millis));
