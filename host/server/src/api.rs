@@ -20,6 +20,7 @@ mod own_metrics;
 mod params;
 mod query;
 mod relabel_steps;
+mod requests;
 mod search;
 mod series;
 mod status;
@@ -31,19 +32,17 @@ mod write;
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::HeaderValue;
-use axum::middleware::{self, Next};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum::{Router, extract::MatchedPath};
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tracing::Instrument as _;
 
 use self::envelope::{ApiError, ErrorKind};
+pub(crate) use self::requests::HttpMetrics;
 pub(crate) use self::status::COMPATIBLE_VERSION;
 use crate::app::App;
 use crate::otlp;
@@ -126,7 +125,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
         .merge(otlp_metrics)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(app.http_metrics.clone(), observe))
+        .layer(middleware::from_fn_with_state(app.http_metrics.clone(), requests::observe))
         // Large answers are many; what stronger compression saves is not worth a processor.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(CatchPanicLayer::custom(panicked));
@@ -146,55 +145,4 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked");
     ApiError::new(ErrorKind::Internal, "the request failed inside the server; its log says more")
         .into_response()
-}
-
-/// Requests by handler and status.
-#[derive(Debug, Clone)]
-pub(crate) struct HttpMetrics {
-    requests: IntCounterVec,
-    duration: HistogramVec,
-}
-
-impl HttpMetrics {
-    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let requests = IntCounterVec::new(
-            Opts::new("stormglass_http_requests_total", "HTTP requests by handler and status code."),
-            &["handler", "code"],
-        )?;
-        let duration = HistogramVec::new(
-            HistogramOpts::new("stormglass_http_request_duration_seconds", "Time to answer HTTP requests."),
-            &["handler"],
-        )?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(duration.clone()))?;
-        Ok(Self { requests, duration })
-    }
-}
-
-/// Counts each request and traces it. The route, not the path, names it, so that the names are few.
-async fn observe(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
-    let handler =
-        request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!(
-        target: "stormglass",
-        "http request",
-        otel.name = format!("{} {handler}", request.method()),
-        otel.kind = "server",
-        http.request.method = %request.method(),
-        http.route = handler,
-        url.path = request.uri().path(),
-        http.response.status_code = tracing::field::Empty,
-        otel.status_code = tracing::field::Empty,
-    );
-    let started = std::time::Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
-    let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
-    if status.is_server_error() {
-        span.record("otel.status_code", "ERROR");
-    }
-    metrics.requests.with_label_values(&[handler.as_str(), status.as_str()]).inc();
-    metrics.duration.with_label_values(&[&handler]).observe(started.elapsed().as_secs_f64());
-    response.headers_mut().entry("x-content-type-options").or_insert(HeaderValue::from_static("nosniff"));
-    response
 }

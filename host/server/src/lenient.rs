@@ -30,6 +30,9 @@ impl Listener for LenientListener {
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
+        // Answers are written in large pieces, the last of which should not wait for a client to acknowledge the others.
+        // Where the system refuses, it only takes longer.
+        let _ = stream.set_nodelay(true);
         (Lenient::new(stream), address)
     }
 
