@@ -153,11 +153,8 @@ impl Queries {
         let started = Instant::now();
         let answer = self.evaluate(text, times, options, caller, started).await;
         match &answer {
-            Ok(answer) => {
-                self.metrics.answered(&answer.stats);
-                self.metrics.ended("success", started.elapsed());
-            }
-            Err(error) => self.metrics.ended(error.outcome(), started.elapsed()),
+            Ok(answer) => self.metrics.answered(&answer.stats, started.elapsed()),
+            Err(error) => self.metrics.failed(error.outcome(), started.elapsed()),
         }
         answer
     }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use instruments::SummaryVec;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
 use promql::{Engine, QueryStats};
 
 use super::fair::FairQueue;
@@ -12,11 +15,18 @@ use super::fair::FairQueue;
 /// The stretches of a query's time, as Prometheus tells them apart.
 const SLICES: [&str; 4] = ["queue_time", "prepare_time", "inner_eval", "result_sort"];
 
-/// Counters and histograms of queries.
+/// What is told of each.
+const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
+
+/// The outcome of nearly all.
+const SUCCESS: &str = "success";
+
+/// Counters, histograms and summaries of queries.
 pub(crate) struct QueryMetrics {
     /// From asked to answered, by outcome.
     duration: HistogramVec,
-    slices: HistogramVec,
+    succeeded: Histogram,
+    slices: SummaryVec,
     samples: IntCounter,
     refused: IntCounterVec,
 }
@@ -35,16 +45,14 @@ impl QueryMetrics {
             ),
             &["outcome"],
         )?;
-        let slices = HistogramVec::new(
-            HistogramOpts::new(
-                "prometheus_engine_query_duration_seconds",
-                "Time of queries by what it is spent on.",
-            ),
+        let slices = SummaryVec::new(
+            Opts::new("prometheus_engine_query_duration_seconds", "Query timings"),
             &["slice"],
+            &QUANTILES,
         )?;
         for slice in SLICES {
             // Told before the first query, so that rates have something to start from.
-            slices.with_label_values(&[slice]);
+            slices.touch(&[slice]);
         }
         let samples =
             IntCounter::new("prometheus_engine_query_samples_total", "Samples that queries have looked at.")?;
@@ -63,20 +71,22 @@ impl QueryMetrics {
         registry.register(Box::new(refused.clone()))?;
         registry.register(Box::new(concurrent_max))?;
         registry.register(Box::new(LoadGauges::new(queue.clone(), engine.clone())?))?;
-        Ok(Self { duration, slices, samples, refused })
+        let succeeded = duration.with_label_values(&[SUCCESS]);
+        Ok(Self { duration, succeeded, slices, samples, refused })
     }
 
-    /// A query has ended, well or not.
-    pub(crate) fn ended(&self, outcome: &str, took: Duration) {
+    /// A query has failed.
+    pub(crate) fn failed(&self, outcome: &str, took: Duration) {
         self.duration.with_label_values(&[outcome]).observe(took.as_secs_f64());
     }
 
     /// A query has been answered.
-    pub(crate) fn answered(&self, stats: &QueryStats) {
+    pub(crate) fn answered(&self, stats: &QueryStats, took: Duration) {
+        self.succeeded.observe(took.as_secs_f64());
         let timings = &stats.timings;
         let times = [timings.exec_queue, timings.query_preparation, timings.inner_eval, timings.result_sort];
         for (slice, time) in SLICES.iter().zip(times) {
-            self.slices.with_label_values(&[slice]).observe(time.as_secs_f64());
+            self.slices.observe(&[slice], time.as_secs_f64());
         }
         self.samples.inc_by(stats.queryable_samples);
     }
