@@ -162,6 +162,14 @@ impl Labels {
         self.entries().map(Entry::pair)
     }
 
+    /// The set of what [`Labels::project`] leaves, put together in `scratch`, which saves an allocation for each of many.
+    #[must_use]
+    pub fn projected(&self, keep: impl FnMut(&[u8]) -> bool, scratch: &mut Vec<u8>) -> Self {
+        scratch.clear();
+        self.project(keep, scratch);
+        Self(scratch.as_slice().into())
+    }
+
     fn entries(&self) -> Entries<'_> {
         Entries(&self.0)
     }

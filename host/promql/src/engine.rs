@@ -15,6 +15,7 @@ use crate::memory::MemoryPool;
 use crate::parser::{Expr, ParseError, ValueType, parse_with};
 use crate::plan::{self, Params, Plan};
 use crate::read::Storage;
+use crate::recent::{Known, Recent};
 use crate::stats::Timings;
 
 /// How queries are run, and what one query may take.
@@ -72,6 +73,10 @@ pub struct QueryControl {
     pub per_step_stats: bool,
     /// Whether the answer brings its plan, with what every operator took. It costs a little time.
     pub analyze: bool,
+    /// Set where the caller's thread has more to do: the query takes no other one, and ends with
+    /// [`QueryError::NotQuick`] after so long or where it would have to wait for memory. It is then to be asked again
+    /// on a thread that may wait. [`Engine::expected`] tells whether it is worth to try.
+    pub quick: Option<Duration>,
 }
 
 impl QueryControl {
@@ -96,17 +101,19 @@ pub enum Times {
     },
 }
 
-/// Runs queries. Holds no state between them but the memory that they share.
+/// Runs queries. Holds no state between them but the memory that they share, and what it knows of those that were
+/// asked lately; clones share both.
 #[derive(Clone, Debug)]
 pub struct Engine {
     options: EngineOptions,
     pool: Arc<MemoryPool>,
+    recent: Arc<Recent>,
 }
 
 impl Engine {
     /// An engine of these options, whose queries share no limit.
     pub fn new(options: EngineOptions) -> Self {
-        Self { options, pool: MemoryPool::unlimited() }
+        Self { options, pool: MemoryPool::unlimited(), recent: Arc::default() }
     }
 
     /// The same engine, with queries that draw their memory from `pool`.
@@ -176,8 +183,7 @@ impl Engine {
         control: &QueryControl,
     ) -> Result<Answer, QueryError> {
         let started = Instant::now();
-        let prepared = self.prepare(query, times)?;
-        let Prepared { plan, grid, instant } = prepared;
+        let Prepared { plan, grid, instant, known } = self.prepare(query, times)?;
         let profile = control.analyze.then(|| Profile::of(&plan));
         let step_ms = match times {
             Times::Instant(_) => None,
@@ -194,7 +200,9 @@ impl Engine {
         let prepared_at = Instant::now();
         let (content, sorting) = run(&plan, &cx, grid)?;
         cx.check()?;
-        let (ended, total) = (Instant::now(), started.elapsed());
+        let ended = Instant::now();
+        let total = ended - started;
+        known.took(times, total);
         let timings = Timings {
             exec_total: total + control.queued,
             exec_queue: control.queued,
@@ -217,12 +225,27 @@ impl Engine {
         Ok(Operator::of(&self.prepare(query, times)?.plan, query, None))
     }
 
-    fn prepare(&self, query: &str, times: Times) -> Result<Prepared, QueryError> {
+    /// How long a query will take, as far as the last time tells; `None` where it was not asked lately.
+    pub fn expected(&self, query: &str, times: Times) -> Option<Duration> {
+        self.recent.get(query)?.expected(times)
+    }
+
+    fn known(&self, query: &str) -> Result<Arc<Known>, ParseError> {
+        if let Some(known) = self.recent.get(query) {
+            return Ok(known);
+        }
         let mut expr = self.parse(query)?;
+        plan::narrow(&mut expr);
+        Ok(self.recent.put(query, expr))
+    }
+
+    fn prepare(&self, query: &str, times: Times) -> Result<Prepared, QueryError> {
+        let known = self.known(query)?;
+        let expr = &known.expr;
         let (grid, start, end, step_ms) = match times {
             Times::Instant(at) => (Grid::at(at.millis(), 1, 1), at, at, 0),
             Times::Range { start, end, step_ms } => {
-                (self.grid(&expr, start, end, step_ms)?, start, end, step_ms)
+                (self.grid(expr, start, end, step_ms)?, start, end, step_ms)
             }
         };
         let subquery_step = self.options.default_subquery_step.as_millis();
@@ -233,10 +256,10 @@ impl Engine {
             step_ms,
             subquery_step_ms: i64::try_from(subquery_step).unwrap_or(i64::MAX).max(1),
             use_start_timestamps: self.options.features.use_start_timestamps,
+            repeats: &known.repeats,
         };
-        plan::narrow(&mut expr);
-        let plan = plan::build(&expr, params)?;
-        Ok(Prepared { plan, grid, instant: matches!(times, Times::Instant(_)) })
+        let plan = plan::build(expr, params)?;
+        Ok(Prepared { plan, grid, instant: matches!(times, Times::Instant(_)), known })
     }
 
     fn grid(&self, expr: &Expr, start: Timestamp, end: Timestamp, step_ms: i64) -> Result<Grid, QueryError> {
@@ -268,6 +291,7 @@ struct Prepared {
     plan: Plan,
     grid: Grid,
     instant: bool,
+    known: Arc<Known>,
 }
 
 /// The content of the answer, and how long it took to put it in order.

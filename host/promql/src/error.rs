@@ -60,6 +60,9 @@ pub enum QueryError {
         /// What they may hold.
         limit_bytes: u64,
     },
+    /// It would take longer than its caller's thread can wait; it can be asked again on another one.
+    #[error("the query takes longer than the thread that asks for it may wait")]
+    NotQuick,
     /// Storage failed: `internal`.
     #[error(transparent)]
     Storage(#[from] ReadError),
@@ -78,7 +81,7 @@ impl QueryError {
             | Self::Shed { .. } => "execution",
             Self::Timeout => "timeout",
             Self::Canceled => "canceled",
-            Self::Storage(_) => "internal",
+            Self::NotQuick | Self::Storage(_) => "internal",
         }
     }
 }

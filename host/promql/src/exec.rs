@@ -28,6 +28,7 @@ mod scalar;
 mod select;
 mod set;
 mod shared;
+mod signature;
 mod size;
 mod smoothed;
 mod sort;
@@ -85,7 +86,6 @@ fn operator(node: &VectorNode, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
         VectorNode::Negate(input) => map::negate(input, cx, grid, sink),
         VectorNode::Map(map) => map::run(map, cx, grid, sink),
         VectorNode::Window(window) => range::run(window, cx, grid, sink),
-        VectorNode::AbsentOverTime { input, labels } => absent::over_time(input, labels, cx, grid, sink),
         VectorNode::Absent { input, labels } => absent::run(input, labels, cx, grid, sink),
         VectorNode::Aggregate(aggregate) => aggregate::run(aggregate, cx, grid, sink),
         VectorNode::WithScalar(node) => map::with_scalar(node, cx, grid, sink),

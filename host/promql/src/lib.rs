@@ -33,6 +33,7 @@ mod number;
 mod parser;
 mod plan;
 pub mod read;
+mod recent;
 pub mod script;
 mod stats;
 

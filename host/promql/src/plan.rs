@@ -7,6 +7,7 @@
 
 mod build;
 mod narrow;
+mod order;
 mod repeats;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::parser::{AggregateOp, BinaryOp, Extension, Matching, Span};
 
 pub(crate) use build::{Params, build};
 pub(crate) use narrow::narrow;
+pub(crate) use repeats::Repeats;
 
 /// A whole query.
 #[derive(Debug)]
@@ -63,10 +65,6 @@ pub(crate) enum VectorNode {
     Negate(Box<VectorNode>),
     Map(Map),
     Window(Window),
-    AbsentOverTime {
-        input: RangeNode,
-        labels: Vec<(String, String)>,
-    },
     Absent {
         input: Box<VectorNode>,
         labels: Vec<(String, String)>,
@@ -139,6 +137,8 @@ pub(crate) struct Select {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) shift: Shift,
     pub(crate) span: Span,
+    /// Whether its series have to come in the order of their labels.
+    pub(crate) ordered: bool,
 }
 
 #[derive(Debug)]

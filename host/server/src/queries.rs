@@ -1,5 +1,8 @@
 //! Queries: each on a thread of its own, so many at a time, stopped when nobody waits for them any more.
 //!
+//! Those that were quick the last time are evaluated where they are asked instead, since changing threads and back would
+//! take as long again. One that turns out not to be quick begins anew on a thread of its own.
+//!
 //! Queries of clients go through a [fair queue](fair); rules and detectors have a lane of their own, so that neither
 //! keeps the other waiting. All draw their memory from one pool, and an answer keeps its share until it is written.
 
@@ -9,6 +12,7 @@ pub(crate) mod log;
 mod metrics;
 pub(crate) mod stats;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +24,8 @@ use prometheus::Registry;
 use promql::read::{ReadError, Select, Storage as _};
 use promql::{Answer, Engine, EngineOptions, MemoryPool, QueryControl, QueryError, QueryResult, Times};
 use storage::Storage;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Span;
 
 use self::active::{ActiveQueries, ActiveQuery};
 use self::fair::{Client, FairQueue, Full};
@@ -35,6 +40,13 @@ const INSIDE_MAX: usize = 8;
 
 /// How long a query may wait for memory that others hold. Longer, and dashboards ask again anyway.
 const MEMORY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What took no longer than this the last time is evaluated on the thread that serves its connection, whose other
+/// connections wait for so long.
+const QUICK_USUALLY: Duration = Duration::from_micros(500);
+
+/// How long such a query may take at the most, until it begins anew.
+const QUICK_MAX: Duration = Duration::from_millis(2);
 
 /// What one query may ask for beyond its text.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,6 +108,12 @@ pub(crate) struct Queries {
     timeout: Duration,
     metrics: QueryMetrics,
     log: Arc<QueryLog>,
+}
+
+/// A place among the queries that run, given back when it is dropped.
+enum Place {
+    Client { _place: fair::Place },
+    Inside { _permit: OwnedSemaphorePermit },
 }
 
 /// Ends a query when its caller goes away.
@@ -168,6 +186,9 @@ impl Queries {
         started: Instant,
     ) -> Result<Answer, QueryFailed> {
         let timeout = options.timeout.map_or(self.timeout, |timeout| timeout.min(self.timeout));
+        if let Some(answer) = self.evaluate_here(text, times, options, caller, started, timeout) {
+            return answer;
+        }
         let client = match caller {
             Caller::Client(client) => Some(Arc::clone(&client.0)),
             Caller::Inside => None,
@@ -196,7 +217,7 @@ impl Queries {
         let cancel = CancelOnDrop(Arc::clone(&control.canceled));
         let (engine, storage, text) = (self.engine.clone(), self.storage.clone(), text.to_owned());
         let log = Arc::clone(&self.log);
-        let span = tracing::info_span!(target: "stormglass", "evaluate");
+        let span = evaluation_span();
         let answer = tokio::task::spawn_blocking(move || {
             // Both go with the evaluation, which a caller who goes away leaves running for a moment.
             let (_place, listed) = (place, listed);
@@ -211,11 +232,55 @@ impl Queries {
         Ok(answer?)
     }
 
-    /// Waits for a place, which is given back when what this answers is dropped.
-    async fn enter(&self, caller: &Caller) -> Result<Box<dyn Send>, Full> {
+    /// Evaluates a query on this thread, where it was quick the last time and there is a place for it. `None` where it is
+    /// to be evaluated elsewhere.
+    fn evaluate_here(
+        &self,
+        text: &str,
+        times: Times,
+        options: QueryOptions,
+        caller: &Caller,
+        started: Instant,
+        timeout: Duration,
+    ) -> Option<Result<Answer, QueryFailed>> {
+        // The log is a file, which may keep its writer waiting.
+        let may_wait = options.analyze || self.log.is_enabled();
+        if may_wait || self.engine.expected(text, times)? > QUICK_USUALLY {
+            return None;
+        }
+        let _place = self.try_enter(caller)?;
+        let control = QueryControl {
+            deadline: started.checked_add(timeout),
+            lookback: options.lookback,
+            per_step_stats: options.per_step_stats,
+            quick: Some(QUICK_MAX),
+            ..QueryControl::default()
+        };
+        let run = || evaluation_span().in_scope(|| self.engine.run(&self.storage, text, times, &control));
+        // A panic costs its own query here as on a thread of its own. What it leaves behind are locks that it held,
+        // which say so themselves.
+        match std::panic::catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Err(QueryError::NotQuick)) => None,
+            Ok(answer) => Some(answer.map_err(QueryFailed::from)),
+            Err(_) => Some(Err(QueryFailed::Inside("its evaluation panicked".to_owned()))),
+        }
+    }
+
+    /// A place, where there is one at once.
+    fn try_enter(&self, caller: &Caller) -> Option<Place> {
+        Some(match caller {
+            Caller::Client(client) => Place::Client { _place: self.queue.try_enter(client)? },
+            Caller::Inside => Place::Inside { _permit: Arc::clone(&self.inside).try_acquire_owned().ok()? },
+        })
+    }
+
+    /// Waits for a place.
+    async fn enter(&self, caller: &Caller) -> Result<Place, Full> {
         Ok(match caller {
-            Caller::Client(client) => Box::new(self.queue.enter(client).await?),
-            Caller::Inside => Box::new(Arc::clone(&self.inside).acquire_owned().await.map_err(|_| Full)?),
+            Caller::Client(client) => Place::Client { _place: self.queue.enter(client).await? },
+            Caller::Inside => {
+                Place::Inside { _permit: Arc::clone(&self.inside).acquire_owned().await.map_err(|_| Full)? }
+            }
         })
     }
 
@@ -230,6 +295,14 @@ impl Queries {
         let times = Times::Range { start, end, step_ms };
         Ok(self.run(query, times, QueryOptions::default(), &Caller::Inside).await?.into_result())
     }
+}
+
+/// The span of an evaluation, within a request that is traced; those of others are not.
+fn evaluation_span() -> Span {
+    if Span::current().is_none() {
+        return Span::none();
+    }
+    tracing::info_span!(target: "stormglass", "evaluate")
 }
 
 /// Half of the memory that there is: the other half is for the head, for the page cache and for what no query owns.

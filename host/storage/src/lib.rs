@@ -158,3 +158,6 @@ fn extend_starts(column: &mut Vec<Timestamp>, count: usize, starts: &[i64]) {
         column.extend(starts.iter().copied().map(Timestamp::from_millis));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,11 @@
-//! `absent` and `absent_over_time`: one where nothing is.
+//! `absent`, and `absent_over_time` as the absence of a latest sample: one where nothing is.
 
 use model::Labels;
 use model::staleness::STALE_NAN;
 
-use super::window::Sliding;
-use super::{Column, Context, Grid, Series, Sink, range};
+use super::{Column, Context, Grid, Series, Sink};
 use crate::error::QueryError;
-use crate::plan::{RangeNode, VectorNode};
+use crate::plan::VectorNode;
 
 pub(crate) fn run(
     input: &VectorNode,
@@ -19,26 +18,6 @@ pub(crate) fn run(
     super::vector(input, cx, grid, &mut |series| {
         for step in 0..grid.count {
             if series.column.has(step) {
-                column.floats[step] = STALE_NAN;
-            }
-        }
-        Ok(())
-    })?;
-    answer(labels, column, sink)
-}
-
-pub(crate) fn over_time(
-    input: &RangeNode,
-    labels: &[(String, String)],
-    cx: &Context<'_>,
-    grid: Grid,
-    sink: &mut Sink<'_>,
-) -> Result<(), QueryError> {
-    let mut column = Column::of_floats(vec![1.0; grid.count]);
-    range::series(input, cx, grid, &mut |_, _, columns| {
-        let mut sliding = Sliding::new(columns, input.range_ms(), input.shift());
-        for step in 0..grid.count {
-            if !sliding.at(grid, step).is_empty() {
                 column.floats[step] = STALE_NAN;
             }
         }

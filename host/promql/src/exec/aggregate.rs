@@ -6,13 +6,15 @@ use ahash::AHashMap;
 use model::{Histogram, Labels, LabelsBuilder, METRIC_NAME, Value};
 
 use super::column::is_metric_label_bytes;
+use super::select::CHECKED_SERIES;
 use super::{Column, Context, Grid, Series, Sink, Size, rank};
 use crate::error::QueryError;
 use crate::functions::quantile;
 use crate::kahan::{Kahan, Mean};
 use crate::native::{self, HistogramSum};
 use crate::parser::{AggregateOp, Span};
-use crate::plan::{Aggregate, AggregateParam, Grouping};
+use crate::plan::{Aggregate, AggregateParam, Grouping, VectorNode};
+use crate::read::{Latest, LatestBy};
 
 pub(crate) fn run(
     node: &Aggregate,
@@ -151,30 +153,24 @@ fn fold<F: Fold>(
             quantile::check(q, &cx.notes, node.param_span);
         }
     }
-    let mut known = Groups::new(&node.grouping);
-    let mut groups: Vec<Group<F>> = Vec::new();
-    let mut held = Size::default();
-    super::vector(&node.input, cx, grid, &mut |series| {
-        let at = match known.find(&series.labels) {
-            Found::Known(at) => at,
-            Found::New(labels) => {
-                let size = Size::of_group(grid.count, &labels);
-                cx.hold(size)?;
-                held = held + size;
-                groups.push(Group { labels, drop_name: false, fold: new() });
-                groups.len() - 1
+    let mut into =
+        Into { known: Groups::new(&node.grouping), groups: Vec::new(), held: Size::default(), new };
+    match floats(node, cx, grid)? {
+        Some((parts, parts_held)) => {
+            for part in &parts {
+                into.fold_part(part, cx, scope)?;
             }
-        };
-        groups[at].drop_name |= series.drop_name;
-        let scope = Scope { metric_name: series.metric_name(), ..scope };
-        let size = groups[at].fold.add(&series.column, scope);
-        if size != Size::default() {
-            cx.hold(size)?;
-            held = held + size;
+            drop(parts);
+            cx.release(parts_held);
         }
-        Ok(())
-    })?;
-    drop(known);
+        None => super::vector(&node.input, cx, grid, &mut |series| {
+            let at = into.find(&series.labels, cx, grid.count)?;
+            into.groups[at].drop_name |= series.drop_name;
+            let scope = Scope { metric_name: series.metric_name(), ..scope };
+            into.fold(at, &series.column, scope)
+        })?,
+    }
+    let Into { groups, held, .. } = into;
     for group in groups {
         cx.check()?;
         let column = group.fold.finish(scope);
@@ -184,6 +180,78 @@ fn fold<F: Fold>(
     }
     cx.release(held);
     Ok(())
+}
+
+/// The samples that are aggregated, by group, where they are floats at one time and storage has a short way to them.
+fn floats(node: &Aggregate, cx: &Context<'_>, grid: Grid) -> Result<Option<(Vec<Latest>, Size)>, QueryError> {
+    let VectorNode::Select(select) = &*node.input else { return Ok(None) };
+    if select.ordered {
+        return Ok(None);
+    }
+    let key = |labels: &Labels, span: &mut Vec<u8>| project(labels, &node.grouping, span);
+    let one_group = !node.grouping.without && node.grouping.labels.is_empty();
+    let by = if one_group { LatestBy::Nothing } else { LatestBy::Groups(&key) };
+    let found = super::select::latest_floats_of_all(select, cx, grid, by)?;
+    if let Some((parts, _)) = &found {
+        super::select::count_latest(parts, cx, grid);
+    }
+    Ok(found)
+}
+
+/// Groups that series are folded into.
+struct Into<'g, F> {
+    known: Groups<'g>,
+    groups: Vec<Group<F>>,
+    held: Size,
+    new: &'g mut dyn FnMut() -> F,
+}
+
+impl<F: Fold> Into<'_, F> {
+    /// The group of a series; a new one where it is the first.
+    fn find(&mut self, labels: &Labels, cx: &Context<'_>, steps: usize) -> Result<usize, QueryError> {
+        let labels = match self.known.find(labels) {
+            Found::Known(at) => return Ok(at),
+            Found::New(labels) => labels,
+        };
+        let size = Size::of_group(steps, &labels);
+        cx.hold(size)?;
+        self.held = self.held + size;
+        self.groups.push(Group { labels, drop_name: false, fold: (self.new)() });
+        Ok(self.groups.len() - 1)
+    }
+
+    fn fold(&mut self, at: usize, column: &Column, scope: Scope<'_, '_>) -> Result<(), QueryError> {
+        let size = self.groups[at].fold.add(column, scope);
+        if size != Size::default() {
+            scope.cx.hold(size)?;
+            self.held = self.held + size;
+        }
+        Ok(())
+    }
+
+    /// Folds floats of one time in.
+    fn fold_part(&mut self, part: &Latest, cx: &Context<'_>, scope: Scope<'_, '_>) -> Result<(), QueryError> {
+        if part.values.is_empty() {
+            return Ok(());
+        }
+        let mut groups = Vec::with_capacity(part.labels.len().max(1));
+        if part.groups.is_empty() {
+            groups.push(self.find(&Labels::empty(), cx, 1)?);
+        }
+        for labels in part.labels.iter().filter(|_| !part.groups.is_empty()) {
+            groups.push(self.find(labels, cx, 1)?);
+        }
+        let mut column = Column::empty(1);
+        for (at, value) in part.values.iter().enumerate() {
+            if at % CHECKED_SERIES == 0 {
+                cx.check()?;
+            }
+            column.floats[0] = *value;
+            let group = part.groups.get(at).map_or(0, |group| *group as usize);
+            self.fold(groups[group], &column, scope)?;
+        }
+        Ok(())
+    }
 }
 
 /// `sum` and `avg`.

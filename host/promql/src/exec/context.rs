@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use ahash::{AHashSet, RandomState};
 use model::{Labels, Timestamp, Windows};
 
 use super::column::is_metric_label;
 use super::shared::Held;
+use super::signature::{BySignature, PLACE_BYTES, Signatures};
 use super::{Series, Size};
 use crate::annotations::Annotations;
 use crate::engine::QueryControl;
@@ -88,6 +88,8 @@ pub(crate) struct Context<'q> {
     pub(crate) storage: &'q dyn Storage,
     pub(crate) control: &'q QueryControl,
     pub(crate) deadline: Instant,
+    /// When the caller's thread has no more time for it.
+    quick_until: Option<Instant>,
     pub(crate) lookback_ms: i64,
     pub(crate) delayed_name_removal: bool,
     pub(crate) use_start_timestamps: bool,
@@ -122,16 +124,22 @@ impl<'q> Context<'q> {
         instant: bool,
         step_ms: Option<i64>,
     ) -> Self {
-        let timeout = Instant::now() + options.timeout;
+        let now = Instant::now();
+        let timeout = now + options.timeout;
         Self {
             storage,
             control,
             deadline: control.deadline.map_or(timeout, |deadline| deadline.min(timeout)),
+            quick_until: control.quick.and_then(|quick| now.checked_add(quick)),
             lookback_ms: i64::try_from(options.lookback.as_millis()).unwrap_or(i64::MAX),
             delayed_name_removal: options.features.delayed_name_removal,
             use_start_timestamps: options.features.use_start_timestamps,
             type_and_unit_labels: options.features.type_and_unit_labels,
-            threads: if options.threads == 0 { *PROCESSORS } else { options.threads },
+            threads: match options.threads {
+                _ if control.quick.is_some() => 1,
+                0 => *PROCESSORS,
+                threads => threads,
+            },
             instant,
             step_ms,
             samples_max: options.samples_max,
@@ -185,18 +193,34 @@ impl<'q> Context<'q> {
         if self.control.is_canceled() {
             return Err(QueryError::Canceled);
         }
-        if Instant::now() >= self.deadline {
+        let now = Instant::now();
+        if now >= self.deadline {
             return Err(QueryError::Timeout);
         }
+        if self.quick_until.is_some_and(|until| now >= until) {
+            return Err(QueryError::NotQuick);
+        }
         Ok(())
+    }
+
+    /// Whether it may go on to wait for memory.
+    fn check_wait(&self) -> Result<(), QueryError> {
+        if self.quick_until.is_some() {
+            return Err(QueryError::NotQuick);
+        }
+        self.check_caller()
     }
 
     /// The series that a request selects, and what their readers hold.
     pub(crate) fn select(
         &self,
         request: &Select<'_>,
+        ordered: bool,
     ) -> Result<(Vec<Box<dyn SeriesReader>>, Size), QueryError> {
-        let readers = self.storage.select(request)?;
+        let readers = match ordered {
+            true => self.storage.select(request)?,
+            false => self.storage.select_unordered(request)?,
+        };
         let held = readers.iter().map(|reader| Size::of_reader(reader.labels())).sum();
         self.hold(held)?;
         Ok((readers, held))
@@ -253,7 +277,7 @@ impl<'q> Context<'q> {
         if bytes > self.bytes_max {
             return Err(QueryError::TooMuchMemory { limit_bytes: self.bytes_max });
         }
-        self.lease.cover(bytes, &|| self.check_caller())
+        self.lease.cover(bytes, &|| self.check_wait())
     }
 
     pub(crate) fn samples_read(&self) -> u64 {
@@ -305,22 +329,18 @@ impl<'q> Context<'q> {
 /// Refuses a second series of the same labels below an operator that removes names at once.
 ///
 /// Series of one metric come in the order of their labels, and are still in order without its name: as long as that
-/// is so, none can be there twice. Of what came, hashes are kept that are long enough, and seeded anew in every query,
-/// that two label sets with the same one will not be met: 128 bits, of a million series once in 10^26 queries.
+/// is so, none can be there twice. Of what came, signatures are kept.
 pub(crate) struct Distinct<'c, 'q> {
     cx: &'c Context<'q>,
     wanted: bool,
     last: Option<Labels>,
-    hashers: [RandomState; 2],
+    signatures: Signatures,
     /// Those of all that came, as long as they came in order.
     ordered: Vec<u128>,
     /// The same, once they did not.
-    seen: AHashSet<u128>,
+    seen: BySignature<()>,
     held: Size,
 }
-
-/// A hash, and its place in a table of which half is empty at worst.
-const HASH_BYTES: usize = 32;
 
 impl<'c, 'q> Distinct<'c, 'q> {
     pub(crate) fn new(cx: &'c Context<'q>) -> Self {
@@ -328,9 +348,9 @@ impl<'c, 'q> Distinct<'c, 'q> {
             cx,
             wanted: !cx.delayed_name_removal,
             last: None,
-            hashers: [RandomState::new(), RandomState::new()],
+            signatures: Signatures::new(),
             ordered: Vec::new(),
-            seen: AHashSet::new(),
+            seen: BySignature::default(),
             held: Size::default(),
         }
     }
@@ -339,21 +359,19 @@ impl<'c, 'q> Distinct<'c, 'q> {
         if !self.wanted {
             return Ok(());
         }
-        let size = Size::of_bytes(HASH_BYTES);
+        let size = Size::of_bytes(PLACE_BYTES);
         self.cx.hold(size)?;
         self.held = self.held + size;
-        let [high, low] =
-            self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(labels.as_encoded())));
-        let hash = high << 64 | low;
+        let signature = self.signatures.of(labels.as_encoded());
         if self.seen.is_empty() {
             if self.last.as_ref().is_none_or(|last| last < labels) {
-                self.ordered.push(hash);
+                self.ordered.push(signature);
                 self.last = Some(labels.clone());
                 return Ok(());
             }
-            self.seen.extend(std::mem::take(&mut self.ordered));
+            self.seen.extend(std::mem::take(&mut self.ordered).into_iter().map(|signature| (signature, ())));
         }
-        if self.seen.insert(hash) { Ok(()) } else { Err(same_labelset()) }
+        if self.seen.insert(signature, ()).is_none() { Ok(()) } else { Err(same_labelset()) }
     }
 }
 

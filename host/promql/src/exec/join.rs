@@ -1,27 +1,25 @@
 //! Two vectors, matched by labels: arithmetic and comparison.
 //!
-//! Series are matched once for all steps, by the hash of the labels that count. What remains to be found at
-//! each step is which of them have a sample, and whether there are more than the matching allows.
+//! Series are matched once for all steps, by the hash of the labels that count; no label sets are made for it. What
+//! remains to be found at each step is which of them have a sample, and whether there are more than the matching
+//! allows.
 
 use ahash::AHashMap;
 use model::{Labels, METRIC_NAME, Value};
 
 use super::arithmetic::{self, Outcome};
-use super::column::is_metric_label;
+use super::column::{is_metric_label, is_metric_label_bytes};
 use super::map::drops_name;
+use super::signature::{BySignature, PLACE_BYTES, Signatures};
 use super::{Column, Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::parser::{Group, Matching};
 use crate::plan::Join;
 
-/// Appends the span of the labels by which series are matched.
-pub(crate) fn project(labels: &Labels, matching: &Matching, span: &mut Vec<u8>) {
-    let named = |name: &[u8]| matching.labels.iter().any(|l| l.as_bytes() == name);
-    if matching.on {
-        labels.project(named, span);
-    } else {
-        labels.project(|name| name != METRIC_NAME.as_bytes() && !named(name), span);
-    }
+/// Whether series are matched by this label.
+pub(crate) fn matches_by(matching: &Matching, name: &[u8]) -> bool {
+    let named = matching.labels.iter().any(|l| l.as_bytes() == name);
+    if matching.on { named } else { name != METRIC_NAME.as_bytes() && !named }
 }
 
 /// How many series are matched between two looks at the query's limits.
@@ -67,40 +65,11 @@ impl Few {
 pub(crate) fn run(node: &Join, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>) -> Result<(), QueryError> {
     let left = super::collect(&node.left, cx, grid)?;
     let right = super::collect(&node.right, cx, grid)?;
-    let matching = &node.matching;
-    let swapped = matching.group == Group::Right;
+    let swapped = node.matching.group == Group::Right;
     let (many, one) = if swapped { (&right, &left) } else { (&left, &right) };
-    let mut order: Vec<(Labels, Match)> = Vec::new();
-    let mut known: AHashMap<Box<[u8]>, usize> = AHashMap::new();
-    let mut span = Vec::new();
-    let mut held = Size::default();
-    for (index, series, is_many) in many
-        .iter()
-        .enumerate()
-        .map(|(i, s)| (i, s, true))
-        .chain(one.iter().enumerate().map(|(i, s)| (i, s, false)))
-    {
-        if index % MATCHED_AT_ONCE == 0 {
-            cx.check()?;
-        }
-        span.clear();
-        project(&series.labels, matching, &mut span);
-        let at = match known.get(span.as_slice()) {
-            Some(at) => *at,
-            None => {
-                let key = Labels::from_encoded(&span).unwrap_or_default();
-                let size = Size::of_key(&key) + Size::of_bytes(size_of::<(Labels, Match)>());
-                cx.hold(size)?;
-                held = held + size;
-                known.insert(span.as_slice().into(), order.len());
-                order.push((key, Match::default()));
-                order.len() - 1
-            }
-        };
-        if is_many { &mut order[at].1.many } else { &mut order[at].1.one }.push(index);
-    }
+    let (order, held) = find_matches(node, many, one, cx)?;
     // Fills name the sides as they are matched: the left is the one of which there may be many.
-    let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
+    let (fill_many, fill_one) = (node.matching.fill_left, node.matching.fill_right);
     let mut joiner = Joiner {
         node,
         cx,
@@ -110,12 +79,13 @@ pub(crate) fn run(node: &Join, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
         swapped,
         fill_many,
         fill_one,
-        out: Output { known: AHashMap::new(), series: Vec::new(), held: Size::default() },
+        unnamed: node.matching.on && !node.matching.labels.iter().any(|name| is_metric_label(name)),
+        scratch: Vec::new(),
+        out: Output::new(),
     };
-    drop(known);
-    for (key, found) in &order {
+    for found in &order {
         cx.check()?;
-        joiner.matched(key, found)?;
+        joiner.matched(found, sink)?;
     }
     let Output { series: out, held: out_held, .. } = joiner.out;
     drop(order);
@@ -128,14 +98,63 @@ pub(crate) fn run(node: &Join, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
     })
 }
 
+/// Matches series by the labels that count: those of the "many" side in their order, then what only the other has. With
+/// what that holds.
+fn find_matches(
+    node: &Join,
+    many: &[Series],
+    one: &[Series],
+    cx: &Context<'_>,
+) -> Result<(Vec<Match>, Size), QueryError> {
+    let signatures = Signatures::new();
+    let mut known: BySignature<usize> = BySignature::default();
+    let mut order: Vec<Match> = Vec::new();
+    let mut span = Vec::new();
+    let mut held = Size::default();
+    for (index, series, is_many) in many
+        .iter()
+        .enumerate()
+        .map(|(i, s)| (i, s, true))
+        .chain(one.iter().enumerate().map(|(i, s)| (i, s, false)))
+    {
+        if index % MATCHED_AT_ONCE == 0 {
+            cx.check()?;
+        }
+        span.clear();
+        series.labels.project(|name| matches_by(&node.matching, name), &mut span);
+        let next = order.len();
+        let at = *known.entry(signatures.of(&span)).or_insert(next);
+        if at == next {
+            let size = Size::of_bytes(PLACE_BYTES + size_of::<Match>());
+            cx.hold(size)?;
+            held = held + size;
+            order.push(Match::default());
+        }
+        let found = &mut order[at];
+        if is_many { &mut found.many } else { &mut found.one }.push(index);
+    }
+    Ok((order, held))
+}
+
 /// Result series by their labels.
 struct Output {
-    known: AHashMap<(Labels, bool), usize>,
+    signatures: Signatures,
+    known: [BySignature<usize>; 2],
     series: Vec<Series>,
     held: Size,
 }
 
 impl Output {
+    fn new() -> Self {
+        let known = [BySignature::default(), BySignature::default()];
+        Self { signatures: Signatures::new(), known, series: Vec::new(), held: Size::default() }
+    }
+
+    /// Where the series of these labels is.
+    fn find(&self, labels: &Labels, drop_name: bool) -> Option<usize> {
+        self.known[usize::from(drop_name)].get(&self.signatures.of(labels.as_encoded())).copied()
+    }
+
     /// Where the series of these labels is; a new one without samples where there was none.
     fn slot(
         &mut self,
@@ -144,8 +163,8 @@ impl Output {
         count: usize,
         cx: &Context<'_>,
     ) -> Result<usize, QueryError> {
-        if let Some(at) = self.known.get(&(labels.clone(), drop_name)) {
-            return Ok(*at);
+        if let Some(at) = self.find(&labels, drop_name) {
+            return Ok(at);
         }
         self.put(Series { labels, drop_name, column: Column::empty(count) }, cx)?;
         Ok(self.series.len() - 1)
@@ -153,7 +172,7 @@ impl Output {
 
     /// Takes a series of new labels. `false` where there is one of them.
     fn put_new(&mut self, series: Series, cx: &Context<'_>) -> Result<bool, QueryError> {
-        let is_new = !self.known.contains_key(&(series.labels.clone(), series.drop_name));
+        let is_new = self.find(&series.labels, series.drop_name).is_none();
         if is_new {
             self.put(series, cx)?;
         }
@@ -162,9 +181,10 @@ impl Output {
 
     fn put(&mut self, series: Series, cx: &Context<'_>) -> Result<(), QueryError> {
         let size = Size::of_series(&series);
-        cx.hold(size)?;
-        self.held = self.held + size;
-        self.known.insert((series.labels.clone(), series.drop_name), self.series.len());
+        cx.hold(size + Size::of_bytes(PLACE_BYTES))?;
+        self.held = self.held + size + Size::of_bytes(PLACE_BYTES);
+        let signature = self.signatures.of(series.labels.as_encoded());
+        self.known[usize::from(series.drop_name)].insert(signature, self.series.len());
         self.series.push(series);
         Ok(())
     }
@@ -179,26 +199,40 @@ struct Joiner<'j, 'q> {
     swapped: bool,
     fill_many: Option<f64>,
     fill_one: Option<f64>,
+    /// No label by which series are matched is one that goes away with the metric's name.
+    unnamed: bool,
+    scratch: Vec<u8>,
     out: Output,
 }
 
 impl Joiner<'_, '_> {
-    fn matched(&mut self, key: &Labels, found: &Match) -> Result<(), QueryError> {
+    /// The labels by which series were matched.
+    fn key(&mut self, found: &Match) -> Labels {
+        let many = found.many.first.map(|many| &self.many[many]);
+        let first = many.or_else(|| found.one.first.map(|one| &self.one[one]));
+        let matching = &self.node.matching;
+        first.map_or_else(Labels::empty, |series| {
+            series.labels.projected(|name| matches_by(matching, name), &mut self.scratch)
+        })
+    }
+
+    fn matched(&mut self, found: &Match, sink: &mut Sink<'_>) -> Result<(), QueryError> {
         if found.many.is_empty() && self.fill_many.is_none()
             || found.one.is_empty() && self.fill_one.is_none()
         {
             // Nothing can come of it, but that one side is ambiguous is an error all the same.
-            return self.check_one_side(key, found);
+            return self.check_one_side(found);
         }
         if let (Some(many), Some(one)) = (found.many.only(), found.one.only())
-            && self.of_floats(key, many, one)?
+            && self.of_floats(many, one, sink)?
         {
             return Ok(());
         }
+        let key = &self.key(found);
         // Result slots by pair, found once and not at every step.
         let mut slots: AHashMap<(Option<usize>, Option<usize>), usize> = AHashMap::new();
         for step in 0..self.grid.count {
-            let one = self.only_one(key, found, step)?;
+            let one = self.only_one(found, step)?;
             let mut pairs = 0;
             self.cx.check()?;
             for many in found.many.iter() {
@@ -222,7 +256,7 @@ impl Joiner<'_, '_> {
     }
 
     /// Two series of floats alone, all steps in one go. `false` where there is more to it.
-    fn of_floats(&mut self, key: &Labels, many: usize, one: usize) -> Result<bool, QueryError> {
+    fn of_floats(&mut self, many: usize, one: usize, sink: &mut Sink<'_>) -> Result<bool, QueryError> {
         let Join { op, return_bool, .. } = *self.node;
         let (left, right) = (&self.many[many].column, &self.one[one].column);
         let fills = self.fill_many.is_some() || self.fill_one.is_some();
@@ -232,38 +266,44 @@ impl Joiner<'_, '_> {
         }
         let (left, right) = if self.swapped { (right, left) } else { (left, right) };
         let column = Column::of_floats(arithmetic::columns(op, return_bool, &left.floats, &right.floats));
-        if self.node.matching.group == Group::None && self.node.op.changes_metric() && keeps_no_name(key) {
-            // What is left of the labels is what was matched by: no other match can come to the same.
-            let series = Series { labels: key.clone(), drop_name: false, column };
-            let size = Size::of_series(&series);
-            self.cx.hold(size)?;
-            self.out.held = self.out.held + size;
-            self.out.series.push(series);
-            return Ok(true);
+        let Self { many: all, node, .. } = *self;
+        if node.matching.group == Group::None && node.op.changes_metric() {
+            let labels = &all[many].labels;
+            let key = labels.projected(|name| matches_by(&node.matching, name), &mut self.scratch);
+            if self.unnamed || keeps_no_name(&key) {
+                // What is left of the labels is what was matched by: no other match can come to the same.
+                return if column.is_empty() {
+                    Ok(true)
+                } else {
+                    sink(Series { labels: key, drop_name: false, column }).map(|()| true)
+                };
+            }
         }
-        let (labels, drop_name) = self.result_labels(key, Some(many), Some(one));
+        // Both are there: what they were matched by is not asked for.
+        let (labels, drop_name) = self.result_labels(&Labels::empty(), Some(many), Some(one));
         self.out.put_new(Series { labels, drop_name, column }, self.cx)
     }
 
-    fn check_one_side(&self, key: &Labels, found: &Match) -> Result<(), QueryError> {
+    fn check_one_side(&mut self, found: &Match) -> Result<(), QueryError> {
         if !found.one.more.is_empty() {
             for step in 0..self.grid.count {
-                self.only_one(key, found, step)?;
+                self.only_one(found, step)?;
             }
         }
         Ok(())
     }
 
     /// The series of the "one" side that has a sample.
-    fn only_one(&self, key: &Labels, found: &Match, step: usize) -> Result<Option<usize>, QueryError> {
+    fn only_one(&mut self, found: &Match, step: usize) -> Result<Option<usize>, QueryError> {
         let mut present = found.one.iter().filter(|i| self.one[*i].column.has(step));
         let first = present.next();
         if let (Some(first), Some(second)) = (first, present.next()) {
             let side = if self.swapped { "left" } else { "right" };
+            let key = self.key(found);
             let (first, second) = (&self.one[first].labels, &self.one[second].labels);
             return Err(QueryError::Execution(format!(
                 "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-                braces(key),
+                braces(&key),
                 braces(second),
                 braces(first)
             )));
@@ -318,7 +358,7 @@ impl Joiner<'_, '_> {
         Ok(())
     }
 
-    fn result_labels(&self, key: &Labels, many: Option<usize>, one: Option<usize>) -> (Labels, bool) {
+    fn result_labels(&mut self, key: &Labels, many: Option<usize>, one: Option<usize>) -> (Labels, bool) {
         let matching = &self.node.matching;
         let drops = drops_name(self.node.op, self.node.return_bool);
         let many_series = many.map(|m| &self.many[m]);
@@ -326,7 +366,7 @@ impl Joiner<'_, '_> {
         let mut labels = many_series.map_or_else(|| key.clone(), |s| s.labels.clone());
         let mut drop_name = many_series.is_some_and(|s| s.drop_name);
         if self.node.op.changes_metric() {
-            labels = labels.without(is_metric_label);
+            labels = labels.projected(|name| !is_metric_label_bytes(name), &mut self.scratch);
             drop_name = false;
         } else if drops {
             if self.cx.delayed_name_removal {

@@ -93,31 +93,6 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Feeds every series of a range to `sink`, without stale markers.
-pub(crate) fn series(
-    node: &RangeNode,
-    cx: &Context<'_>,
-    grid: Grid,
-    sink: &mut RangeSink<'_>,
-) -> Result<(), QueryError> {
-    match node {
-        RangeNode::Select { select, range_ms, extension } => {
-            let wanted = Wanted::new(select, *range_ms, *extension, cx, grid);
-            let mut columns = Columns::default();
-            let (readers, held) = cx.select(&wanted.request())?;
-            for reader in &readers {
-                cx.check()?;
-                wanted.read(&**reader, None, cx, &mut columns, |columns| {
-                    sink(reader.labels(), false, columns)
-                })?;
-            }
-            cx.release(held);
-            Ok(())
-        }
-        RangeNode::Subquery(subquery) => of_subquery(subquery, cx, grid, sink),
-    }
-}
-
 fn of_subquery(
     subquery: &Subquery,
     cx: &Context<'_>,
@@ -250,7 +225,7 @@ pub(crate) fn run(
                     answer(reader.labels(), false, columns)
                 })
             };
-            parallel::each(&wanted.request(), cx, grid, &evaluate, &mut pass)
+            parallel::each(&wanted.request(), select.ordered, cx, grid, &evaluate, &mut pass)
         }
         RangeNode::Subquery(subquery) => {
             of_subquery(subquery, cx, grid, &mut |labels, drop_name, columns| {
@@ -397,7 +372,7 @@ pub(crate) fn collect(
             let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
                 wanted.read(reader, None, cx, columns, |columns| Ok(cut(reader.labels(), false, columns)))
             };
-            parallel::each(&wanted.request(), cx, grid, &evaluate, &mut keep)?;
+            parallel::each(&wanted.request(), select.ordered, cx, grid, &evaluate, &mut keep)?;
         }
         RangeNode::Subquery(subquery) => {
             of_subquery(subquery, cx, grid, &mut |labels, drop_name, columns| {

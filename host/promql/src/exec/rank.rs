@@ -1,5 +1,7 @@
 //! Aggregations that choose among the series of a group: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
+mod top;
+
 use model::Labels;
 
 use super::aggregate::{Found, Groups, info_ignored_histogram};
@@ -19,6 +21,9 @@ pub(crate) fn run(
         _ => vec![0.0; grid.count],
     };
     check(node, &params, cx)?;
+    if top::run(node, &params, cx, grid, sink)? {
+        return Ok(());
+    }
     let all = super::collect(&node.input, cx, grid)?;
     let held: Size = all.iter().map(Size::of_series).sum();
     // Places in groups and in their order, and a column beside each.

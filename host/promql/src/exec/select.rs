@@ -1,12 +1,17 @@
 //! Instant selectors: the latest sample within the lookback, at every step.
 
+use std::sync::Arc;
+
 use model::staleness::is_stale;
 use model::{Timestamp, Value};
 
-use super::{Column, Context, Grid, Series, Sink, Size, parallel};
+use super::{Column, Context, Grid, Series, Sink, Size, parallel, size};
 use crate::error::QueryError;
 use crate::plan;
-use crate::read::{Columns, Select, SeriesReader, UNKNOWN_START};
+use crate::read::{Columns, Latest, LatestBy, LatestRequest, Select, SeriesReader, UNKNOWN_START};
+
+/// How many series of one sample each are passed on between two looks at the query's limits.
+pub(crate) const CHECKED_SERIES: usize = 1024;
 
 /// What a selector answers of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,13 @@ pub(crate) fn run(
     what: What,
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
+    if what == What::Values
+        && !select.ordered
+        && let Some((parts, held)) = latest_of_all(select, cx, grid, LatestBy::Series)?
+    {
+        count_latest(&parts, cx, grid);
+        return pass_latest(&parts, held, cx, sink);
+    }
     let first = select.shift.apply(grid.start);
     let last = select.shift.apply(grid.end());
     // The lookback is open on the left: a sample exactly that old no longer counts.
@@ -54,7 +66,91 @@ pub(crate) fn run(
         }
         Ok(Some(series))
     };
-    parallel::each(&request, cx, grid, &evaluate, sink)
+    parallel::each(&request, select.ordered, cx, grid, &evaluate, sink)
+}
+
+/// The latest samples of all series where there is one step, by the shorter way that storage has; `None` where it has
+/// none. With what they hold.
+fn latest_of_all(
+    select: &plan::Select,
+    cx: &Context<'_>,
+    grid: Grid,
+    by: LatestBy<'_>,
+) -> Result<Option<(Vec<Latest>, Size)>, QueryError> {
+    if grid.count != 1 {
+        return Ok(None);
+    }
+    let at = select.shift.apply(grid.start);
+    let start = Timestamp::from_millis(at.saturating_sub(cx.lookback_ms).saturating_add(1));
+    let end = Timestamp::from_millis(at);
+    let request = Select { matchers: &select.matchers, start, end, step_ms: None };
+    let Some(parts) = cx.storage.latest(&LatestRequest { select: request, by, threads: cx.threads })? else {
+        return Ok(None);
+    };
+    let held = parts.iter().map(Size::of_latest).sum();
+    cx.hold(held)?;
+    Ok(Some((parts, held)))
+}
+
+/// The same where all are floats; what functions say of histograms names their series. They are not counted yet.
+pub(crate) fn latest_floats_of_all(
+    select: &plan::Select,
+    cx: &Context<'_>,
+    grid: Grid,
+    by: LatestBy<'_>,
+) -> Result<Option<(Vec<Latest>, Size)>, QueryError> {
+    if cx.profile.is_some() {
+        // Their times are told operator by operator.
+        return Ok(None);
+    }
+    let Some((parts, held)) = latest_of_all(select, cx, grid, by)? else { return Ok(None) };
+    if parts.iter().any(|part| !part.histograms.is_empty()) {
+        cx.release(held);
+        return Ok(None);
+    }
+    Ok(Some((parts, held)))
+}
+
+/// Counts samples that were found by the shorter way, once it is known that it leads to the answer.
+pub(crate) fn count_latest(parts: &[Latest], cx: &Context<'_>, grid: Grid) {
+    for part in parts {
+        let histograms: u64 = part.histograms.iter().map(|(_, h)| size::samples_of(h)).sum();
+        let floats = part.timestamps.len() - part.histograms.len();
+        let weight = floats as u64 + histograms;
+        cx.count_read(part.timestamps.len() as u64);
+        cx.count_looked_at(grid, weight, |_| weight);
+    }
+}
+
+/// Each sample of a part with its place.
+fn samples_of(part: &Latest) -> impl Iterator<Item = (usize, Value)> + '_ {
+    let mut histograms = part.histograms.iter().peekable();
+    part.values.iter().enumerate().map(move |(at, float)| {
+        let histogram = histograms.next_if(|(place, _)| *place == at);
+        (at, histogram.map_or(Value::Float(*float), |(_, h)| Value::Histogram(Arc::clone(h))))
+    })
+}
+
+/// Series of one sample each.
+fn pass_latest(
+    parts: &[Latest],
+    held: Size,
+    cx: &Context<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    for part in parts {
+        for (at, value) in samples_of(part) {
+            if at % CHECKED_SERIES == 0 {
+                cx.check()?;
+            }
+            let mut column = Column::empty(1);
+            column.set(0, value);
+            let labels = part.labels.get(at).cloned().unwrap_or_default();
+            sink(Series { labels, drop_name: false, column })?;
+        }
+    }
+    cx.release(held);
+    Ok(())
 }
 
 fn latest(columns: &Columns, shift: plan::Shift, grid: Grid, lookback_ms: i64, what: What) -> Column {

@@ -3,7 +3,8 @@
 use ahash::AHashMap;
 use model::Labels;
 
-use super::join::project;
+use super::join::matches_by;
+use super::signature::{BySignature, PLACE_BYTES, Signatures};
 use super::{Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::parser::BinaryOp;
@@ -61,25 +62,36 @@ pub(crate) fn run(node: &Set, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>)
 
 /// At which steps a side has a series of each signature.
 struct Present {
-    steps: AHashMap<Box<[u8]>, Vec<bool>>,
+    signatures: Signatures,
+    /// Which of the signatures it is.
+    known: BySignature<usize>,
+    /// Of each signature as many as there are steps.
+    steps: Vec<bool>,
     held: Size,
 }
 
 impl Present {
     fn find(all: &[Series], node: &Set, cx: &Context<'_>, grid: Grid) -> Result<Self, QueryError> {
         let mut span = Vec::new();
-        let mut present = Self { steps: AHashMap::new(), held: Size::default() };
+        let mut present = Self {
+            signatures: Signatures::new(),
+            known: BySignature::default(),
+            steps: Vec::new(),
+            held: Size::default(),
+        };
         for series in all {
             cx.check()?;
             span.clear();
-            project(&series.labels, &node.matching, &mut span);
-            if !present.steps.contains_key(span.as_slice()) {
-                let size = Size::of_key(&series.labels) + Size::of_bytes(grid.count);
+            series.labels.project(|name| matches_by(&node.matching, name), &mut span);
+            let next = present.known.len();
+            let at = *present.known.entry(present.signatures.of(&span)).or_insert(next);
+            if at == next {
+                let size = Size::of_bytes(PLACE_BYTES + grid.count);
                 cx.hold(size)?;
                 present.held = present.held + size;
-                present.steps.insert(span.as_slice().into(), vec![false; grid.count]);
+                present.steps.resize(present.steps.len() + grid.count, false);
             }
-            for (step, seen) in present.steps.get_mut(span.as_slice()).into_iter().flatten().enumerate() {
+            for (step, seen) in present.steps.iter_mut().skip(at * grid.count).take(grid.count).enumerate() {
                 *seen |= series.column.has(step);
             }
         }
@@ -88,9 +100,10 @@ impl Present {
 
     /// The series at the steps where there is (`keep`) or is not one of its signature.
     fn filter(&self, mut series: Series, node: &Set, grid: Grid, keep: bool) -> Option<Series> {
-        let mut span = Vec::new();
-        project(&series.labels, &node.matching, &mut span);
-        let seen = self.steps.get(span.as_slice());
+        let mut span = Vec::with_capacity(series.labels.as_encoded().len());
+        series.labels.project(|name| matches_by(&node.matching, name), &mut span);
+        let known = self.known.get(&self.signatures.of(&span));
+        let seen = known.and_then(|at| self.steps.get(at * grid.count..(at + 1) * grid.count));
         for step in 0..grid.count {
             if seen.is_some_and(|seen| seen[step]) != keep {
                 series.column.remove(step);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use model::{BucketSpan, Buckets, Histogram, Labels, Timestamp};
 
 use super::{Column, Series};
-use crate::read::Columns;
+use crate::read::{Columns, Latest};
 
 /// What a group keeps for each step of an aggregation: a compensated sum, a count and what it is made of.
 const STEP_OF_GROUP_BYTES: usize = 32;
@@ -50,6 +50,20 @@ impl Size {
             + histograms.len() * size_of::<Timestamp>()
             + histograms.iter().map(|(_, h)| histogram_bytes(h)).sum::<usize>();
         Self { samples: columns.sample_count() as u64, bytes: bytes as u64 }
+    }
+
+    /// The latest samples of some series. Columns of single samples are no more than what readers of them would hold, and
+    /// count for none.
+    pub(crate) fn of_latest(latest: &Latest) -> Self {
+        let Latest { timestamps, values, histograms, labels, groups } = latest;
+        // Labels are those that storage holds anyway, or those of groups, which are few.
+        let bytes = timestamps.len() * size_of::<Timestamp>()
+            + values.len() * size_of::<f64>()
+            + size_of_val(histograms.as_slice())
+            + size_of_val(labels.as_slice())
+            + size_of_val(groups.as_slice())
+            + histograms.iter().map(|(_, h)| histogram_bytes(h)).sum::<usize>();
+        Self::of_bytes(bytes)
     }
 
     /// A series over all steps; steps without a sample take memory all the same.

@@ -46,7 +46,7 @@ pub(crate) fn run(
         cx.count_looked_at(grid, found, |step| column.weight_at(step));
         Ok(Some(Series { labels: reader.labels().clone(), drop_name: false, column }))
     };
-    parallel::each(&request, cx, grid, &evaluate, sink)
+    parallel::each(&request, select.ordered, cx, grid, &evaluate, sink)
 }
 
 /// The samples of one series without stale markers, floats and histograms apart.

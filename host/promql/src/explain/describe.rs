@@ -70,7 +70,6 @@ fn vector_inputs(node: &VectorNode) -> Vec<Input<'_>> {
             inputs.extend(window.args.iter().map(Input::Scalar));
             inputs
         }
-        VectorNode::AbsentOverTime { input, .. } => vec![Input::Range(input)],
         VectorNode::Absent { input, .. } | VectorNode::Sort { input, .. } => vec![Input::Vector(input)],
         VectorNode::Aggregate(aggregate) => {
             let mut inputs = vec![Input::Vector(&aggregate.input)];
@@ -198,7 +197,6 @@ impl Describer<'_> {
             VectorNode::Negate(_) => ("negate", String::new(), None),
             VectorNode::Map(map) => ("map", call(map.name, &map.args), None),
             VectorNode::Window(window) => ("window", call(window.name, &window.args), Some(window.span)),
-            VectorNode::AbsentOverTime { .. } => ("absent_over_time", String::new(), None),
             VectorNode::Absent { .. } => ("absent", String::new(), None),
             VectorNode::Aggregate(node) => {
                 let param = match &node.param {

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
+use super::order;
 use super::repeats::Repeats;
 use super::{
     Aggregate, AggregateParam, BucketFunction, Buckets, Grouping, Info, Join, LabelJoin, LabelReplace, Map,
@@ -29,6 +30,8 @@ pub(crate) struct Params<'q> {
     pub(crate) step_ms: i64,
     pub(crate) subquery_step_ms: i64,
     pub(crate) use_start_timestamps: bool,
+    /// What the query writes more than once.
+    pub(crate) repeats: &'q Repeats,
 }
 
 type Built<T> = Result<T, QueryError>;
@@ -39,7 +42,7 @@ type Built<T> = Result<T, QueryError>;
 /// [`QueryError::Execution`] for what only shows with values known: regular expressions, label names, and
 /// durations that come out negative.
 pub(crate) fn build(expr: &Expr, params: Params<'_>) -> Built<Plan> {
-    let builder = Builder { params, repeats: Repeats::find(params.query, expr), within: Cell::new(1) };
+    let builder = Builder { params, within: Cell::new(1) };
     Ok(match expr.value_type() {
         ValueType::Scalar => Plan::Scalar(builder.scalar(expr)?),
         ValueType::Vector => Plan::Vector(builder.outer_vector(expr)?),
@@ -50,7 +53,6 @@ pub(crate) fn build(expr: &Expr, params: Params<'_>) -> Built<Plan> {
 
 struct Builder<'q> {
     params: Params<'q>,
-    repeats: Repeats,
     /// How often the shared expression around the current one is written. What is written no more often than
     /// that is within it everywhere.
     within: Cell<usize>,
@@ -160,7 +162,8 @@ impl Builder<'_> {
 
     fn vector(&self, expr: &Expr) -> Built<VectorNode> {
         let expr = expr.unparen();
-        let Some(repeat) = self.repeats.get(expr).filter(|repeat| repeat.count > self.within.get()) else {
+        let Some(repeat) = self.params.repeats.get(expr).filter(|repeat| repeat.count > self.within.get())
+        else {
             return self.own_vector(expr);
         };
         let around = self.within.replace(repeat.count);
@@ -231,9 +234,13 @@ impl Builder<'_> {
             Some(param) => AggregateParam::Number(self.scalar(param)?),
         };
         let grouping = Grouping { without: aggregate.without, labels: aggregate.labels.clone() };
+        let mut input = self.child(expr, &aggregate.expr)?;
+        if order::is_free(aggregate.op) {
+            order::relax(&mut input);
+        }
         Ok(VectorNode::Aggregate(Aggregate {
             op: aggregate.op,
-            input: self.child(expr, &aggregate.expr)?,
+            input,
             grouping,
             param,
             span: aggregate.expr.span,
@@ -274,11 +281,18 @@ impl Builder<'_> {
         let args = &call.args;
         Ok(match call.function.name {
             "vector" => VectorNode::OfScalar(self.scalar(&args[0])?),
-            "absent" => {
-                VectorNode::Absent { input: self.child(expr, &args[0])?, labels: absent_labels(&args[0]) }
-            }
+            "absent" => absent(self.child(expr, &args[0])?, absent_labels(&args[0])),
             "absent_over_time" => {
-                VectorNode::AbsentOverTime { input: self.range(&args[0])?, labels: absent_labels(&args[0]) }
+                // The latest sample of a range is there where any is.
+                let input = Box::new(VectorNode::Window(Window {
+                    function: WindowFunction::Last,
+                    name: call.function.name,
+                    input: self.range(&args[0])?,
+                    args: Vec::new(),
+                    span: args[0].span,
+                    arg_span: args[0].span,
+                }));
+                absent(input, absent_labels(&args[0]))
             }
             "label_replace" => self.label_replace(args, expr)?,
             "label_join" => self.label_join(args, expr)?,
@@ -413,7 +427,7 @@ impl Builder<'_> {
         built?;
         Ok(VectorNode::Info(Info {
             input: self.child(expr, &args[0])?,
-            select: Select { matchers, shift, span: expr.span },
+            select: Select { matchers, shift, span: expr.span, ordered: true },
             data_matchers,
         }))
     }
@@ -440,7 +454,8 @@ impl Builder<'_> {
     }
 
     fn select(&self, selector: &VectorSelector, span: Span) -> Built<Select> {
-        Ok(Select { matchers: selector.matchers.clone(), shift: self.shift(&selector.shift, span)?, span })
+        let shift = self.shift(&selector.shift, span)?;
+        Ok(Select { matchers: selector.matchers.clone(), shift, span, ordered: true })
     }
 
     fn shift(&self, shift: &TimeShift, span: Span) -> Built<Shift> {
@@ -523,6 +538,12 @@ fn label_name(bytes: &[u8]) -> Built<String> {
         Ok(name) if !name.is_empty() => Ok(name.to_owned()),
         _ => Err(QueryError::Execution(format!("invalid label name {}", quote(bytes)))),
     }
+}
+
+/// One where a vector has nothing, whatever order it comes in.
+fn absent(mut input: Box<VectorNode>, labels: Vec<(String, String)>) -> VectorNode {
+    order::relax(&mut input);
+    VectorNode::Absent { input, labels }
 }
 
 /// The labels that `absent` can name: those that the selector pins to one value.

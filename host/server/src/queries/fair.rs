@@ -78,13 +78,17 @@ impl FairQueue {
         Load { running: state.running, waiting: state.waiting }
     }
 
+    /// A place, where there is one at once.
+    pub(crate) fn try_enter(&self, client: &Client) -> Option<Place> {
+        let started = self.0.lock().try_start(client);
+        started.then(|| Place { queue: self.clone(), client: client.clone(), quiet: false })
+    }
+
     /// Waits for a place. Whoever stops waiting loses its turn and nothing else.
     pub(crate) async fn enter(&self, client: &Client) -> Result<Place, Full> {
         let turn = {
             let mut state = self.0.lock();
-            // Those who wait come first, but for clients that may not start anything now.
-            if state.may_start(client) && !state.somebody_may_start() {
-                state.start(client);
+            if state.try_start(client) {
                 return Ok(Place { queue: self.clone(), client: client.clone(), quiet: false });
             }
             if state.waiting >= state.waiting_max {
@@ -124,6 +128,15 @@ impl State {
 
     fn somebody_may_start(&self) -> bool {
         self.turns.iter().any(|client| self.may_start(client))
+    }
+
+    fn try_start(&mut self, client: &Client) -> bool {
+        // Those who wait come first, but for clients that may not start anything now.
+        let starts = self.may_start(client) && !self.somebody_may_start();
+        if starts {
+            self.start(client);
+        }
+        starts
     }
 
     fn start(&mut self, client: &Client) {

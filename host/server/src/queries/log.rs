@@ -47,6 +47,11 @@ impl QueryLog {
         *self.file.lock() = file;
     }
 
+    /// Whether queries are written to a file.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.enabled.get() != 0
+    }
+
     /// Writes a line; blocks for as long as the disk does.
     pub(super) fn write(
         &self,
@@ -55,7 +60,7 @@ impl QueryLog {
         client: Option<&str>,
         result: &Result<Answer, QueryError>,
     ) {
-        if self.enabled.get() == 0 {
+        if !self.is_enabled() {
             return;
         }
         let mut line = entry(query, times, client, result).to_string();
