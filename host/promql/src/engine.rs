@@ -10,6 +10,7 @@ use crate::answer::{Answer, Content, QueryResult};
 use crate::error::QueryError;
 use crate::exec::{self, Context, Grid};
 use crate::explain::{Operator, Profile};
+use crate::external::{ExternalFunctions, NoFunctions};
 use crate::features::Features;
 use crate::memory::MemoryPool;
 use crate::parser::{Expr, ParseError, ValueType, parse_with};
@@ -108,18 +109,26 @@ pub struct Engine {
     options: EngineOptions,
     pool: Arc<MemoryPool>,
     recent: Arc<Recent>,
+    functions: Arc<dyn ExternalFunctions>,
 }
 
 impl Engine {
     /// An engine of these options, whose queries share no limit.
     pub fn new(options: EngineOptions) -> Self {
-        Self { options, pool: MemoryPool::unlimited(), recent: Arc::default() }
+        let functions = Arc::new(NoFunctions);
+        Self { options, pool: MemoryPool::unlimited(), recent: Arc::default(), functions }
     }
 
     /// The same engine, with queries that draw their memory from `pool`.
     #[must_use]
     pub fn with_pool(self, pool: Arc<MemoryPool>) -> Self {
         Self { pool, ..self }
+    }
+
+    /// The same engine, with functions that are not of the language.
+    #[must_use]
+    pub fn with_functions(self, functions: Arc<dyn ExternalFunctions>) -> Self {
+        Self { functions, ..self }
     }
 
     /// Its options.
@@ -257,6 +266,7 @@ impl Engine {
             subquery_step_ms: i64::try_from(subquery_step).unwrap_or(i64::MAX).max(1),
             use_start_timestamps: self.options.features.use_start_timestamps,
             repeats: &known.repeats,
+            functions: &*self.functions,
         };
         let plan = plan::build(expr, params)?;
         Ok(Prepared { plan, grid, instant: matches!(times, Times::Instant(_)), known })

@@ -14,6 +14,7 @@ pub(crate) mod arithmetic;
 mod buckets;
 mod column;
 mod context;
+mod external;
 mod info;
 mod join;
 mod labels;
@@ -96,6 +97,7 @@ fn operator(node: &VectorNode, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
         VectorNode::Sort { input, order, span } => sort::run(input, order, *span, cx, grid, sink),
         VectorNode::Buckets(node) => buckets::run(node, cx, grid, sink),
         VectorNode::Info(node) => info::run(node, cx, grid, sink),
+        VectorNode::External(node) => external::run(node, cx, grid, sink),
     }
 }
 

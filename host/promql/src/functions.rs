@@ -167,6 +167,9 @@ static TABLE: [Signature; 90] = [
     f("year", &[Vector], 1, Vector),
 ];
 
+/// Stands for every function that is not of the language: what it takes is known when a query is planned.
+pub(crate) static EXTERNAL: Signature = f("wasm_", &[Vector], -1, Vector);
+
 /// The function of that name; names are case sensitive.
 pub(crate) fn find(name: &str) -> Option<&'static Signature> {
     TABLE.binary_search_by(|signature| signature.name.cmp(name)).ok().map(|at| &TABLE[at])

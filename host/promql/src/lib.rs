@@ -11,6 +11,7 @@
 //!   the same names in [`Features`].
 //! * What a query's author should know although there is an answer comes back as warnings and infos. Errors and
 //!   annotations have Prometheus' own texts and positions, since people and tools read them.
+//! * Functions of others ([`ExternalFunctions`]) are called as `wasm_<name>(...)`.
 //! * [`Engine::run`] leaves its [`Answer`] as compact as it was computed, to be written series by series;
 //!   [`Engine::explain`] and [`QueryControl::analyze`] tell how a query is run, and what each [`Operator`] took.
 //! * [`script`] runs test scripts in the promqltest language.
@@ -23,6 +24,7 @@ mod engine;
 mod error;
 mod exec;
 mod explain;
+mod external;
 mod features;
 mod functions;
 mod kahan;
@@ -41,6 +43,7 @@ pub use answer::{Answer, AnswerSeries, MatrixSeries, QueryResult, QueryValue, Se
 pub use engine::{Engine, EngineOptions, QueryControl, Times};
 pub use error::QueryError;
 pub use explain::{Operator, OperatorStats};
+pub use external::{EXTERNAL_PREFIX, ExternalCall, ExternalFunction, ExternalFunctions, ExternalLimits};
 pub use features::Features;
 pub use functions::Signature;
 pub use memory::{MemoryPool, PoolUsage};

@@ -20,6 +20,7 @@ use std::fmt;
 
 use model::Matcher;
 
+use crate::external::EXTERNAL_PREFIX;
 use crate::features::Features;
 use crate::functions;
 use crate::lexer::{Token, TokenKind, tokenize};
@@ -522,7 +523,9 @@ impl<'a> Parser<'a> {
     }
 
     fn call(&mut self, name: &Token<'a>) -> Parsed<Expr> {
-        let Some(function) = functions::find(name.text) else {
+        let external = name.text.starts_with(EXTERNAL_PREFIX).then(|| name.text.into());
+        let found = if external.is_some() { Some(&functions::EXTERNAL) } else { functions::find(name.text) };
+        let Some(function) = found else {
             let message = format!("unknown function with name {}", crate::lexer::quote(name.text.as_bytes()));
             return Err(self.error(name.span, message));
         };
@@ -533,7 +536,7 @@ impl<'a> Parser<'a> {
         self.next();
         let (args, end) = self.arguments("")?;
         let depth = args.iter().map(|a| a.depth).max().unwrap_or(0);
-        self.node(ExprKind::Call(Call { function, args }), name.span.to(end), depth)
+        self.node(ExprKind::Call(Call { function, external, args }), name.span.to(end), depth)
     }
 
     /// Ranges, subqueries, `offset`, `@`, `anchored` and `smoothed`, in any number.
@@ -668,7 +671,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn error_at(query: &str, span: Span, message: impl Into<String>) -> ParseError {
+pub(crate) fn error_at(query: &str, span: Span, message: impl Into<String>) -> ParseError {
     ParseError { position: Some(span.line_column(query)), message: message.into() }
 }
 

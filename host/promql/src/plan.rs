@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use model::Matcher;
 
+use crate::external::ExternalFunction;
 use crate::parser::{AggregateOp, BinaryOp, Extension, Matching, Span};
 
 pub(crate) use build::{Params, build};
@@ -82,6 +83,7 @@ pub(crate) enum VectorNode {
     },
     Buckets(Buckets),
     Info(Info),
+    External(External),
 }
 
 /// Answers a stretch of samples of each series per step.
@@ -147,6 +149,28 @@ pub(crate) struct Subquery {
     pub(crate) range_ms: i64,
     pub(crate) step_ms: i64,
     pub(crate) shift: Shift,
+}
+
+/// A function that is not of the language.
+#[derive(Debug)]
+pub(crate) struct External {
+    pub(crate) function: Arc<dyn ExternalFunction>,
+    /// As the query names it.
+    pub(crate) name: Arc<str>,
+    pub(crate) input: ExternalInput,
+    pub(crate) scalars: Vec<ScalarNode>,
+    pub(crate) texts: Vec<String>,
+    /// Where the first argument stands.
+    pub(crate) arg_span: Span,
+    /// Line and column of the call, for errors that come while it runs.
+    pub(crate) position: String,
+}
+
+/// What an external function looks at.
+#[derive(Debug)]
+pub(crate) enum ExternalInput {
+    Vector(Box<VectorNode>),
+    Range(RangeNode),
 }
 
 /// A function applied to each sample by itself.

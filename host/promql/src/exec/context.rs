@@ -203,8 +203,8 @@ impl<'q> Context<'q> {
         Ok(())
     }
 
-    /// Whether it may go on to wait for memory.
-    fn check_wait(&self) -> Result<(), QueryError> {
+    /// Whether it may go on to wait for memory, or for a function of somebody else.
+    pub(crate) fn check_wait(&self) -> Result<(), QueryError> {
         if self.quick_until.is_some() {
             return Err(QueryError::NotQuick);
         }

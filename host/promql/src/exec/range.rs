@@ -93,6 +93,31 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// Feeds every series of a range to `sink`, one after the other on this thread, without stale markers.
+pub(crate) fn series(
+    node: &RangeNode,
+    cx: &Context<'_>,
+    grid: Grid,
+    sink: &mut RangeSink<'_>,
+) -> Result<(), QueryError> {
+    match node {
+        RangeNode::Select { select, range_ms, extension } => {
+            let wanted = Wanted::new(select, *range_ms, *extension, cx, grid);
+            let mut columns = Columns::default();
+            let (readers, held) = cx.select(&wanted.request(), select.ordered)?;
+            for reader in &readers {
+                cx.check()?;
+                wanted.read(&**reader, None, cx, &mut columns, |columns| {
+                    sink(reader.labels(), false, columns)
+                })?;
+            }
+            cx.release(held);
+            Ok(())
+        }
+        RangeNode::Subquery(subquery) => of_subquery(subquery, cx, grid, sink),
+    }
+}
+
 fn of_subquery(
     subquery: &Subquery,
     cx: &Context<'_>,

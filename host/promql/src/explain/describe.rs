@@ -5,7 +5,8 @@ use model::{MatchOp, Matcher};
 use super::{Key, Operator, Profile, Timed};
 use crate::parser::{Extension, Group, Matching, Span};
 use crate::plan::{
-    AggregateParam, BucketFunction, Grouping, Order, Plan, RangeNode, ScalarNode, Select, Shift, VectorNode,
+    AggregateParam, BucketFunction, ExternalInput, Grouping, Order, Plan, RangeNode, ScalarNode, Select,
+    Shift, VectorNode,
 };
 
 /// Calls `visit` for every part of the plan that is timed.
@@ -97,6 +98,14 @@ fn vector_inputs(node: &VectorNode) -> Vec<Input<'_>> {
             inputs
         }
         VectorNode::Info(node) => vec![Input::Vector(&node.input)],
+        VectorNode::External(node) => {
+            let mut inputs = vec![match &node.input {
+                ExternalInput::Vector(input) => Input::Vector(input),
+                ExternalInput::Range(input) => Input::Range(input),
+            }];
+            inputs.extend(node.scalars.iter().map(Input::Scalar));
+            inputs
+        }
     }
 }
 
@@ -254,6 +263,7 @@ impl Describer<'_> {
                 ("buckets", function.to_owned(), Some(node.span))
             }
             VectorNode::Info(node) => ("info", selector(&node.select, ""), None),
+            VectorNode::External(node) => ("external", call(&node.name, &node.scalars), Some(node.arg_span)),
         };
         let mut operator = self.operator(name, detail, span, Some(node.key()));
         operator.inputs = self.inputs(vector_inputs(node));

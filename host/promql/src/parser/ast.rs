@@ -470,8 +470,17 @@ pub struct Aggregate {
 pub struct Call {
     /// The function.
     pub function: &'static crate::functions::Signature,
+    /// The name of a function that is not of the language; `function` then stands for all of those.
+    pub external: Option<std::sync::Arc<str>>,
     /// What it is given.
     pub args: Vec<Expr>,
+}
+
+impl Call {
+    /// The function's name.
+    pub fn name(&self) -> &str {
+        self.external.as_deref().unwrap_or(self.function.name)
+    }
 }
 
 impl Expr {

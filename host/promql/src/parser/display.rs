@@ -35,7 +35,7 @@ impl Display for Expr {
             ExprKind::Binary(binary) => binary_text(f, binary),
             ExprKind::Aggregate(aggregate) => aggregate_text(f, aggregate),
             ExprKind::Call(call) => {
-                write!(f, "{}(", call.function.name)?;
+                write!(f, "{}(", call.name())?;
                 for (index, arg) in call.args.iter().enumerate() {
                     f.write_str(if index > 0 { ", " } else { "" })?;
                     write!(f, "{arg}")?;

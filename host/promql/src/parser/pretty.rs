@@ -62,7 +62,7 @@ fn write(expr: &Expr, level: usize, out: &mut String) {
             let args = aggregate.param.iter().chain([&aggregate.expr]);
             write_list(&aggregate_head(aggregate), args, level, out);
         }
-        ExprKind::Call(call) => write_list(call.function.name, call.args.iter(), level, out),
+        ExprKind::Call(call) => write_list(call.name(), call.args.iter(), level, out),
         ExprKind::Paren(inner) => write_list("", std::iter::once(&**inner), level, out),
         _ => write_line(&line, level, out),
     }

@@ -1,18 +1,20 @@
 //! Tree to plan.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
 use super::order;
 use super::repeats::Repeats;
 use super::{
-    Aggregate, AggregateParam, BucketFunction, Buckets, Grouping, Info, Join, LabelJoin, LabelReplace, Map,
-    MapFunction, Order, Plan, RangeNode, ScalarNode, Select, Set, Shared, Shift, Subquery, VectorNode,
-    Window, WindowFunction, WithScalar,
+    Aggregate, AggregateParam, BucketFunction, Buckets, External, ExternalInput, Grouping, Info, Join,
+    LabelJoin, LabelReplace, Map, MapFunction, Order, Plan, RangeNode, ScalarNode, Select, Set, Shared,
+    Shift, Subquery, VectorNode, Window, WindowFunction, WithScalar,
 };
 use crate::error::QueryError;
 use crate::exec::arithmetic;
+use crate::external::ExternalFunctions;
 use crate::functions::{date, math};
 use crate::lexer::quote;
 use crate::parser::{
@@ -32,6 +34,7 @@ pub(crate) struct Params<'q> {
     pub(crate) use_start_timestamps: bool,
     /// What the query writes more than once.
     pub(crate) repeats: &'q Repeats,
+    pub(crate) functions: &'q dyn ExternalFunctions,
 }
 
 type Built<T> = Result<T, QueryError>;
@@ -71,20 +74,22 @@ fn mismatch<T>(expr: &Expr) -> Built<T> {
 
 /// Functions whose answer depends on the time of evaluation even where their input does not.
 fn depends_on_time(call: &Call) -> bool {
-    matches!(
-        call.function.name,
-        "time"
-            | "timestamp"
-            | "predict_linear"
-            | "day_of_month"
-            | "day_of_week"
-            | "day_of_year"
-            | "days_in_month"
-            | "hour"
-            | "minute"
-            | "month"
-            | "year"
-    )
+    // An external function is told the time of each step.
+    call.external.is_some()
+        || matches!(
+            call.function.name,
+            "time"
+                | "timestamp"
+                | "predict_linear"
+                | "day_of_month"
+                | "day_of_week"
+                | "day_of_year"
+                | "days_in_month"
+                | "hour"
+                | "minute"
+                | "month"
+                | "year"
+        )
 }
 
 /// Whether every step has the same answer.
@@ -249,6 +254,9 @@ impl Builder<'_> {
     }
 
     fn call(&self, call: &Call, expr: &Expr) -> Built<VectorNode> {
+        if let Some(name) = &call.external {
+            return self.external(name, &call.args, expr);
+        }
         let name = call.function.name;
         let args = &call.args;
         if let Some((function, at)) = window_function(name) {
@@ -275,6 +283,57 @@ impl Builder<'_> {
             return Ok(VectorNode::Map(Map { function, name, input: self.child(expr, first)?, args: rest }));
         }
         self.other_call(call, expr)
+    }
+
+    fn external(&self, name: &Arc<str>, args: &[Expr], expr: &Expr) -> Built<VectorNode> {
+        let fail = |span: Span, message: String| {
+            Err(QueryError::Parse(parser::error_at(self.params.query, span, message)))
+        };
+        let quoted = quote(name.as_bytes());
+        let name_span = Span { end: expr.span.start + name.len(), ..expr.span };
+        let Some(function) = self.params.functions.find(name) else {
+            return fail(name_span, format!("unknown function with name {quoted}"));
+        };
+        let (wanted, count) = (function.args(), args.len());
+        let least = wanted.len().saturating_sub(function.optional());
+        if !(least..=wanted.len()).contains(&count) {
+            let (bound, number) = match (least == wanted.len(), count < least) {
+                (true, _) => ("", least),
+                (false, true) => ("at least ", least),
+                (false, false) => ("at most ", wanted.len()),
+            };
+            let message = format!("expected {bound}{number} argument(s) in call to {quoted}, got {count}");
+            return fail(expr.span, message);
+        }
+        for (arg, wanted) in args.iter().zip(wanted) {
+            let found = arg.value_type();
+            if found != *wanted {
+                let message = format!("expected type {wanted} in call to function {quoted}, got {found}");
+                return fail(arg.span, message);
+            }
+        }
+        let Some((first, others)) = args.split_first() else { return mismatch(expr) };
+        let input = match first.value_type() {
+            ValueType::Matrix => ExternalInput::Range(self.range(first)?),
+            _ => ExternalInput::Vector(self.child(expr, first)?),
+        };
+        let (mut scalars, mut texts) = (Vec::new(), Vec::new());
+        for arg in others {
+            match arg.value_type() {
+                ValueType::String => texts.push(String::from_utf8_lossy(string(arg)).into_owned()),
+                _ => scalars.push(self.scalar(arg)?),
+            }
+        }
+        let (line, column) = name_span.line_column(self.params.query);
+        Ok(VectorNode::External(External {
+            function,
+            name: Arc::clone(name),
+            input,
+            scalars,
+            texts,
+            arg_span: first.span,
+            position: format!("{line}:{column}"),
+        }))
     }
 
     fn other_call(&self, call: &Call, expr: &Expr) -> Built<VectorNode> {

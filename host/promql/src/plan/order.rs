@@ -44,6 +44,7 @@ pub(super) fn relax(node: &mut VectorNode) {
         | VectorNode::LabelReplace(_)
         | VectorNode::LabelJoin(_)
         | VectorNode::Sort { .. }
-        | VectorNode::Info(_) => {}
+        | VectorNode::Info(_)
+        | VectorNode::External(_) => {}
     }
 }

@@ -116,7 +116,7 @@ fn calls_time_function(expr: &Expr) -> bool {
             calls_time_function(&aggregate.expr) || aggregate.param.as_ref().is_some_and(calls_time_function)
         }
         ExprKind::Call(call) => {
-            TIME_FUNCTIONS.contains(&call.function.name) || call.args.iter().any(calls_time_function)
+            TIME_FUNCTIONS.contains(&call.name()) || call.args.iter().any(calls_time_function)
         }
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn tree(expr: &Expr) -> Value {
             json!({
                 "type": "call",
                 "func": {
-                    "name": function.name,
+                    "name": call.name(),
                     "argTypes": function.args.iter().copied().map(type_name).collect::<Vec<_>>(),
                     "variadic": function.optional,
                     "returnType": type_name(function.returns),
