@@ -79,6 +79,11 @@ impl TryFrom<ColumnParts> for Columns {
 }
 
 impl Columns {
+    /// The parts, for whoever builds on them.
+    pub fn into_parts(self) -> ColumnParts {
+        self.0
+    }
+
     /// How many series there are.
     pub fn series_count(&self) -> usize {
         self.0.label_ends.len()

@@ -113,8 +113,6 @@ impl Drop for Abandonment {
             _ if self.ended => {}
             Some(entered) => {
                 self.metrics.observe(&self.plugin, self.operation, "canceled", entered.elapsed());
-                // The store is dropped with the call.
-                self.metrics.memory.with_label_values(&[&*self.plugin]).set(0);
             }
             None => self.metrics.observe_refused(&self.plugin, self.operation, "canceled"),
         }
@@ -176,8 +174,6 @@ pub(crate) async fn call<C: Call>(
 
     let outcome = answer.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");
     tenant.metrics.observe(&tenant.name, C::OPERATION, outcome, started.elapsed());
-    let memory = i64::try_from(state.memory.used).unwrap_or(i64::MAX);
-    tenant.metrics.memory.with_label_values(&[&*tenant.name]).set(memory);
     let dropped = state.call.log_lines_dropped;
     if dropped > 0 {
         tenant.metrics.log_lines_dropped.with_label_values(&[&*tenant.name]).inc_by(dropped);

@@ -12,6 +12,7 @@ use crate::bindings::exports::stormglass::plugin as exports;
 use crate::cache::Cache;
 use crate::error::PluginError;
 use crate::kinds::Kind;
+use crate::limits::FUNCTION_BYTES_MAX;
 use crate::metrics::Metrics;
 use crate::state::State;
 
@@ -36,9 +37,15 @@ pub(crate) struct Interfaces {
     pub(crate) meta: exports::meta::GuestIndices,
     pub(crate) lifecycle: exports::lifecycle::GuestIndices,
     pub(crate) collector: Option<exports::collector::GuestIndices>,
+    pub(crate) prober: Option<exports::prober::GuestIndices>,
     pub(crate) discoverer: Option<exports::discoverer::GuestIndices>,
     pub(crate) receiver: Option<exports::receiver::GuestIndices>,
     pub(crate) detector: Option<exports::detector::GuestIndices>,
+    pub(crate) trainer: Option<exports::trainer::GuestIndices>,
+    pub(crate) decoder: Option<exports::decoder::GuestIndices>,
+    pub(crate) function: Option<exports::function::GuestIndices>,
+    pub(crate) sample_processor: Option<exports::sample_processor::GuestIndices>,
+    pub(crate) span_processor: Option<exports::span_processor::GuestIndices>,
 }
 
 impl Interfaces {
@@ -46,9 +53,15 @@ impl Interfaces {
     pub(crate) fn kinds(&self) -> Vec<Kind> {
         [
             (Kind::Collector, self.collector.is_some()),
+            (Kind::Prober, self.prober.is_some()),
             (Kind::Discoverer, self.discoverer.is_some()),
             (Kind::Receiver, self.receiver.is_some()),
             (Kind::Detector, self.detector.is_some()),
+            (Kind::Trainer, self.trainer.is_some()),
+            (Kind::Decoder, self.decoder.is_some()),
+            (Kind::Function, self.function.is_some()),
+            (Kind::SampleProcessor, self.sample_processor.is_some()),
+            (Kind::SpanProcessor, self.span_processor.is_some()),
         ]
         .into_iter()
         .filter_map(|(kind, exported)| exported.then_some(kind))
@@ -77,6 +90,7 @@ impl Loader {
                     Form::Component => Cow::Borrowed(bytes),
                     Form::CoreModule => Cow::Owned(wrap(bytes).map_err(invalid)?),
                 };
+                check_function_sizes(&wrapped).map_err(invalid)?;
                 let started = Instant::now();
                 let component =
                     Component::new(&self.engine, &wrapped).map_err(|error| invalid(format!("{error:#}")))?;
@@ -111,6 +125,15 @@ impl Loader {
             }
         })?;
         let interfaces = interfaces(plugin, &pre, &exports, form)?;
+        if interfaces.function.is_some() {
+            let is_impure = |name: &&String| {
+                name.starts_with("stormglass:host/") && !is_ours(name, "stormglass:host", "log")
+            };
+            let impure: Vec<String> = imports.iter().filter(is_impure).cloned().collect();
+            if !impure.is_empty() {
+                return Err(PluginError::Impure { plugin: plugin.to_owned(), imports: impure });
+            }
+        }
         Ok(Loaded {
             digest,
             size: bytes.len() as u64,
@@ -155,6 +178,23 @@ fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
         .map_err(|error| format!("the core module cannot be made a component: {error:#}"))
 }
 
+/// Refuses functions that compiling would take for ever over: it is not linear in their size, and cannot be stopped.
+fn check_function_sizes(component: &[u8]) -> Result<(), String> {
+    for payload in wasmparser::Parser::new(0).parse_all(component) {
+        let payload = payload.map_err(|error| error.to_string())?;
+        if let wasmparser::Payload::CodeSectionEntry(body) = payload {
+            let range = body.range();
+            let bytes = range.end.saturating_sub(range.start);
+            if bytes > FUNCTION_BYTES_MAX as u64 {
+                return Err(format!(
+                    "it has a function of {bytes} bytes, over the limit of {FUNCTION_BYTES_MAX}, which compilers choke on"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn interfaces(
     plugin: &str,
     pre: &InstancePre<State>,
@@ -182,29 +222,33 @@ fn interfaces(
     let interfaces = Interfaces {
         meta: exports::meta::GuestIndices::new(pre).map_err(abi)?,
         lifecycle: exports::lifecycle::GuestIndices::new(pre).map_err(abi)?,
-        collector: has("collector")
-            .then(|| exports::collector::GuestIndices::new(pre))
-            .transpose()
-            .map_err(abi)?,
-        discoverer: has("discoverer")
-            .then(|| exports::discoverer::GuestIndices::new(pre))
-            .transpose()
-            .map_err(abi)?,
-        receiver: has("receiver")
-            .then(|| exports::receiver::GuestIndices::new(pre))
-            .transpose()
-            .map_err(abi)?,
-        detector: has("detector")
-            .then(|| exports::detector::GuestIndices::new(pre))
-            .transpose()
+        collector: found(has("collector"), || exports::collector::GuestIndices::new(pre)).map_err(abi)?,
+        prober: found(has("prober"), || exports::prober::GuestIndices::new(pre)).map_err(abi)?,
+        discoverer: found(has("discoverer"), || exports::discoverer::GuestIndices::new(pre)).map_err(abi)?,
+        receiver: found(has("receiver"), || exports::receiver::GuestIndices::new(pre)).map_err(abi)?,
+        detector: found(has("detector"), || exports::detector::GuestIndices::new(pre)).map_err(abi)?,
+        trainer: found(has("trainer"), || exports::trainer::GuestIndices::new(pre)).map_err(abi)?,
+        decoder: found(has("decoder"), || exports::decoder::GuestIndices::new(pre)).map_err(abi)?,
+        function: found(has("function"), || exports::function::GuestIndices::new(pre)).map_err(abi)?,
+        sample_processor: found(has("sample-processor"), || {
+            exports::sample_processor::GuestIndices::new(pre)
+        })
+        .map_err(abi)?,
+        span_processor: found(has("span-processor"), || exports::span_processor::GuestIndices::new(pre))
             .map_err(abi)?,
     };
     if interfaces.kinds().is_empty() {
         return Err(not_a_plugin(
-            "any kind: collector, discoverer, receiver or detector of stormglass:plugin@0.1",
+            "any kind: collector, prober, discoverer, receiver, detector, decoder, function, sample-processor or \
+             span-processor of stormglass:plugin@0.1",
         ));
     }
     Ok(interfaces)
+}
+
+/// What `make` gives, where it is exported.
+fn found<T>(exported: bool, make: impl FnOnce() -> wasmtime::Result<T>) -> wasmtime::Result<Option<T>> {
+    exported.then(make).transpose()
 }
 
 /// Whether `name` is `package/interface` in a version that this host speaks. Patch releases only add.
@@ -213,12 +257,14 @@ fn is_ours(name: &str, package: &str, interface: &str) -> bool {
     version.starts_with("0.1.") && path.split_once('/') == Some((package, interface))
 }
 
+/// The interfaces of the host.
+const IMPORTS: [&str; 8] = ["log", "clock", "http", "files", "kv", "secrets", "telemetry", "query"];
+
 /// Whether the linker has the interface; for telling which import is at fault.
 fn is_offered(name: &str) -> bool {
     const WASI: [&str; 6] =
         ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
-    let ours =
-        ["log", "clock", "http", "files"].iter().any(|interface| is_ours(name, "stormglass:host", interface));
+    let ours = IMPORTS.iter().any(|interface| is_ours(name, "stormglass:host", interface));
     ours || (WASI.iter().any(|prefix| name.starts_with(prefix)) && name.contains("@0.2."))
 }
 

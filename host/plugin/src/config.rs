@@ -3,13 +3,16 @@
 //! A value that deserialises is valid: names, grants and limits are checked while they are read, so that an error
 //! carries its position in the file. Only the plugin's own `config` waits for the plugin's schema.
 
+pub(crate) mod decode;
+
 use std::time::Duration;
 
 use model::ConfigDuration;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+pub use self::decode::{DecodeConfig, Listen};
 use crate::grants::Grants;
-use crate::limits::Limits;
+use crate::limits::{ByteSize, Limits};
 
 /// One configured plugin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,9 +29,61 @@ pub struct PluginConfig {
     pub grants: Grants,
     /// What it may use.
     pub limits: Limits,
+    /// SHA-256 of the file in hexadecimal, where only that one may run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// When an instance is replaced although nothing is wrong with it.
+    #[serde(skip_serializing_if = "RecycleConfig::is_never")]
+    pub recycle: RecycleConfig,
     /// What a detector scores; none for other kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detect: Option<DetectConfig>,
+    /// Where a decoder listens; none for other kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decode: Option<DecodeConfig>,
+    /// What a processor does when it fails; none for other kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessConfig>,
+}
+
+/// When an instance is replaced by a new one although nothing is wrong with it, as against a runtime that grows. The
+/// instance's state is lost; what is in `kv` is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecycleConfig {
+    /// After so many calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u64>,
+    /// After so much time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age: Option<ConfigDuration>,
+    /// Once it holds so much memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
+}
+
+impl RecycleConfig {
+    fn is_never(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a processor does when it fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessConfig {
+    /// Whether what it could not process is stored as it was, or not at all.
+    pub on_failure: OnFailure,
+}
+
+/// What becomes of what a processor could not process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It is stored as it was.
+    Pass,
+    /// It is not stored.
+    Drop,
 }
 
 /// What a detector is run over.
@@ -43,6 +98,36 @@ pub struct DetectConfig {
     /// The distance of those values.
     #[serde(default = "default_step")]
     pub step: ConfigDuration,
+    /// How a detector that learns is taught; none where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<TrainConfig>,
+}
+
+/// How a detector is taught.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// How often.
+    #[serde(default = "default_train_interval")]
+    pub interval: ConfigDuration,
+    /// How far back the values go that it is shown.
+    #[serde(default = "default_train_range")]
+    pub range: ConfigDuration,
+    /// The distance of those values.
+    #[serde(default = "default_train_step")]
+    pub step: ConfigDuration,
+}
+
+fn default_train_interval() -> ConfigDuration {
+    ConfigDuration(Duration::from_secs(24 * 3600))
+}
+
+fn default_train_range() -> ConfigDuration {
+    ConfigDuration(Duration::from_secs(7 * 24 * 3600))
+}
+
+fn default_train_step() -> ConfigDuration {
+    ConfigDuration(Duration::from_secs(300))
 }
 
 fn default_interval() -> ConfigDuration {
@@ -76,7 +161,15 @@ struct Written {
     #[serde(default = "standard_limits")]
     limits: Limits,
     #[serde(default)]
+    digest: Option<String>,
+    #[serde(default)]
+    recycle: RecycleConfig,
+    #[serde(default)]
     detect: Option<DetectConfig>,
+    #[serde(default)]
+    decode: Option<DecodeConfig>,
+    #[serde(default)]
+    process: Option<ProcessConfig>,
 }
 
 fn standard_limits() -> Limits {
@@ -85,9 +178,21 @@ fn standard_limits() -> Limits {
 
 impl<'de> Deserialize<'de> for PluginConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Written { name, plugin, interval, config, grants, limits, detect } =
-            Written::deserialize(deserializer)?;
-        let config = Self { name, plugin, interval, config, grants, limits, detect };
+        let Written {
+            name,
+            plugin,
+            interval,
+            config,
+            grants,
+            limits,
+            digest,
+            recycle,
+            detect,
+            decode,
+            process,
+        } = Written::deserialize(deserializer)?;
+        let config =
+            Self { name, plugin, interval, config, grants, limits, digest, recycle, detect, decode, process };
         config.check().map_err(de::Error::custom)?;
         Ok(config)
     }
@@ -104,7 +209,11 @@ impl PluginConfig {
             config: empty_object(),
             grants: Grants::default(),
             limits: Limits::STANDARD,
+            digest: None,
+            recycle: RecycleConfig::default(),
             detect: None,
+            decode: None,
+            process: None,
         }
     }
 
@@ -128,6 +237,20 @@ impl PluginConfig {
             if detect.step.0.is_zero() || detect.range.0 < detect.step.0 {
                 return Err("detect: step must be longer than 0s and not longer than range".to_owned());
             }
+            if let Some(train) = &detect.train
+                && (train.step.0.is_zero() || train.range.0 < train.step.0 || train.interval.0.is_zero())
+            {
+                let what = "interval and step must be longer than 0s, and step not longer than range";
+                return Err(format!("detect.train: {what}"));
+            }
+        }
+        if let Some(digest) = &self.digest
+            && (digest.len() != 64 || !digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+        {
+            return Err("digest: must be a SHA-256 of 64 lower-case hexadecimal digits".to_owned());
+        }
+        if let Some(decode) = &self.decode {
+            decode.check(&self.limits)?;
         }
         self.limits.check()
     }
@@ -152,7 +275,7 @@ mod tests {
         check(
             "{name: host, plugin: host-metrics}",
             &expect![[
-                r#"{"name":"host","plugin":"host-metrics","interval":"15s","config":{},"grants":{"files":[],"http":[]},"limits":{"memory":"64MiB","deadline":"5s","payload":"16MiB","response":"8MiB","file":"4MiB","stderr":"16KiB","log_lines":100,"series":100000,"host_calls":10000,"component":"32MiB"}}"#
+                r#"{"name":"host","plugin":"host-metrics","interval":"15s","config":{},"grants":{"files":[],"http":[]},"limits":{"memory":"64MiB","deadline":"5s","payload":"16MiB","response":"8MiB","file":"4MiB","stderr":"16KiB","log_lines":100,"series":100000,"host_calls":10000,"component":"32MiB","compile":"2m","kv":"1MiB","telemetry_series":100,"model":"8MiB","instances":2}}"#
             ]],
         );
     }
@@ -164,7 +287,7 @@ mod tests {
              grants:\n  files: [{path: /proc, mode: read}]\n  http: ['https://a.b', 'c:80']\n\
              limits: {memory: 32MiB, deadline: 1s}\ndetect: {expr: up}\n",
             &expect![[
-                r#"{"name":"host","plugin":"./x.wasm","interval":"1m","config":{"a":[1]},"grants":{"files":[{"path":"/proc","mode":"read"}],"http":["https://a.b:443","c:80"]},"limits":{"memory":"32MiB","deadline":"1s","payload":"16MiB","response":"8MiB","file":"4MiB","stderr":"16KiB","log_lines":100,"series":100000,"host_calls":10000,"component":"32MiB"},"detect":{"expr":"up","range":"1h","step":"15s"}}"#
+                r#"{"name":"host","plugin":"./x.wasm","interval":"1m","config":{"a":[1]},"grants":{"files":[{"path":"/proc","mode":"read"}],"http":["https://a.b:443","c:80"]},"limits":{"memory":"32MiB","deadline":"1s","payload":"16MiB","response":"8MiB","file":"4MiB","stderr":"16KiB","log_lines":100,"series":100000,"host_calls":10000,"component":"32MiB","compile":"2m","kv":"1MiB","telemetry_series":100,"model":"8MiB","instances":2},"detect":{"expr":"up","range":"1h","step":"15s"}}"#
             ]],
         );
     }
@@ -174,11 +297,11 @@ mod tests {
         check(
             "{name: a, plugin: b, colour: red}",
             &expect![[r#"
-            error: line 1 column 22: unknown field `colour`, expected one of name, plugin, interval, config, grants, limits, detect
-             --> <input>:1:22
-              |
-            1 | {name: a, plugin: b, colour: red}
-              |                      ^ unknown field `colour`, expected one of name, plugin, interval, config, grants, limits, detect"#]],
+                error: line 1 column 22: unknown field `colour`, expected one of name, plugin, interval, config, grants, limits, digest, recycle, detect, decode, process
+                 --> <input>:1:22
+                  |
+                1 | {name: a, plugin: b, colour: red}
+                  |                      ^ unknown field `colour`, expected one of name, plugin, interval, config, grants, limits, digest, recycle, detect, decode, process"#]],
         );
         check("{name: '', plugin: b}", &expect!["name: must not be empty"]);
         check(

@@ -55,6 +55,10 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<State>, PluginError> {
         .and_then(|()| host::clock::add_to_linker::<_, Own>(&mut linker, |state| state))
         .and_then(|()| host::http::add_to_linker::<_, Own>(&mut linker, |state| state))
         .and_then(|()| host::files::add_to_linker::<_, Own>(&mut linker, |state| state))
+        .and_then(|()| host::kv::add_to_linker::<_, Own>(&mut linker, |state| state))
+        .and_then(|()| host::secrets::add_to_linker::<_, Own>(&mut linker, |state| state))
+        .and_then(|()| host::telemetry::add_to_linker::<_, Own>(&mut linker, |state| state))
+        .and_then(|()| host::query::add_to_linker::<_, Own>(&mut linker, |state| state))
         .map_err(|error| PluginError::Host(format!("{error:#}")))?;
     Ok(linker)
 }

@@ -48,6 +48,32 @@ pub enum PluginError {
         /// What is wrong.
         message: String,
     },
+    /// The file is not the one that the configuration pins.
+    #[error("{plugin}: its SHA-256 is {found}, not {expected} as digest says")]
+    Digest {
+        /// The plugin.
+        plugin: String,
+        /// What the configuration has.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+    /// Compiling it took too long.
+    #[error("{plugin}: compiling took longer than {}; raise limits.compile to wait longer", model::format_duration(*.limit))]
+    CompileTimeout {
+        /// The plugin.
+        plugin: String,
+        /// How long that may be.
+        limit: Duration,
+    },
+    /// A plugin of functions imports more than functions may.
+    #[error("{plugin}: functions must be pure, and it imports {}", imports.join(", "))]
+    Impure {
+        /// The plugin.
+        plugin: String,
+        /// The interfaces' names.
+        imports: Vec<String>,
+    },
     /// The component wants interfaces that the host does not have.
     #[error("{plugin}: imports what this server does not offer: {}", imports.join(", "))]
     MissingImports {
@@ -114,10 +140,26 @@ pub enum Operation {
     Notify,
     /// `detector.detect`.
     Detect,
+    /// `prober.probe`.
+    Probe,
+    /// `trainer.train`.
+    Train,
+    /// `trainer.load`.
+    LoadModel,
+    /// `decoder.decode`.
+    Decode,
+    /// `function.signatures`.
+    Signatures,
+    /// `function.eval`.
+    Eval,
+    /// `sample-processor.process`.
+    ProcessSamples,
+    /// `span-processor.process`.
+    ProcessSpans,
 }
 
 impl Operation {
-    /// The function's name in the interface.
+    /// The function's name in the interface, with what it processes where there are two.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Instantiate => "instantiate",
@@ -127,6 +169,14 @@ impl Operation {
             Self::Poll => "poll",
             Self::Notify => "notify",
             Self::Detect => "detect",
+            Self::Probe => "probe",
+            Self::Train => "train",
+            Self::LoadModel => "load",
+            Self::Decode => "decode",
+            Self::Signatures => "signatures",
+            Self::Eval => "eval",
+            Self::ProcessSamples => "process_samples",
+            Self::ProcessSpans => "process_spans",
         }
     }
 }
@@ -160,6 +210,8 @@ pub enum FailureKind {
         /// The earliest moment it says is worth a retry.
         retry_after: Option<Duration>,
     },
+    /// An operator has paused the plugin.
+    Paused,
     /// The plugin failed repeatedly and is not called at all before this time has passed.
     Suspended {
         /// How long to wait.
@@ -178,6 +230,7 @@ impl FailureKind {
             Self::Denied => "denied",
             Self::Abi => "abi",
             Self::Plugin { .. } => "error",
+            Self::Paused => "paused",
             Self::Suspended { .. } => "suspended",
         }
     }
@@ -188,7 +241,7 @@ impl FailureKind {
     /// broken answer is not.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Trap | Self::Deadline | Self::Memory | Self::Suspended { .. } => true,
+            Self::Trap | Self::Deadline | Self::Memory | Self::Paused | Self::Suspended { .. } => true,
             Self::Output | Self::Denied | Self::Abi => false,
             Self::Plugin { retryable, .. } => *retryable,
         }

@@ -6,12 +6,16 @@
 //! addresses, and those files of `/proc` that hold other processes' secrets.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub(crate) mod secret;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::{Host, Url};
+
+pub use self::secret::{SecretGrant, SecretHeader};
 
 /// What a plugin may reach.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +25,12 @@ pub struct Grants {
     pub files: Vec<FileGrant>,
     /// Servers.
     pub http: Vec<HttpGrant>,
+    /// Secrets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretGrant>,
+    /// Whether it may query the server's metrics.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub query: bool,
 }
 
 /// A directory with all below it, or one file.
@@ -112,6 +122,20 @@ impl std::str::FromStr for HttpGrant {
     }
 }
 
+impl HttpGrant {
+    /// Whether the URL's server is this one.
+    fn covers(&self, url: &Url) -> bool {
+        let scheme = match url.scheme() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return false,
+        };
+        let host = url.host().is_some_and(|host| self.host == host);
+        host && url.port_or_known_default() == Some(self.port)
+            && self.scheme.is_none_or(|granted| granted == scheme)
+    }
+}
+
 impl fmt::Display for HttpGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(scheme) = self.scheme {
@@ -148,22 +172,23 @@ pub(crate) enum PathRefused {
 }
 
 impl Grants {
+    /// Whether it may query the server's metrics.
+    pub(crate) fn check_query(&self) -> Result<(), Denied> {
+        let text = "query: is not granted; set grants.query to allow it";
+        if self.query { Ok(()) } else { Err(Denied(text.to_owned())) }
+    }
+
     /// Whether a request may go to the URL's server. The address its name resolves to is checked by
     /// [`check_address`] when it is known.
     pub(crate) fn check_url(&self, url: &Url) -> Result<(), Denied> {
-        let scheme = match url.scheme() {
-            "http" => Scheme::Http,
-            "https" => Scheme::Https,
-            other => return Err(Denied(format!("http: no scheme {other:?} can be granted"))),
-        };
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Denied(format!("http: no scheme {:?} can be granted", url.scheme())));
+        }
         let origin = url.origin().ascii_serialization();
-        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
+        let Some(host) = url.host() else {
             return Err(Denied(format!("http: {origin} names no server")));
         };
-        let granted = self.http.iter().any(|grant| {
-            grant.port == port && grant.scheme.is_none_or(|granted| granted == scheme) && grant.host == host
-        });
-        if !granted {
+        if !self.http.iter().any(|grant| grant.covers(url)) {
             return Err(Denied(format!("http: {origin} is not granted; add it to grants.http to allow it")));
         }
         match host {

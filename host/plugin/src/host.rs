@@ -15,9 +15,11 @@ use crate::engine;
 use crate::error::{CallError, PluginError};
 use crate::grants::Grants;
 use crate::imports::http::Client;
-use crate::instance::{Guest, Instance, describe};
+use crate::imports::query::Query;
+use crate::instance::{Guest, Instance, Parts, describe};
 use crate::kinds::Kind;
 use crate::kinds::lifecycle::Info;
+use crate::kv::Stores;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::state::Tenant;
@@ -29,6 +31,10 @@ pub struct HostOptions<'a> {
     pub plugins_dir: PathBuf,
     /// Where compiled plugins are kept: a folder of its own, made with mode 0700. None keeps nothing.
     pub cache_dir: Option<PathBuf>,
+    /// Where the state of plugins is kept: a folder of its own. None keeps it in memory alone.
+    pub state_dir: Option<PathBuf>,
+    /// What plugins may query, where it is granted.
+    pub query: Option<Arc<dyn Query>>,
     /// Where the host's metrics go.
     pub registry: &'a prometheus::Registry,
 }
@@ -44,6 +50,9 @@ pub struct Host {
     /// One compilation at a time: each already uses all cores, and takes memory by the hundred megabytes.
     compiling: Arc<tokio::sync::Semaphore>,
     watch: Watch,
+    kv: Arc<Stores>,
+    models: Arc<Stores>,
+    query: Option<Arc<dyn Query>>,
 }
 
 /// What can be known of a plugin without granting it anything.
@@ -71,7 +80,7 @@ impl Host {
     /// # Errors
     /// Where the engine, the HTTP client or the cache folder cannot be set up, or the registry has our metrics already.
     pub fn new(options: HostOptions<'_>) -> Result<Arc<Self>, PluginError> {
-        let HostOptions { plugins_dir, cache_dir, registry } = options;
+        let HostOptions { plugins_dir, cache_dir, state_dir, query, registry } = options;
         let engine = engine::start()?;
         let linker = engine::linker(&engine)?;
         let metrics = Arc::new(Metrics::register(registry)?);
@@ -84,6 +93,9 @@ impl Host {
             loaded: Arc::default(),
             compiling: Arc::new(tokio::sync::Semaphore::new(1)),
             watch: Watch::default(),
+            kv: Arc::new(Stores::new(state_dir.as_ref().map(|folder| folder.join("kv")))?),
+            models: Arc::new(Stores::new(state_dir.map(|folder| folder.join("models")))?),
+            query,
         }))
     }
 
@@ -97,7 +109,7 @@ impl Host {
     }
 
     async fn inspect_bytes(&self, plugin: &str, bytes: Vec<u8>) -> Result<Inspection, PluginError> {
-        let loaded = self.load(plugin, bytes).await?;
+        let loaded = self.load(plugin, bytes, &Limits::STANDARD).await?;
         let tenant = self.tenant(plugin, Grants::default(), Limits::STANDARD);
         let info = described(&loaded, &tenant).await?;
         Ok(Inspection {
@@ -131,7 +143,8 @@ impl Host {
     /// As [`start`](Self::start), but for `init`.
     pub async fn check(&self, config: &PluginConfig) -> Result<Vec<Kind>, PluginError> {
         let bytes = self.read(&config.plugin, config.limits.component.0).await?;
-        let loaded = self.load(&config.name, bytes).await?;
+        check_digest(config, &bytes)?;
+        let loaded = self.load(&config.name, bytes, &config.limits).await?;
         let tenant = self.tenant(&config.name, Grants::default(), config.limits.clone());
         check_config(config, &described(&loaded, &tenant).await?)?;
         Ok(loaded.interfaces.kinds())
@@ -159,16 +172,24 @@ impl Host {
         bytes: Vec<u8>,
         stamp: FileStamp,
     ) -> Result<Arc<Instance>, PluginError> {
-        let loaded = self.load(&config.name, bytes).await?;
-        let tenant = self.tenant(&config.name, config.grants.clone(), config.limits.clone());
+        check_digest(&config, &bytes)?;
+        let loaded = self.load(&config.name, bytes, &config.limits).await?;
+        let mut tenant = self.tenant(&config.name, config.grants.clone(), config.limits.clone());
         let info = described(&loaded, &tenant).await?;
         check_config(&config, &info)?;
+        let (kv, models, name) = (Arc::clone(&self.kv), Arc::clone(&self.models), config.name.clone());
+        let trains = loaded.interfaces.trainer.is_some();
+        let (kv, models) =
+            blocking(move || Ok((kv.get(&name)?, if trains { Some(models.get(&name)?) } else { None })))
+                .await?;
+        tenant.kv = Some(kv);
         let config_json = config.config.to_string();
         let deadline = Deadline::after(config.limits.deadline.0);
-        let guest = Guest::start(&loaded, &tenant, &config_json, deadline)
-            .await
-            .map_err(|failure| call_error(failure, &tenant, &info.version))?;
-        Ok(Arc::new(Instance::new(config, config_json, info, loaded, tenant, guest, stamp)))
+        let failed = |failure| call_error(failure, &tenant, &info.version);
+        let mut guest = Guest::start(&loaded, &tenant, &config_json, deadline).await.map_err(failed)?;
+        let signatures = guest.signatures(deadline).await.map_err(failed)?;
+        let parts = Parts { config, config_json, info, loaded, tenant, guest, signatures, stamp, models };
+        Ok(Arc::new(Instance::new(parts)))
     }
 
     fn tenant(&self, name: &str, grants: Grants, limits: Limits) -> Tenant {
@@ -178,6 +199,8 @@ impl Host {
             limits: Arc::new(limits),
             client: self.client.clone(),
             metrics: Arc::clone(&self.metrics),
+            kv: None,
+            query: self.query.clone(),
         }
     }
 
@@ -202,11 +225,16 @@ impl Host {
     }
 
     /// Compiles a plugin, unless it is there already.
-    async fn load(&self, plugin: &str, bytes: Vec<u8>) -> Result<Arc<Loaded>, PluginError> {
-        let _turn = self.compiling.acquire().await.map_err(|error| PluginError::Host(error.to_string()))?;
+    async fn load(&self, plugin: &str, bytes: Vec<u8>, limits: &Limits) -> Result<Arc<Loaded>, PluginError> {
+        let limit = limits.compile.0;
+        let timeout = PluginError::CompileTimeout { plugin: plugin.to_owned(), limit };
+        let turn = Arc::clone(&self.compiling).acquire_owned().await;
+        let turn = turn.map_err(|error| PluginError::Host(error.to_string()))?;
         let (loader, loaded) = (Arc::clone(&self.loader), Arc::clone(&self.loaded));
         let plugin = plugin.to_owned();
-        blocking(move || {
+        let compiled = blocking(move || {
+            // Compiling cannot be stopped: one that nobody waits for any more keeps its turn until it ends.
+            let _turn = turn;
             let digest = digest(&bytes);
             if let Some(present) = loaded.lock().get(&digest).and_then(Weak::upgrade) {
                 return Ok(present);
@@ -216,8 +244,8 @@ impl Host {
             loaded.retain(|_, entry| entry.strong_count() > 0);
             loaded.insert(digest, Arc::downgrade(&new));
             Ok(new)
-        })
-        .await
+        });
+        tokio::time::timeout(limit, compiled).await.unwrap_or(Err(timeout))
     }
 }
 
@@ -262,6 +290,16 @@ fn call_error(failure: Failure, tenant: &Tenant, version: &str) -> Box<CallError
     let Failure { operation, kind, message, stderr, .. } = failure;
     let plugin = Arc::clone(&tenant.name);
     Box::new(CallError { plugin, version: Arc::from(version), operation, kind, message, stderr })
+}
+
+/// Whether the file is the one that the configuration pins, if it pins one.
+fn check_digest(config: &PluginConfig, bytes: &[u8]) -> Result<(), PluginError> {
+    let Some(expected) = &config.digest else { return Ok(()) };
+    let found = digest(bytes);
+    if found == *expected {
+        return Ok(());
+    }
+    Err(PluginError::Digest { plugin: config.name.clone(), expected: expected.clone(), found })
 }
 
 /// Checks the configuration by the plugin's own schema.

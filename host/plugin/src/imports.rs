@@ -4,5 +4,9 @@
 mod clock;
 mod files;
 pub(crate) mod http;
+mod kv;
 pub(crate) mod log;
+pub(crate) mod query;
+mod secrets;
 pub(crate) mod stderr;
+mod telemetry;

@@ -1,37 +1,65 @@
-//! A configured plugin that runs: one store, calls one after another, and a new store after each loss.
+//! A configured plugin that runs: one store, calls one after another, and a new store after each loss. Functions, which
+//! keep nothing between calls, have several.
 //!
 //! A guest that fails costs its own call and nothing else. Where a failure may have left it half way through
 //! something, its store is dropped and the next call begins with a new one. One that keeps failing is left alone for
 //! a time that doubles, so that it cannot keep the server busy with restarts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use model::span::Span;
+use model::{Columns, Labels};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use wasmtime::Store;
+use wasmtime::Store as WasmStore;
 
 use crate::bindings::exports::stormglass::plugin as exports;
 use crate::call::{Abandonment, Call, Deadline, Failure, call};
 use crate::component::Loaded;
-use crate::config::PluginConfig;
+use crate::config::{PluginConfig, RecycleConfig};
 use crate::error::{CallError, FailureKind, Operation};
 use crate::imports::log::printable;
-use crate::kinds::Kind;
-use crate::kinds::collector::{Collect, Payload};
+use crate::kinds::collector::{Collect, Payload, Probe};
+use crate::kinds::decoder::{Chunk, Decode, Decoded};
 use crate::kinds::detector::{Detect, Job, Scores};
 use crate::kinds::discoverer::{Poll, Snapshot};
+use crate::kinds::function::{Eval, FunctionCall, Signature, Signatures};
 use crate::kinds::lifecycle::{Describe, Info, Init, Instantiate};
+use crate::kinds::processor::{ProcessSamples, ProcessSpans};
 use crate::kinds::receiver::{Notification, Notify};
+use crate::kinds::trainer::{LoadModel, Train};
+use crate::kinds::{Kind, Label};
+use crate::kv::Store;
+use crate::learnt::Model;
 use crate::limits::{DESCRIBE_DEADLINE, LOG_LINE_BYTES_MAX};
 use crate::state::{State, Tenant};
-use crate::status::{Health, InstanceStatus};
+use crate::status::{Health, InstanceState, InstanceStatus};
 use crate::watch::FileStamp;
 
 /// The first pause of a plugin that failed twice in a row.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// Under which key a model is kept.
+const MODEL_KEY: &str = "model";
 /// The longest pause.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// What an instance is made of.
+pub(crate) struct Parts {
+    pub(crate) config: PluginConfig,
+    /// `config.config` as JSON text.
+    pub(crate) config_json: String,
+    pub(crate) info: Info,
+    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) tenant: Tenant,
+    /// A guest that has been started.
+    pub(crate) guest: Guest,
+    pub(crate) signatures: Vec<Signature>,
+    pub(crate) stamp: FileStamp,
+    /// Where a model is kept.
+    pub(crate) models: Option<Arc<Store>>,
+}
 
 /// A configured plugin that runs.
 pub struct Instance {
@@ -43,34 +71,54 @@ pub struct Instance {
     loaded: Arc<Loaded>,
     tenant: Tenant,
     stamp: FileStamp,
-    slot: Mutex<Slot>,
-    /// Apart from the slot, so that a status never waits for a call.
+    /// Guests that are not being called. One that fails is dropped, and so is one whose caller gave up half way.
+    idle: parking_lot::Mutex<Vec<Guest>>,
+    /// A turn for each guest that there may be at once.
+    turns: Semaphore,
+    /// Apart from the guests, as is all that follows, so that nobody waits for a call to look at it.
+    losses: parking_lot::Mutex<Losses>,
     health: parking_lot::Mutex<Health>,
+    paused: AtomicBool,
+    /// What the functions of a plugin are.
+    signatures: Vec<Signature>,
+    /// What a detector has learnt.
+    model: parking_lot::Mutex<Option<Arc<Model>>>,
+    /// Where that is kept.
+    models: Option<Arc<Store>>,
 }
 
-/// Where the guest is, while it is not being called.
-struct Slot {
-    /// None after a failure, and while a call is under way: a call that is abandoned half way takes its store along.
-    guest: Option<Guest>,
-    /// Losses in a row.
-    losses: u32,
+/// How often guests were lost, and for how long the plugin is left alone because of it.
+#[derive(Default)]
+struct Losses {
+    /// In a row.
+    count: u32,
     /// Not before this moment may there be a new guest.
     resting_until: Option<Instant>,
     /// What was lost last, for those who are turned away.
-    last_loss: String,
+    last: String,
 }
 
 /// An instance in its store.
 pub(crate) struct Guest {
-    store: Store<State>,
+    store: WasmStore<State>,
+    started: Instant,
+    calls: u64,
+    /// The model that it has loaded, told apart by where it is.
+    model: Option<Arc<Model>>,
     collector: Option<exports::collector::Guest>,
+    prober: Option<exports::prober::Guest>,
     discoverer: Option<exports::discoverer::Guest>,
     receiver: Option<exports::receiver::Guest>,
     detector: Option<exports::detector::Guest>,
+    trainer: Option<exports::trainer::Guest>,
+    decoder: Option<exports::decoder::Guest>,
+    function: Option<exports::function::Guest>,
+    sample_processor: Option<exports::sample_processor::Guest>,
+    span_processor: Option<exports::span_processor::Guest>,
 }
 
-fn new_store(loaded: &Loaded, tenant: &Tenant) -> Store<State> {
-    let mut store = Store::new(loaded.pre.engine(), State::new(tenant.clone()));
+fn new_store(loaded: &Loaded, tenant: &Tenant) -> WasmStore<State> {
+    let mut store = WasmStore::new(loaded.pre.engine(), State::new(tenant.clone()));
     store.limiter(|state| &mut state.memory);
     store.epoch_deadline_callback(|context| {
         if context.data().call.deadline <= Instant::now() {
@@ -95,7 +143,7 @@ fn abi(operation: Operation, error: &wasmtime::Error) -> Failure {
 
 /// Asks a plugin who it is, in an instance of its own that is granted nothing.
 pub(crate) async fn describe(loaded: &Loaded, tenant: &Tenant) -> Result<Info, Failure> {
-    let tenant = Tenant { grants: Arc::default(), ..tenant.clone() };
+    let tenant = Tenant { grants: Arc::default(), kv: None, ..tenant.clone() };
     let mut store = new_store(loaded, &tenant);
     let time = DESCRIBE_DEADLINE.min(tenant.limits.deadline.0);
     let instance = call(&mut store, Deadline::after(time), Instantiate(&loaded.pre)).await?;
@@ -120,45 +168,64 @@ impl Guest {
         let interfaces = &loaded.interfaces;
         let load = |error: wasmtime::Error| abi(Operation::Init, &error);
         let lifecycle = interfaces.lifecycle.load(&mut store, &instance).map_err(load)?;
-        let guest = Self {
-            collector: interfaces
-                .collector
-                .as_ref()
-                .map(|i| i.load(&mut store, &instance))
-                .transpose()
+        let mut guest = Self {
+            started: Instant::now(),
+            calls: 0,
+            model: None,
+            collector: found(&interfaces.collector, |i| i.load(&mut store, &instance)).map_err(load)?,
+            prober: found(&interfaces.prober, |i| i.load(&mut store, &instance)).map_err(load)?,
+            discoverer: found(&interfaces.discoverer, |i| i.load(&mut store, &instance)).map_err(load)?,
+            receiver: found(&interfaces.receiver, |i| i.load(&mut store, &instance)).map_err(load)?,
+            detector: found(&interfaces.detector, |i| i.load(&mut store, &instance)).map_err(load)?,
+            trainer: found(&interfaces.trainer, |i| i.load(&mut store, &instance)).map_err(load)?,
+            decoder: found(&interfaces.decoder, |i| i.load(&mut store, &instance)).map_err(load)?,
+            function: found(&interfaces.function, |i| i.load(&mut store, &instance)).map_err(load)?,
+            sample_processor: found(&interfaces.sample_processor, |i| i.load(&mut store, &instance))
                 .map_err(load)?,
-            discoverer: interfaces
-                .discoverer
-                .as_ref()
-                .map(|i| i.load(&mut store, &instance))
-                .transpose()
-                .map_err(load)?,
-            receiver: interfaces
-                .receiver
-                .as_ref()
-                .map(|i| i.load(&mut store, &instance))
-                .transpose()
-                .map_err(load)?,
-            detector: interfaces
-                .detector
-                .as_ref()
-                .map(|i| i.load(&mut store, &instance))
-                .transpose()
+            span_processor: found(&interfaces.span_processor, |i| i.load(&mut store, &instance))
                 .map_err(load)?,
             store,
         };
-        let mut guest = guest;
         call(&mut guest.store, deadline, Init { guest: lifecycle, config }).await?;
         Ok(guest)
     }
+
+    /// Asks which functions there are; none where the plugin is of another kind.
+    pub(crate) async fn signatures(&mut self, deadline: Deadline) -> Result<Vec<Signature>, Failure> {
+        match self.function.clone() {
+            Some(guest) => call(&mut self.store, deadline, Signatures(guest)).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Why it is to be replaced although nothing is wrong with it, if it is.
+    fn worn(&self, recycle: &RecycleConfig) -> Option<&'static str> {
+        if recycle.calls.is_some_and(|calls| self.calls >= calls) {
+            Some("calls")
+        } else if recycle.age.is_some_and(|age| self.started.elapsed() >= age.0) {
+            Some("age")
+        } else if recycle.memory.is_some_and(|memory| self.store.data().memory.used as u64 >= memory.0) {
+            Some("memory")
+        } else {
+            None
+        }
+    }
 }
 
-impl Slot {
+/// What `load` gives, where the component has the interface.
+fn found<I, T>(
+    interface: &Option<I>,
+    load: impl FnOnce(&I) -> wasmtime::Result<T>,
+) -> wasmtime::Result<Option<T>> {
+    interface.as_ref().map(load).transpose()
+}
+
+impl Losses {
     /// Notes that a guest was lost and how long to leave the plugin alone. The first loss may be an accident.
     fn lose(&mut self, failure: &Failure, now: Instant) {
-        self.losses = self.losses.saturating_add(1);
-        self.last_loss = format!("{} ({})", failure.message, failure.kind);
-        self.resting_until = match self.losses {
+        self.count = self.count.saturating_add(1);
+        self.last = format!("{} ({})", failure.message, failure.kind);
+        self.resting_until = match self.count {
             0 | 1 => None,
             n => {
                 let pause = BACKOFF_FIRST.saturating_mul(1 << (n - 2).min(16)).min(BACKOFF_MAX);
@@ -167,28 +234,41 @@ impl Slot {
         };
     }
 
-    /// How long the plugin is still being left alone, where it is.
+    /// How long the plugin is still being left alone, where it is. After that one attempt is let through, and another
+    /// loss doubles the time.
     fn rest(&self, now: Instant) -> Option<Duration> {
         let left = self.resting_until?.saturating_duration_since(now);
-        (self.guest.is_none() && !left.is_zero()).then_some(left)
+        (!left.is_zero()).then_some(left)
     }
 }
 
 impl Instance {
     /// An instance around a guest that has been started.
-    pub(crate) fn new(
-        config: PluginConfig,
-        config_json: String,
-        info: Info,
-        loaded: Arc<Loaded>,
-        tenant: Tenant,
-        guest: Guest,
-        stamp: FileStamp,
-    ) -> Self {
-        let slot = Slot { guest: Some(guest), losses: 0, resting_until: None, last_loss: String::new() };
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { config, config_json, info, loaded, tenant, guest, signatures, stamp, models } = parts;
         let version = Arc::from(info.version.as_str());
-        let (slot, health) = (Mutex::new(slot), parking_lot::Mutex::default());
-        Self { config, config_json, info, version, loaded, tenant, stamp, slot, health }
+        // Functions keep nothing between calls; what others keep is in their one instance.
+        let is_function = loaded.interfaces.kinds() == [Kind::Function];
+        let turns = Semaphore::new(if is_function { config.limits.instances as usize } else { 1 });
+        let kept = models.as_ref().and_then(|models| models.get(MODEL_KEY, 0));
+        let model = kept.and_then(|kept| Model::decode(&kept)).map(Arc::new);
+        Self {
+            config,
+            config_json,
+            info,
+            version,
+            loaded,
+            tenant,
+            stamp,
+            idle: parking_lot::Mutex::new(vec![guest]),
+            turns,
+            losses: parking_lot::Mutex::default(),
+            health: parking_lot::Mutex::default(),
+            paused: AtomicBool::new(false),
+            signatures,
+            model: parking_lot::Mutex::new(model),
+            models,
+        }
     }
 
     /// The configured name.
@@ -223,7 +303,34 @@ impl Instance {
 
     /// How it has been doing.
     pub fn status(&self) -> InstanceStatus {
-        self.health.lock().status(Instant::now())
+        let mut status = self.health.lock().status(Instant::now());
+        if self.paused.load(Ordering::Relaxed) {
+            status.state = InstanceState::Paused;
+        }
+        let memory = self.tenant.metrics.memory.with_label_values(&[self.name()]).get();
+        status.memory_bytes = u64::try_from(memory).unwrap_or(0);
+        status
+    }
+
+    /// Its functions of PromQL.
+    pub fn signatures(&self) -> &[Signature] {
+        &self.signatures
+    }
+
+    /// Stops calling it, until it is [resumed](Self::resume); a call that is under way ends first.
+    pub fn pause(&self) {
+        self.paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Calls it again, at once even where it was being left alone.
+    pub fn resume(&self) {
+        self.paused.store(false, Ordering::Relaxed);
+        *self.losses.lock() = Losses::default();
+    }
+
+    /// Whether an operator has paused it.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
     }
 
     /// Collects once, within `timeout` or the plugin's own limit, whichever is shorter.
@@ -263,6 +370,102 @@ impl Instance {
             .await
     }
 
+    /// Probes one target, within `timeout` or the plugin's own limit, whichever is shorter.
+    ///
+    /// # Errors
+    /// [`CallError`] of any kind.
+    pub async fn probe(
+        &self,
+        target: String,
+        params: Vec<Label>,
+        timeout: Duration,
+    ) -> Result<Payload, CallError> {
+        let time = timeout.min(self.config.limits.deadline.0);
+        self.call(time, |guest| Some(Probe { guest: guest.prober.clone()?, target, params })).await
+    }
+
+    /// Decodes what came in.
+    ///
+    /// # Errors
+    /// [`CallError`] of any kind; the chunk is lost to the decoder.
+    pub async fn decode(&self, chunk: Chunk) -> Result<Decoded, CallError> {
+        self.call(self.config.limits.deadline.0, |guest| {
+            Some(Decode { guest: guest.decoder.clone()?, chunk })
+        })
+        .await
+    }
+
+    /// Evaluates a function, within `timeout` or the plugin's own limit, whichever is shorter.
+    ///
+    /// # Errors
+    /// [`CallError`] of any kind.
+    pub async fn eval(&self, call: FunctionCall, timeout: Duration) -> Result<Vec<f64>, CallError> {
+        let time = timeout.min(self.config.limits.deadline.0);
+        self.call(time, |guest| Some(Eval { guest: guest.function.clone()?, call })).await
+    }
+
+    /// Processes samples.
+    ///
+    /// # Errors
+    /// [`CallError`] of any kind.
+    pub async fn process_samples(&self, columns: Columns) -> Result<Columns, CallError> {
+        self.call(self.config.limits.deadline.0, |guest| {
+            Some(ProcessSamples { guest: guest.sample_processor.clone()?, columns })
+        })
+        .await
+    }
+
+    /// Processes spans.
+    ///
+    /// # Errors
+    /// [`CallError`] of any kind.
+    pub async fn process_spans(&self, spans: &[Span]) -> Result<Vec<Span>, CallError> {
+        self.call(self.config.limits.deadline.0, |guest| {
+            Some(ProcessSpans { guest: guest.span_processor.clone()?, spans })
+        })
+        .await
+    }
+
+    /// Teaches a detector with the history of these series, row by row, and keeps what it has learnt: every guest is given
+    /// it from now on.
+    ///
+    /// # Errors
+    /// [`CallError`] of any kind; the detector goes on with what it had.
+    pub async fn train(&self, history: Job, series: &[Labels]) -> Result<(), CallError> {
+        let prior = self.model.lock().clone();
+        let prior = prior.map(|model| model.bytes.clone()).unwrap_or_default();
+        let learnt = self
+            .call(self.config.limits.deadline.0, |guest| {
+                Some(Train { guest: guest.trainer.clone()?, history, prior })
+            })
+            .await?;
+        let model = Arc::new(Model::new(series, learnt));
+        if let Some(models) = self.models.clone() {
+            let encoded = model.encode();
+            let limit = (encoded.len() + MODEL_KEY.len()) as u64;
+            let kept = tokio::task::spawn_blocking(move || models.set(MODEL_KEY, encoded, 0, limit, 0)).await;
+            if let Ok(Err(error)) = kept {
+                tracing::warn!(plugin = self.name(), "the model is used and could not be kept: {error}");
+            }
+        }
+        *self.model.lock() = Some(model);
+        Ok(())
+    }
+
+    /// Which of these series is to stand in each row of a job: in the order of the history that was learnt, with none in a
+    /// row whose series is gone; new ones follow.
+    pub fn row_order(&self, series: &[Labels]) -> Vec<Option<usize>> {
+        match self.model.lock().as_ref() {
+            Some(model) => model.order(series),
+            None => (0..series.len()).map(Some).collect(),
+        }
+    }
+
+    /// Whether a detector that learns has a model.
+    pub fn has_model(&self) -> bool {
+        self.model.lock().is_some()
+    }
+
     /// Calls the guest when its turn comes, with a new guest where there is none. All of that together, the wait for
     /// the turn included, takes at most `time`.
     ///
@@ -275,14 +478,13 @@ impl Instance {
         self.health.lock().called();
         let deadline = Deadline::after(time);
         let waiting = Abandonment::watch(&self.tenant, C::OPERATION, None);
-        let slot = tokio::time::timeout_at(deadline.at, self.slot.lock()).await;
+        let turn = tokio::time::timeout_at(deadline.at, self.turns.acquire()).await;
         waiting.end();
-        let (answer, resting_until) = match slot {
-            Ok(mut slot) => (self.call_in(&mut slot, deadline, make).await, slot.resting_until),
-            Err(_) => {
-                (Err(self.refuse::<C>(FailureKind::Deadline, "another call did not end in time")), None)
-            }
+        let answer = match turn {
+            Ok(_turn) => self.call_one(deadline, make).await,
+            Err(_) => Err(self.refuse::<C>(FailureKind::Deadline, "another call did not end in time")),
         };
+        let resting_until = self.losses.lock().resting_until;
         let answer = answer.map_err(|failure| {
             let Failure { operation, kind, message, stderr, .. } = failure;
             let plugin = Arc::clone(&self.tenant.name);
@@ -311,48 +513,101 @@ impl Instance {
         Failure { operation, kind, message, stderr: String::new(), lost_guest: false }
     }
 
-    async fn call_in<C: Call>(
+    /// Calls a guest; the caller has a turn.
+    async fn call_one<C: Call>(
         &self,
-        slot: &mut Slot,
         deadline: Deadline,
         make: impl FnOnce(&Guest) -> Option<C> + Send,
     ) -> Result<C::Answer, Failure> {
-        if let Some(retry_after) = slot.rest(Instant::now()) {
-            let message = format!("failed {} times in a row, the last time: {}", slot.losses, slot.last_loss);
-            return Err(self.refuse::<C>(FailureKind::Suspended { retry_after }, message));
+        if self.is_paused() {
+            return Err(self.refuse::<C>(FailureKind::Paused, "an operator has paused the plugin"));
         }
-        let mut guest = match slot.guest.take() {
+        let idle = self.idle.lock().pop();
+        let mut guest = match idle {
             Some(guest) => guest,
-            None => {
-                self.tenant.metrics.restarts.with_label_values(&[&*self.tenant.name]).inc();
-                let started = Guest::start(&self.loaded, &self.tenant, &self.config_json, deadline).await;
-                started.inspect_err(|failure| slot.lose(failure, Instant::now()))?
-            }
+            None => self.new_guest::<C>(deadline).await?,
         };
+        if let Err(failure) = self.load_model(&mut guest, deadline).await {
+            return Err(self.lost(guest, failure));
+        }
         let Some(prepared) = make(&guest) else {
-            slot.guest = Some(guest);
+            self.idle.lock().push(guest);
             let message = format!("the plugin does not export what {} needs", C::OPERATION);
             return Err(self.refuse::<C>(FailureKind::Abi, message));
         };
         // A guest that took all of the time to start is there for the next call.
         if deadline.at <= Instant::now() {
-            slot.guest = Some(guest);
+            self.idle.lock().push(guest);
             return Err(self.refuse::<C>(FailureKind::Deadline, deadline.missed()));
         }
+        guest.calls += 1;
         let answer = call(&mut guest.store, deadline, prepared).await;
-        match &answer {
-            Err(failure) if failure.lost_guest => {
-                drop(guest);
-                self.tenant.metrics.memory.with_label_values(&[&*self.tenant.name]).set(0);
-                slot.lose(failure, Instant::now());
-            }
-            _ => {
-                slot.guest = Some(guest);
-                slot.losses = 0;
-                slot.resting_until = None;
+        match answer {
+            Err(failure) => Err(self.lost(guest, failure)),
+            Ok(answer) => {
+                self.give_back(guest);
+                Ok(answer)
             }
         }
-        answer
+    }
+
+    /// Starts a guest, unless the plugin is being left alone.
+    async fn new_guest<C: Call>(&self, deadline: Deadline) -> Result<Guest, Failure> {
+        let refused = {
+            let losses = self.losses.lock();
+            losses.rest(Instant::now()).map(|retry_after| {
+                let message =
+                    format!("failed {} times in a row, the last time: {}", losses.count, losses.last);
+                (FailureKind::Suspended { retry_after }, message)
+            })
+        };
+        if let Some((kind, message)) = refused {
+            return Err(self.refuse::<C>(kind, message));
+        }
+        self.tenant.metrics.restarts.with_label_values(&[&*self.tenant.name]).inc();
+        let started = Guest::start(&self.loaded, &self.tenant, &self.config_json, deadline).await;
+        started.inspect_err(|failure| self.losses.lock().lose(failure, Instant::now()))
+    }
+
+    /// Gives a detector what it has learnt, unless it has it already. A model that it refuses is forgotten.
+    async fn load_model(&self, guest: &mut Guest, deadline: Deadline) -> Result<(), Failure> {
+        let (Some(trainer), Some(model)) = (guest.trainer.clone(), self.model.lock().clone()) else {
+            return Ok(());
+        };
+        if guest.model.as_ref().is_some_and(|loaded| Arc::ptr_eq(loaded, &model)) {
+            return Ok(());
+        }
+        match call(&mut guest.store, deadline, LoadModel { guest: trainer, model: &model.bytes }).await {
+            Ok(()) => guest.model = Some(model),
+            Err(failure) if matches!(failure.kind, FailureKind::Plugin { retryable: false, .. }) => {
+                tracing::warn!(plugin = self.name(), error = failure.message, "the plugin refuses its model");
+                *self.model.lock() = None;
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// Keeps a guest that has failed, or drops it where it may have been left half way through something.
+    fn lost(&self, guest: Guest, failure: Failure) -> Failure {
+        if failure.lost_guest {
+            drop(guest);
+            self.losses.lock().lose(&failure, Instant::now());
+        } else {
+            self.give_back(guest);
+        }
+        failure
+    }
+
+    /// Keeps a guest for the next call, unless it is worn.
+    fn give_back(&self, guest: Guest) {
+        *self.losses.lock() = Losses::default();
+        match guest.worn(&self.config.recycle) {
+            Some(reason) => {
+                self.tenant.metrics.recycled.with_label_values(&[self.name(), reason]).inc();
+            }
+            None => self.idle.lock().push(guest),
+        }
     }
 }
 
@@ -380,20 +635,20 @@ mod tests {
             stderr: String::new(),
             lost_guest: true,
         };
-        let mut slot = Slot { guest: None, losses: 0, resting_until: None, last_loss: String::new() };
+        let mut losses = Losses::default();
         let mut now = Instant::now();
-        slot.lose(&failure(), now);
-        assert_eq!(slot.rest(now), None, "the first loss may be an accident");
+        losses.lose(&failure(), now);
+        assert_eq!(losses.rest(now), None, "the first loss may be an accident");
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
             let pause = Duration::from_secs(pause);
-            slot.lose(&failure(), now);
-            assert_eq!(slot.rest(now), Some(pause));
+            losses.lose(&failure(), now);
+            assert_eq!(losses.rest(now), Some(pause));
             now += pause;
-            assert_eq!(slot.rest(now), None);
+            assert_eq!(losses.rest(now), None);
         }
-        slot.losses = u32::MAX;
-        slot.lose(&failure(), now);
-        assert_eq!(slot.rest(now), Some(BACKOFF_MAX));
-        assert_eq!((slot.losses, slot.last_loss.as_str()), (u32::MAX, "boom (trap)"));
+        losses.count = u32::MAX;
+        losses.lose(&failure(), now);
+        assert_eq!(losses.rest(now), Some(BACKOFF_MAX));
+        assert_eq!((losses.count, losses.last.as_str()), (u32::MAX, "boom (trap)"));
     }
 }

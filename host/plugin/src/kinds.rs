@@ -1,10 +1,15 @@
 //! The kinds of plugins. Each module has what is called, in plain Rust types, and checks what comes back.
 
+pub(crate) mod batch;
 pub(crate) mod collector;
+pub(crate) mod decoder;
 pub(crate) mod detector;
 pub(crate) mod discoverer;
+pub(crate) mod function;
 pub(crate) mod lifecycle;
+pub(crate) mod processor;
 pub(crate) mod receiver;
+pub(crate) mod trainer;
 
 use std::fmt;
 
@@ -14,7 +19,7 @@ use crate::bindings::stormglass::types::types;
 
 /// A kind of plugin. One plugin can be of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Kind {
     /// Yields samples at an interval.
@@ -25,6 +30,18 @@ pub enum Kind {
     Receiver,
     /// Scores how unusual values are.
     Detector,
+    /// Yields samples of a target that it is told.
+    Prober,
+    /// Learns ahead of time what a detector uses.
+    Trainer,
+    /// Reads what comes in at a listener.
+    Decoder,
+    /// Has functions of PromQL.
+    Function,
+    /// Stands between samples and storage.
+    SampleProcessor,
+    /// Stands between spans and storage.
+    SpanProcessor,
 }
 
 impl Kind {
@@ -35,6 +52,12 @@ impl Kind {
             Self::Discoverer => "discoverer",
             Self::Receiver => "receiver",
             Self::Detector => "detector",
+            Self::Prober => "prober",
+            Self::Trainer => "trainer",
+            Self::Decoder => "decoder",
+            Self::Function => "function",
+            Self::SampleProcessor => "sample-processor",
+            Self::SpanProcessor => "span-processor",
         }
     }
 }

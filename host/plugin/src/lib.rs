@@ -23,20 +23,28 @@ mod host;
 mod imports;
 mod instance;
 mod kinds;
+mod kv;
+mod learnt;
 mod limits;
 mod metrics;
 mod state;
 mod status;
+mod telemetry;
 mod watch;
 
-pub use config::{DetectConfig, PluginConfig};
+pub use config::{
+    DecodeConfig, DetectConfig, Listen, OnFailure, PluginConfig, ProcessConfig, RecycleConfig, TrainConfig,
+};
 pub use error::{CallError, FailureKind, Operation, PluginError};
-pub use grants::{FileGrant, FileMode, Grants, HttpGrant};
+pub use grants::{FileGrant, FileMode, Grants, HttpGrant, SecretGrant, SecretHeader};
 pub use host::{Host, HostOptions, Inspection, resolve};
+pub use imports::query::{Query, QueryFailure};
 pub use instance::Instance;
 pub use kinds::collector::Payload;
+pub use kinds::decoder::{Chunk, Decoded};
 pub use kinds::detector::{Job, Scores};
 pub use kinds::discoverer::{Snapshot, Target, TargetGroup};
+pub use kinds::function::{FunctionCall, ParameterType, Signature};
 pub use kinds::lifecycle::{Info, Wish};
 pub use kinds::receiver::{Alert, AlertStatus, Notification};
 pub use kinds::{Kind, Label};

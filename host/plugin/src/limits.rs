@@ -37,6 +37,15 @@ pub(crate) const HTTP_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 pub(crate) const HTTP_HEADERS_MAX: usize = 128;
 /// Entries of a directory; a larger listing would be all of the payload limit.
 pub(crate) const DIRECTORY_ENTRIES_MAX: usize = 100_000;
+/// Functions of one plugin.
+pub(crate) const FUNCTIONS_MAX: usize = 100;
+/// Parameters of one function.
+pub(crate) const FUNCTION_PARAMETERS_MAX: usize = 16;
+/// How deep an attribute of a span may be nested: deeper than anybody writes, and no danger to a stack.
+pub(crate) const JSON_DEPTH_MAX: usize = 32;
+/// Bytes of one function of a component. The interpreter loop of CPython, the largest function known in a guest, has
+/// a fifth of it; compiling takes more than linear time in it.
+pub(crate) const FUNCTION_BYTES_MAX: usize = 1 << 20;
 /// File operations of one plugin that may hang at once, as on a network file system that is gone. Each holds a
 /// thread of the host until the system lets go of it.
 pub(crate) const FILE_OPERATIONS_MAX: usize = 4;
@@ -65,6 +74,16 @@ pub struct Limits {
     pub host_calls: u32,
     /// The component's file.
     pub component: ByteSize,
+    /// Time for compiling it.
+    pub compile: ConfigDuration,
+    /// Keys and values in its store together.
+    pub kv: ByteSize,
+    /// Series that it may have among the server's own metrics.
+    pub telemetry_series: u32,
+    /// What a detector has learnt.
+    pub model: ByteSize,
+    /// Instances of a function that may be called at once; plugins of other kinds have one.
+    pub instances: u32,
 }
 
 impl Limits {
@@ -90,6 +109,16 @@ impl Limits {
         host_calls: 10_000,
         // The largest known runtime, Python's, is 18 MiB; compiling takes about a second per MiB.
         component: ByteSize(32 * MIB),
+        // Several times what Python's runtime takes on a small machine.
+        compile: ConfigDuration(Duration::from_secs(120)),
+        // Positions, tokens, the last page that was read: state, not data.
+        kv: ByteSize(MIB),
+        // A few metrics with a few label values each.
+        telemetry_series: 100,
+        // Quantiles of a week by the minute, for a hundred series.
+        model: ByteSize(8 * MIB),
+        // As many queries as a small server has cores; more only share them.
+        instances: 2,
     };
 
     fn standard() -> Self {
@@ -104,6 +133,12 @@ impl Limits {
         }
         if self.deadline.0.is_zero() {
             return Err("limits.deadline: must be longer than 0s".to_owned());
+        }
+        if self.compile.0.is_zero() {
+            return Err("limits.compile: must be longer than 0s".to_owned());
+        }
+        if self.instances == 0 || self.instances > 64 {
+            return Err("limits.instances: must be 1 to 64".to_owned());
         }
         for (name, size) in [("payload", self.payload), ("component", self.component)] {
             if size.0 == 0 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::error::{Operation, PluginError};
+use crate::telemetry::Own;
 
 /// Upper bounds of call durations in seconds: a nop takes microseconds, the default deadline is 5 s.
 const CALL_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -20,6 +21,9 @@ pub(crate) struct Metrics {
     pub(crate) compile: Histogram,
     pub(crate) http_requests: IntCounterVec,
     pub(crate) log_lines_dropped: IntCounterVec,
+    pub(crate) recycled: IntCounterVec,
+    pub(crate) own: Own,
+    pub(crate) own_dropped: IntCounterVec,
 }
 
 impl Metrics {
@@ -53,11 +57,13 @@ impl Metrics {
                 .buckets(COMPILE_BUCKETS.to_vec()),
         )?;
         registry.register(Box::new(compile.clone()))?;
+        let own = Own::new()?;
+        registry.register(Box::new(own.clone()))?;
         Ok(Self {
             calls: counter(
                 "stormglass_plugin_calls_total",
                 "Calls of plugins, by plugin, operation and outcome: ok, error, trap, deadline, memory, output, \
-                 denied, abi, suspended, or canceled where the caller gave up.",
+                 denied, abi, suspended, paused, or canceled where the caller gave up.",
                 &["plugin", "operation", "outcome"],
             )?,
             call_duration,
@@ -76,6 +82,17 @@ impl Metrics {
             log_lines_dropped: counter(
                 "stormglass_plugin_log_lines_dropped_total",
                 "Log lines of plugins that were over the limit of a call.",
+                &["plugin"],
+            )?,
+            recycled: counter(
+                "stormglass_plugin_recycled_total",
+                "Instances replaced although nothing was wrong with them, by reason: calls, age or memory.",
+                &["plugin", "reason"],
+            )?,
+            own,
+            own_dropped: counter(
+                "stormglass_plugin_own_dropped_total",
+                "Values that plugins told of themselves and that were no metrics, or too many.",
                 &["plugin"],
             )?,
         })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntGauge;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime::ResourceLimiter;
@@ -11,7 +12,9 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::grants::{Denied, Grants};
 use crate::imports::http::Client;
+use crate::imports::query::Query;
 use crate::imports::stderr::Stderr;
+use crate::kv::Store;
 use crate::limits::{
     FILE_OPERATIONS_MAX, HANDLES_MAX, INSTANCES_MAX, Limits, MEMORIES_MAX, RANDOM_BYTES_MAX,
     TABLE_ELEMENTS_MAX, TABLES_MAX,
@@ -29,6 +32,9 @@ pub(crate) struct Tenant {
     pub(crate) limits: Arc<Limits>,
     pub(crate) client: Client,
     pub(crate) metrics: Arc<Metrics>,
+    /// None where there is nothing to keep, as when it describes itself.
+    pub(crate) kv: Option<Arc<Store>>,
+    pub(crate) query: Option<Arc<dyn Query>>,
 }
 
 /// What one store holds.
@@ -77,7 +83,12 @@ impl State {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(HANDLES_MAX);
         Self {
-            memory: MemoryLimiter { limit: tenant.limits.memory.bytes(), used: 0, refused: false },
+            memory: MemoryLimiter {
+                limit: tenant.limits.memory.bytes(),
+                used: 0,
+                refused: false,
+                gauge: tenant.metrics.memory.with_label_values(&[&*tenant.name]),
+            },
             stderr,
             call: CallState::until(Instant::now()),
             file_operations: Arc::new(Semaphore::new(FILE_OPERATIONS_MAX)),
@@ -125,6 +136,14 @@ pub(crate) struct MemoryLimiter {
     pub(crate) used: usize,
     /// Whether the present call was refused any.
     pub(crate) refused: bool,
+    /// What all instances of the plugin hold together.
+    gauge: IntGauge,
+}
+
+impl Drop for MemoryLimiter {
+    fn drop(&mut self) {
+        self.gauge.sub(i64::try_from(self.used).unwrap_or(i64::MAX));
+    }
 }
 
 impl ResourceLimiter for MemoryLimiter {
@@ -141,6 +160,7 @@ impl ResourceLimiter for MemoryLimiter {
             return Ok(false);
         }
         self.used = used;
+        self.gauge.add(i64::try_from(growth).unwrap_or(i64::MAX));
         Ok(true)
     }
 

@@ -21,6 +21,8 @@ pub struct InstanceStatus {
     pub calls: u64,
     /// How many of them failed. Those that their caller gave up did not.
     pub failures: u64,
+    /// Linear memory that its instances hold together.
+    pub memory_bytes: u64,
 }
 
 /// What the next call of a plugin may expect.
@@ -33,6 +35,8 @@ pub enum InstanceState {
     Suspended,
     /// A new attempt: the last call failed.
     Failed,
+    /// No answer: an operator has paused it.
+    Paused,
 }
 
 impl InstanceState {
@@ -42,6 +46,7 @@ impl InstanceState {
             Self::Running => "running",
             Self::Suspended => "suspended",
             Self::Failed => "failed",
+            Self::Paused => "paused",
         }
     }
 }
@@ -94,7 +99,7 @@ impl Health {
     ) -> bool {
         self.failures += 1;
         // What happened is what led to the suspension.
-        if matches!(error.kind, FailureKind::Suspended { .. }) {
+        if matches!(error.kind, FailureKind::Suspended { .. } | FailureKind::Paused) {
             return false;
         }
         self.resting_until = resting_until;
@@ -122,6 +127,7 @@ impl Health {
             last_error: self.last_error.clone(),
             calls: self.calls,
             failures: self.failures,
+            memory_bytes: 0,
         }
     }
 }

@@ -18,6 +18,7 @@ mod lifecycle;
 mod notifications;
 mod own_metrics;
 mod params;
+mod plugins;
 mod query;
 mod relabel_steps;
 mod requests;
@@ -77,7 +78,9 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/targets/relabel_steps", get(relabel_steps::steps))
         .route("/scrape_pools", get(targets::scrape_pools))
         .route("/alertmanagers", get(targets::alertmanagers))
-        .route("/plugins", get(targets::plugins))
+        .route("/plugins", get(plugins::list))
+        .route("/plugins/{name}/probe", get(plugins::probe))
+        .route("/plugins/{name}/{action}", post(plugins::act))
         .route("/write", get(write::remote_write).post(write::remote_write).layer(admit_push.clone()))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))

@@ -29,13 +29,15 @@ use crate::api::admission::Admission;
 use crate::api::{COMPATIBLE_VERSION, HttpMetrics, PUSHES_MAX};
 use crate::cli::{ServerArgs, WalSync};
 use crate::config::{self, ConfigErrors, Loaded};
+use crate::decoders::{Decoder, Decoders};
 use crate::detectors::{Detector, Detectors};
 use crate::features::Features;
 use crate::ingest::IngestMetrics;
 use crate::memory::{self, MemoryGuard};
 use crate::notices::{Notices, RELOAD_FAILED, SHUTTING_DOWN};
 use crate::otlp;
-use crate::plugins::{PluginCollector, PluginDiscoverer, Plugins};
+use crate::plugins::{PluginCollector, PluginDiscoverer, PluginFunctions, Plugins, RunningSet};
+use crate::processors::{ProcessedAppend, Processors};
 use crate::queries::Queries;
 use crate::queries::log::QueryLog;
 use crate::self_metrics::StorageGauges;
@@ -82,10 +84,15 @@ pub(crate) struct App {
     pub(crate) spans: Arc<SpanIntake>,
     pub(crate) otlp: Arc<otlp::Receiver>,
     pub(crate) plugins: Plugins,
+    functions: Arc<PluginFunctions>,
+    processors: Arc<Processors>,
+    /// Storage behind processors, for what comes from outside.
+    pub(crate) incoming: Arc<dyn Append>,
     pub(crate) scrape: scrape::Manager,
     pub(crate) rules: RuleManager,
     dispatcher: Arc<Dispatcher>,
     detectors: Detectors,
+    decoders: Decoders,
     config: ArcSwap<Loaded>,
     last_reload: ArcSwap<Reload>,
     /// Held while a configuration is applied.
@@ -134,6 +141,20 @@ fn own_address(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
+fn wanted_decoders(running: &RunningSet) -> Vec<Decoder> {
+    running
+        .values()
+        .filter(|running| running.instance.kinds().contains(&Kind::Decoder))
+        .filter_map(|running| {
+            Some(Decoder {
+                name: running.config.name.clone(),
+                config: running.config.decode.clone()?,
+                instance: Arc::clone(&running.instance),
+            })
+        })
+        .collect()
+}
+
 impl App {
     /// Opens storage, starts every part and applies the configuration; `listen` is the address of the API.
     pub(crate) async fn start(
@@ -151,18 +172,30 @@ impl App {
 
         let (storage, store) = open_storage(&args, &loaded).await?;
         let append: Arc<dyn Append> = Arc::new(storage.clone());
+        let processors = Arc::new(Processors::new(&registry)?);
+        // What rules and detectors write is ours, and goes to storage as it is.
+        let incoming: Arc<dyn Append> =
+            Arc::new(ProcessedAppend::new(Arc::clone(&append), Arc::clone(&processors)));
         let metrics = SpanMetrics::new(SpanMetricsOptions::tempo()).context("set up span metrics")?;
-        let spans = Arc::new(SpanIntake { store, metrics });
-        let queries = Arc::new(Queries::new(&args, storage.clone(), &registry)?);
+        let spans = Arc::new(SpanIntake { store, metrics, processors: Arc::clone(&processors) });
+        let functions = Arc::new(PluginFunctions::new());
+        let queries = Arc::new(Queries::new(
+            &args,
+            storage.clone(),
+            Arc::clone(&functions) as Arc<dyn promql::ExternalFunctions>,
+            &registry,
+        )?);
         let budget = args.memory_budget.map_or_else(memory::default_budget, |size| Some(size.0));
         let budget = budget.filter(|bytes| *bytes > 0);
         let memory =
             MemoryGuard::new(budget, storage.clone(), Arc::clone(queries.engine().pool()), &registry)?;
         let receiver =
-            otlp::Receiver::new(Arc::clone(&append), Arc::clone(&spans), ingest.clone(), &registry)?;
+            otlp::Receiver::new(Arc::clone(&incoming), Arc::clone(&spans), ingest.clone(), &registry)?;
         let host = Host::new(HostOptions {
             plugins_dir: args.plugins_dir.clone(),
             cache_dir: Some(args.storage_path.join("plugin-cache")),
+            state_dir: Some(args.storage_path.join("plugin-state")),
+            query: Some(Arc::clone(&queries) as Arc<dyn plugin::Query>),
             registry: &registry,
         })
         .context("set up the plugin host")?;
@@ -195,7 +228,8 @@ impl App {
             Arc::new(alerting::SystemClock),
             &registry,
         )?;
-        let scrape = scrape::Manager::new(Arc::clone(&append), &registry)?;
+        let scrape = scrape::Manager::new(Arc::clone(&incoming), &registry)?;
+        let decoders = Decoders::new(Arc::clone(&incoming), ingest.clone(), &registry)?;
         let detectors = Detectors::new(Arc::clone(&queries), append);
         let now = SystemTime::now();
         let app = Arc::new(Self {
@@ -216,10 +250,14 @@ impl App {
             spans,
             otlp: Arc::new(receiver),
             plugins: Plugins::new(host),
+            functions,
+            processors,
+            incoming,
             scrape,
             rules,
             dispatcher,
             detectors,
+            decoders,
             config: ArcSwap::from_pointee(loaded.clone()),
             last_reload: ArcSwap::from_pointee(Reload { success: true, at: now }),
             reloading: tokio::sync::Mutex::default(),
@@ -227,7 +265,7 @@ impl App {
             reloads,
             stopping: CancellationToken::new(),
         });
-        app.apply(loaded).await?;
+        app.apply(loaded, None).await?;
         Ok(app)
     }
 
@@ -259,7 +297,7 @@ impl App {
         let _one_at_a_time = self.reloading.lock().await;
         let app = Arc::clone(self);
         let result = match tokio::task::spawn_blocking(move || load(&app.args, app.listen)).await? {
-            Ok(loaded) => self.apply(loaded).await,
+            Ok(loaded) => self.apply(loaded, None).await,
             Err(errors) => Err(errors.into()),
         };
         let success = result.is_ok();
@@ -279,17 +317,40 @@ impl App {
     async fn refresh_plugins(&self) -> anyhow::Result<()> {
         let _one_at_a_time = self.reloading.lock().await;
         let loaded = Loaded::clone(&self.config());
-        self.apply(loaded).await
+        self.apply(loaded, None).await
     }
 
-    async fn apply(&self, loaded: Loaded) -> anyhow::Result<()> {
-        let running = self.plugins.prepare(&loaded.plugins).await.map_err(|errors| {
+    /// Starts one plugin anew, under the configuration that is in force; where it cannot be started, the old one runs on.
+    /// Goes on to its end even where the caller does not wait for it. False where there is no such plugin.
+    pub(crate) async fn renew_plugin(self: &Arc<Self>, name: &str) -> anyhow::Result<bool> {
+        if self.plugins.get(name).is_none() {
+            return Ok(false);
+        }
+        let (app, name) = (Arc::clone(self), name.to_owned());
+        let renewed = tokio::spawn(async move {
+            let _one_at_a_time = app.reloading.lock().await;
+            let loaded = Loaded::clone(&app.config());
+            app.apply(loaded, Some(&name)).await
+        });
+        renewed.await.context("start the plugin anew")?.map(|()| true)
+    }
+
+    /// `renew` names a plugin that is to start anew even if nothing about it has changed.
+    async fn apply(&self, loaded: Loaded, renew: Option<&str>) -> anyhow::Result<()> {
+        let running = self.plugins.prepare(&loaded.plugins, renew).await.map_err(|errors| {
             let at = |(name, error): &(String, _)| loaded.plugin_error(name, "plugins", error);
             ConfigErrors(errors.iter().map(at).collect())
         })?;
         let kinds = running.iter().map(|(name, running)| (name.clone(), running.instance.kinds())).collect();
         loaded.check_kinds(&kinds)?;
+        let functions = self
+            .functions
+            .of(&running)
+            .map_err(|(name, what)| ConfigErrors::from(loaded.plugin_error(&name, "plugins.plugin", what)))?;
         RuleManager::check(&loaded.rules)?;
+        let decoders = self.decoders.bind(wanted_decoders(&running)).await.map_err(|(name, what)| {
+            ConfigErrors::from(loaded.plugin_error(&name, "plugins.decode.listen", what))
+        })?;
         let query_log = match loaded.global.query_log_file.as_str() {
             "" => None,
             path => {
@@ -299,9 +360,16 @@ impl App {
         };
         // The first step that can still fail changes nothing where it does; those after it cannot, since what they
         // would refuse has been refused above.
-        self.scrape.apply(&loaded.global, &loaded.scrape_configs)?;
+        // Processors come first, so that nothing is stored that they have not seen.
+        let order = loaded.plugins.iter().map(|config| config.name.as_str());
+        let processors = self.processors.install(&running, order);
+        if let Err(error) = self.scrape.apply(&loaded.global, &loaded.scrape_configs) {
+            self.processors.restore(processors);
+            return Err(error.into());
+        }
         self.queries.log().set(query_log);
         self.plugins.install(running);
+        self.functions.install(functions);
         self.scrape.set_collectors(&self.collectors())?;
         self.scrape.set_discoverers(self.discoverers());
         let routes = loaded.alertmanager.clone().unwrap_or_else(alerting::config::Config::blackhole);
@@ -313,6 +381,7 @@ impl App {
         };
         self.rules.apply(loaded.rules.clone(), settings).await?;
         self.detectors.apply(self.wanted_detectors()).await;
+        self.decoders.apply(decoders).await;
         self.storage.tsdb().set_retention(retention(&self.args, &loaded));
         self.storage.tsdb().set_out_of_order_window(loaded.storage.tsdb.out_of_order_window());
         for warning in &loaded.warnings {
@@ -390,6 +459,7 @@ impl App {
     /// Stops what brings samples by itself. Listeners are still open then, so that no target of ours, this server
     /// among them, is seen to go down.
     pub(crate) async fn stop_collecting(&self) {
+        self.decoders.stop().await;
         self.scrape.stop().await;
         self.detectors.stop().await;
     }

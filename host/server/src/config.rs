@@ -220,12 +220,31 @@ impl Loaded {
         let mut errors = Vec::new();
         let is = |name: &str, kind: Kind| kinds.get(name).is_some_and(|kinds| kinds.contains(&kind));
         for config in &self.plugins {
-            let what = match (&config.detect, is(&config.name, Kind::Detector)) {
-                (Some(_), false) => "there is something to detect, but the plugin is no detector",
-                (None, true) => "a detector needs a section `detect` with an `expr`",
-                _ => continue,
+            let name = &config.name;
+            let detect = match (&config.detect, is(name, Kind::Detector)) {
+                (Some(_), false) => Some("there is something to detect, but the plugin is no detector"),
+                (None, true) => Some("a detector needs a section `detect` with an `expr`"),
+                (Some(detect), true) if detect.train.is_some() && !is(name, Kind::Trainer) => {
+                    Some("there is something to learn, but the plugin is no trainer")
+                }
+                _ => None,
             };
-            errors.push(self.plugin_error(&config.name, "plugins.detect", what));
+            let decode = match (&config.decode, is(name, Kind::Decoder)) {
+                (Some(_), false) => Some("there is something to decode, but the plugin is no decoder"),
+                (None, true) => Some("a decoder needs a section `decode` with addresses to `listen` at"),
+                _ => None,
+            };
+            let processes = is(name, Kind::SampleProcessor) || is(name, Kind::SpanProcessor);
+            let process = match (&config.process, processes) {
+                (Some(_), false) => Some("there is something to process, but the plugin is no processor"),
+                (None, true) => Some("a processor needs a section `process` with `on_failure`: pass or drop"),
+                _ => None,
+            };
+            let sections = [("detect", detect), ("decode", decode), ("process", process)];
+            for (section, what) in sections {
+                let Some(what) = what else { continue };
+                errors.push(self.plugin_error(name, &format!("plugins.{section}"), what));
+            }
         }
         for job in &self.scrape_configs {
             for discovery in job.plugin_sd_configs.iter().filter(|d| !is(&d.plugin, Kind::Discoverer)) {

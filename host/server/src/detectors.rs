@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use model::staleness::STALE_NAN;
 use model::{Append, Labels, METRIC_NAME, Metadata, MetricKind, Sample, SeriesRef, Timestamp};
-use plugin::{CallError, DetectConfig, Instance, Job, Scores};
+use plugin::{CallError, DetectConfig, Instance, Job, Scores, TrainConfig};
 use promql::{MatrixSeries, QueryValue};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -75,7 +75,7 @@ impl Detectors {
                 queries: Arc::clone(&self.queries),
                 storage: Arc::clone(&self.storage),
             };
-            let task = tokio::spawn(round.repeat(written, stop.clone()));
+            let task = tokio::spawn(round.run(written, stop.clone()));
             running.insert(name, Running { detector, stop, task });
         }
         for (name, gone) in before {
@@ -125,8 +125,27 @@ struct Round {
 }
 
 impl Round {
+    /// Scores, and learns beside that where it is to.
+    async fn run(self, written: Written, stop: CancellationToken) -> Written {
+        let round = Arc::new(self);
+        let teacher = round.detector.config.train.clone().map(|train| {
+            let (round, stop) = (Arc::clone(&round), stop.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = round.learn(&train) => {}
+                }
+            })
+        });
+        let written = round.repeat(written, stop).await;
+        if let Some(teacher) = teacher {
+            let _ = teacher.await;
+        }
+        written
+    }
+
     /// Works until it is stopped. A round that fails is logged, and the next one comes at its time.
-    async fn repeat(self, mut written: Written, stop: CancellationToken) -> Written {
+    async fn repeat(&self, mut written: Written, stop: CancellationToken) -> Written {
         let name = self.detector.name.as_str();
         let mut ticks = tokio::time::interval(self.detector.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -173,23 +192,69 @@ impl Round {
             return Ok((at, Vec::new()));
         }
         let steps = usize::try_from(at.since(start) / step_ms)? + 1;
-        let job = Job {
-            start_ms: start.millis(),
-            step_ms: u64::try_from(step_ms)?,
-            steps: u32::try_from(steps)?,
-            series: u32::try_from(series.len())?,
-            values: rows(&series, start, step_ms, steps),
-        };
+        let labels: Vec<Labels> = series.iter().map(|series| series.labels.clone()).collect();
+        let order = self.detector.instance.row_order(&labels);
+        let job = job(&series, &order, start, step_ms, steps)?;
         let scores = self.detector.instance.detect(job).await?;
-        Ok((at, self.latest(&series, &scores, steps)))
+        Ok((at, self.latest(&series, &order, &scores, steps)))
+    }
+
+    /// Teaches the detector, at once where it knows nothing yet, and then at its interval.
+    async fn learn(&self, train: &TrainConfig) {
+        let name = self.detector.name.as_str();
+        let mut ticks = tokio::time::interval(train.interval.0);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        if self.detector.instance.has_model() {
+            // The first tick comes at once.
+            ticks.tick().await;
+        }
+        loop {
+            ticks.tick().await;
+            let span = tracing::info_span!("train", plugin = name);
+            match self.train(train).instrument(span).await {
+                Ok(series) => tracing::info!(plugin = name, series, "a detector has learnt"),
+                // The host has said so already, once.
+                Err(error) if error.is::<CallError>() => {
+                    tracing::debug!(plugin = name, %error, "training failed");
+                }
+                Err(error) => tracing::warn!(plugin = name, %error, "training failed"),
+            }
+        }
+    }
+
+    /// Teaches the detector once; gives how many series there were to learn from.
+    async fn train(&self, train: &TrainConfig) -> anyhow::Result<usize> {
+        let step_ms = i64::try_from(train.step.0.as_millis())?;
+        let at = now();
+        let start = at - train.range.0;
+        let result = self.queries.inside_range(&self.detector.config.expr, start, at, step_ms).await?;
+        let QueryValue::Matrix(series) = result.value else {
+            anyhow::bail!("the expression does not yield series");
+        };
+        if series.is_empty() {
+            return Ok(0);
+        }
+        let steps = usize::try_from(at.since(start) / step_ms)? + 1;
+        let labels: Vec<Labels> = series.iter().map(|series| series.labels.clone()).collect();
+        let order: Vec<Option<usize>> = (0..series.len()).map(Some).collect();
+        let history = job(&series, &order, start, step_ms, steps)?;
+        self.detector.instance.train(history, &labels).await?;
+        Ok(series.len())
     }
 
     /// What the scores say of each series at the last step.
-    fn latest(&self, series: &[MatrixSeries], scores: &Scores, steps: usize) -> Vec<(Labels, f64)> {
+    fn latest(
+        &self,
+        series: &[MatrixSeries],
+        order: &[Option<usize>],
+        scores: &Scores,
+        steps: usize,
+    ) -> Vec<(Labels, f64)> {
         let mut values = Vec::new();
         for ((name, _), column) in FAMILIES.iter().zip([&scores.scores, &scores.lower, &scores.upper]) {
-            for (index, series) in series.iter().enumerate() {
-                match column.get(index * steps + steps - 1) {
+            for (row, at) in order.iter().enumerate() {
+                let Some(series) = at.and_then(|at| series.get(at)) else { continue };
+                match column.get(row * steps + steps - 1) {
                     Some(value) if !value.is_nan() => {
                         values.push((self.labels(name, &series.labels), *value));
                     }
@@ -210,10 +275,33 @@ impl Round {
     }
 }
 
-/// The series as rows of equal length, NaN where a series has no value.
-fn rows(series: &[MatrixSeries], start: Timestamp, step_ms: i64, steps: usize) -> Vec<f64> {
-    let mut values = vec![f64::NAN; series.len() * steps];
-    for (row, series) in values.chunks_exact_mut(steps).zip(series) {
+/// The series as rows of equal length in this order, NaN where a row has no series or that no value.
+fn job(
+    series: &[MatrixSeries],
+    order: &[Option<usize>],
+    start: Timestamp,
+    step_ms: i64,
+    steps: usize,
+) -> anyhow::Result<Job> {
+    Ok(Job {
+        start_ms: start.millis(),
+        step_ms: u64::try_from(step_ms)?,
+        steps: u32::try_from(steps)?,
+        series: u32::try_from(order.len())?,
+        values: rows(series, order, start, step_ms, steps),
+    })
+}
+
+fn rows(
+    series: &[MatrixSeries],
+    order: &[Option<usize>],
+    start: Timestamp,
+    step_ms: i64,
+    steps: usize,
+) -> Vec<f64> {
+    let mut values = vec![f64::NAN; order.len() * steps];
+    for (row, at) in values.chunks_exact_mut(steps).zip(order) {
+        let Some(series) = at.and_then(|at| series.get(at)) else { continue };
         for sample in &series.floats {
             let step = usize::try_from(sample.timestamp.since(start) / step_ms);
             if let Some(slot) = step.ok().and_then(|step| row.get_mut(step)) {

@@ -11,7 +11,13 @@ use plugin::{
 
 fn host() -> anyhow::Result<std::sync::Arc<Host>> {
     let registry = prometheus::Registry::new();
-    let options = HostOptions { plugins_dir: ".".into(), cache_dir: None, registry: &registry };
+    let options = HostOptions {
+        plugins_dir: ".".into(),
+        cache_dir: None,
+        state_dir: None,
+        query: None,
+        registry: &registry,
+    };
     Host::new(options).context("set up the plugin host")
 }
 

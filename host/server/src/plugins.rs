@@ -1,7 +1,10 @@
 //! The configured plugins, running, and what connects each kind to the part of the server that uses it.
 
 mod collectors;
+mod columns;
 mod discoverers;
+mod functions;
+mod query;
 mod receivers;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +18,9 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 pub(crate) use self::collectors::PluginCollector;
+pub(crate) use self::columns::{ColumnsWriter, exposition, labels_of};
 pub(crate) use self::discoverers::PluginDiscoverer;
+pub(crate) use self::functions::PluginFunctions;
 pub(crate) use self::receivers::PluginReceiver;
 
 /// One plugin that runs as it is configured.
@@ -41,13 +46,14 @@ impl Plugins {
         Self { host, running: ArcSwap::default(), installed: Notify::new() }
     }
 
-    /// Starts what is new or changed and keeps what is neither; changes nothing yet.
+    /// Starts what is new or changed, and what is named to be renewed, and keeps all else; changes nothing yet.
     ///
     /// # Errors
     /// Every plugin that cannot be started, by name, with the reason.
     pub(crate) async fn prepare(
         &self,
         configs: &[PluginConfig],
+        renew: Option<&str>,
     ) -> Result<RunningSet, Vec<(String, PluginError)>> {
         let current = self.running.load();
         let mut set = RunningSet::new();
@@ -55,7 +61,8 @@ impl Plugins {
         for config in configs {
             let unchanged = current
                 .get(&config.name)
-                .filter(|running| running.config == *config && self.host.is_current(&running.instance));
+                .filter(|running| running.config == *config && self.host.is_current(&running.instance))
+                .filter(|_| renew != Some(config.name.as_str()));
             let instance = match unchanged {
                 Some(running) => Ok(Arc::clone(&running.instance)),
                 None => self.host.start(config.clone()).await,
@@ -69,6 +76,11 @@ impl Plugins {
             }
         }
         if errors.is_empty() { Ok(set) } else { Err(errors) }
+    }
+
+    /// The plugin that runs under this name.
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Instance>> {
+        Some(Arc::clone(&self.running.load().get(name)?.instance))
     }
 
     /// Makes a prepared set the current one.
@@ -128,6 +140,8 @@ impl Plugins {
                 grants: running.config.grants.clone(),
                 limits: running.config.limits.clone(),
                 state: status.state.as_str(),
+                functions: running.instance.signatures().to_vec(),
+                memory_bytes: status.memory_bytes,
                 calls: status.calls,
                 failures: status.failures,
                 last_error: status.last_error.map(|error| ErrorView {
@@ -161,6 +175,9 @@ struct PluginView {
     grants: plugin::Grants,
     limits: plugin::Limits,
     state: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    functions: Vec<plugin::Signature>,
+    memory_bytes: u64,
     calls: u64,
     failures: u64,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -22,7 +22,10 @@ use async_trait::async_trait;
 use model::{Exemplar, Labels, Matcher, Sample, Timestamp};
 use prometheus::Registry;
 use promql::read::{ReadError, Select, Storage as _};
-use promql::{Answer, Engine, EngineOptions, MemoryPool, QueryControl, QueryError, QueryResult, Times};
+use promql::{
+    Answer, Engine, EngineOptions, ExternalFunctions, MemoryPool, QueryControl, QueryError, QueryResult,
+    Times,
+};
 use storage::Storage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
@@ -126,7 +129,12 @@ impl Drop for CancelOnDrop {
 }
 
 impl Queries {
-    pub(crate) fn new(args: &ServerArgs, storage: Storage, registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn new(
+        args: &ServerArgs,
+        storage: Storage,
+        functions: Arc<dyn ExternalFunctions>,
+        registry: &Registry,
+    ) -> prometheus::Result<Self> {
         let options = EngineOptions {
             lookback: args.lookback.0,
             samples_max: args.query_samples,
@@ -137,7 +145,7 @@ impl Queries {
         let features = Features::parse(&args.enable_feature);
         let pool_bytes = args.query_memory_total.map_or_else(default_memory_total, |size| size.0);
         let pool = MemoryPool::new(pool_bytes, MEMORY_WAIT_MAX);
-        let engine = Engine::new(features.engine(options)).with_pool(pool);
+        let engine = Engine::new(features.engine(options)).with_pool(pool).with_functions(functions);
         let queue = FairQueue::new(args.query_concurrency, args.query_queue_max);
         let metrics = QueryMetrics::register(registry, args.query_concurrency, &queue, &engine)?;
         let inside = Arc::new(Semaphore::new(INSIDE_MAX));

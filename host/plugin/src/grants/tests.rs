@@ -3,13 +3,13 @@
 use super::*;
 
 fn http(grants: &[&str]) -> Grants {
-    Grants { files: vec![], http: grants.iter().map(|text| text.parse().unwrap()).collect() }
+    Grants { http: grants.iter().map(|text| text.parse().unwrap()).collect(), ..Grants::default() }
 }
 
 fn files(grants: &[(&Path, FileMode)]) -> Grants {
     let files =
         grants.iter().map(|(path, mode)| FileGrant { path: path.to_path_buf(), mode: *mode }).collect();
-    Grants { files, http: vec![] }
+    Grants { files, ..Grants::default() }
 }
 
 fn reaches(grants: &Grants, url: &str) -> bool {

@@ -15,6 +15,7 @@ use crate::kinds::Label;
 use crate::kinds::collector::Payload;
 use crate::kinds::detector::{Job, Scores};
 use crate::kinds::discoverer::{Snapshot, Target, TargetGroup};
+use crate::kinds::function::FunctionCall;
 use crate::kinds::receiver::{AlertStatus, Notification};
 use crate::limits::ByteSize;
 use crate::status::InstanceState;
@@ -71,8 +72,14 @@ fn setup() -> Setup {
     // Several tests of one process do this; the first wins and all are the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let registry = prometheus::Registry::new();
-    let host = Host::new(HostOptions { plugins_dir: "plugins".into(), cache_dir: None, registry: &registry })
-        .unwrap();
+    let host = Host::new(HostOptions {
+        plugins_dir: "plugins".into(),
+        cache_dir: None,
+        state_dir: None,
+        query: None,
+        registry: &registry,
+    })
+    .unwrap();
     Setup { host, registry }
 }
 
@@ -331,12 +338,12 @@ async fn files_that_are_no_plugins_say_why() {
         wat::parse_str(
             r#"(component
                 (import "wasi:http/types@0.2.0" (instance (export "f" (func))))
-                (import "stormglass:host/kv@0.1.0" (instance (export "f" (func))))
+                (import "stormglass:host/gpio@0.1.0" (instance (export "f" (func))))
                 (import "stormglass:host/clock@0.1.0" (instance (export "now-ms" (func (result s64))))))"#,
         )
         .unwrap(),
         &expect![
-            "x: imports what this server does not offer: stormglass:host/kv@0.1.0, wasi:http/types@0.2.0"
+            "x: imports what this server does not offer: stormglass:host/gpio@0.1.0, wasi:http/types@0.2.0"
         ],
     )
     .await;
@@ -360,6 +367,8 @@ async fn plugins_are_found_by_name_and_by_path() {
     let options = || HostOptions {
         plugins_dir: folder.path().to_path_buf(),
         cache_dir: cache_dir.clone(),
+        state_dir: None,
+        query: None,
         registry: &registry,
     };
     let host = Host::new(options()).unwrap();
@@ -404,7 +413,14 @@ async fn a_plugin_whose_file_has_changed_is_named_and_runs_on() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let registry = prometheus::Registry::new();
     let plugins_dir = folder.path().to_path_buf();
-    let host = Host::new(HostOptions { plugins_dir, cache_dir: None, registry: &registry }).unwrap();
+    let host = Host::new(HostOptions {
+        plugins_dir,
+        cache_dir: None,
+        state_dir: None,
+        query: None,
+        registry: &registry,
+    })
+    .unwrap();
     let named = |name: &str, plugin: &str| PluginConfig { name: name.to_owned(), ..PluginConfig::of(plugin) };
     let mut instances = Vec::new();
     for config in [named("t", "thermometer"), named("b", "barometer"), named("t2", "thermometer")] {
@@ -700,4 +716,95 @@ async fn each_kind_is_asked_and_answers() {
     };
     let error = receiver.notify(notification).await.unwrap_err();
     assert_eq!((error.operation, error.message.as_str()), (Operation::Notify, "on-call"));
+}
+
+/// A guest of each released version, as it was built then: it must load and answer for as long as there are such guests.
+#[tokio::test]
+async fn guests_of_every_released_version_work() {
+    let setup = setup();
+    let start = async |name: &str, bytes: &[u8]| {
+        let stamp = FileStamp::of(Path::new(name));
+        setup.host.start_stamped(PluginConfig::of(name), bytes.to_vec(), stamp).await.unwrap()
+    };
+    let first = start("0.1.0", include_bytes!("../../fixtures/released/0.1.0.wasm")).await;
+    assert_eq!(text(first.collect(LONG).await.unwrap()), "fixture_up 1\nfixture_collections 1\n");
+
+    let second = start("0.1.1", include_bytes!("../../fixtures/released/0.1.1.wasm")).await;
+    assert_eq!(second.kinds(), [Kind::Function]);
+    let names: Vec<_> = second.signatures().iter().map(|signature| signature.name.as_str()).collect();
+    assert_eq!(names, ["ewma", "robust_slope"]);
+    let call = |name: &str, steps, values: Vec<f64>| FunctionCall {
+        name: name.to_owned(),
+        steps,
+        series: 1,
+        step_ms: 1000,
+        values,
+        ..FunctionCall::default()
+    };
+    let mut ewma = call("ewma", 3, vec![0.0, 1.0, 1.0]);
+    ewma.scalars = vec![0.5; 3];
+    assert_eq!(second.eval(ewma, LONG).await.unwrap(), [0.0, 0.5, 0.75]);
+    let mut slope = call("robust_slope", 1, vec![1.0, 3.0, 5.0]);
+    (slope.timestamps_ms, slope.window_starts, slope.window_ends) = (vec![0, 1000, 2000], vec![0], vec![3]);
+    assert_eq!(second.eval(slope, LONG).await.unwrap(), [2.0]);
+    let error = second.eval(call("nothing", 1, vec![1.0]), LONG).await.unwrap_err();
+    assert_eq!(error.message, "there is no function nothing");
+    // As many calls at once as there may be instances, and more take turns.
+    let calls = (0..8).map(|_| second.eval(call("ewma", 1, vec![7.0]), LONG));
+    for answer in futures::future::join_all(calls).await {
+        assert_eq!(answer.unwrap(), [7.0]);
+    }
+}
+
+#[tokio::test]
+async fn a_pinned_file_is_the_only_one_that_runs() {
+    let pin = |digest: String| move |config: &mut PluginConfig| config.digest = Some(digest);
+    let setup = setup();
+    setup.start("healthy", pin(digest(&guest("healthy")))).await.unwrap();
+    let error = setup.start("healthy", pin("0".repeat(64))).await.err().unwrap();
+    assert!(matches!(error, PluginError::Digest { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_function_that_compilers_choke_on_is_refused() {
+    let bomb = wat::parse_str(format!("(module (func {}))", "nop ".repeat(1 << 21))).unwrap();
+    let error = setup().host.inspect_bytes("bomb", bomb).await.err().unwrap();
+    let expected = "over the limit of 1048576, which compilers choke on";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}
+
+#[tokio::test]
+async fn a_worn_instance_is_replaced_between_calls() {
+    let setup = setup();
+    let collected = async |instance: &Instance| text(instance.collect(LONG).await.unwrap());
+    let instance = setup.start("healthy", |config| config.recycle.calls = Some(2)).await.unwrap();
+    for count in [1, 2, 1, 2] {
+        assert_eq!(collected(&instance).await, format!("fixture_up 1\nfixture_collections {count}\n"));
+    }
+    assert_eq!(setup.metric("stormglass_plugin_recycled_total", &["healthy", "calls"]), 2.0);
+    let instance = setup.start("healthy", |config| config.recycle.memory = Some(ByteSize(1))).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(collected(&instance).await, "fixture_up 1\nfixture_collections 1\n");
+    }
+    assert_eq!(setup.metric("stormglass_plugin_recycled_total", &["healthy", "memory"]), 2.0);
+}
+
+#[tokio::test]
+async fn a_paused_plugin_is_not_called() {
+    let setup = setup();
+    let instance = setup.start("healthy", |_| ()).await.unwrap();
+    instance.pause();
+    assert_eq!(instance.collect(LONG).await.unwrap_err().kind, FailureKind::Paused);
+    assert_eq!(instance.status().state, InstanceState::Paused);
+    instance.resume();
+    assert_eq!(text(instance.collect(LONG).await.unwrap()), "fixture_up 1\nfixture_collections 1\n");
+
+    // Resuming also ends a rest.
+    let failing = setup.start("trap", |_| ()).await.unwrap();
+    for _ in 0..3 {
+        failing.collect(LONG).await.unwrap_err();
+    }
+    assert_eq!(failing.status().state, InstanceState::Suspended);
+    failing.resume();
+    assert_eq!(failing.collect(LONG).await.unwrap_err().kind, FailureKind::Trap);
 }

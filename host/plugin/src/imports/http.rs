@@ -134,7 +134,7 @@ fn timeout(asked_ms: Option<u64>, left: Duration) -> Duration {
 
 async fn fetch(
     client: &reqwest::Client,
-    grants: &Grants,
+    grants: &Arc<Grants>,
     request: Request,
     limit: u64,
 ) -> Result<Response, Refused> {
@@ -148,7 +148,7 @@ async fn fetch(
         grants.check_url(&url)?;
         let response = client
             .request(method.clone(), url.clone())
-            .headers(headers.clone())
+            .headers(with_secrets(&headers, grants, &url).await?)
             .body(body.clone())
             .send()
             .await
@@ -193,6 +193,29 @@ fn header_map(headers: &[Header]) -> Result<HeaderMap, Refused> {
         map.append(parsed, value);
     }
     Ok(map)
+}
+
+/// The headers with those that hold secrets of the URL's server, in place of what the guest has set. They are added for
+/// each hop anew, so that none goes to where a redirect leads.
+async fn with_secrets(headers: &HeaderMap, grants: &Arc<Grants>, url: &Url) -> Result<HeaderMap, Refused> {
+    let mut headers = headers.clone();
+    if !grants.has_secret_headers() {
+        return Ok(headers);
+    }
+    let (grants, url) = (Arc::clone(grants), url.clone());
+    // Reading a file may hang.
+    let secrets = tokio::task::spawn_blocking(move || grants.secret_headers(&url)).await;
+    let secrets = secrets.map_err(|error| error.to_string()).and_then(|secrets| secrets);
+    for (name, value) in secrets.map_err(Error::Other)? {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = HeaderValue::from_str(&value);
+        let (Ok(name), Ok(mut value)) = (name, value) else {
+            return Err(Error::Other("a secret holds what no header may".to_owned()).into());
+        };
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
 }
 
 /// Where a response redirects to, if it does.

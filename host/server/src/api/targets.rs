@@ -1,4 +1,4 @@
-//! What is collected from: scrape targets and plugins.
+//! What is collected from: scrape targets.
 
 use std::sync::Arc;
 
@@ -51,8 +51,4 @@ pub(super) async fn alertmanagers() -> ApiResult<impl Serialize> {
         dropped_alertmanagers: [(); 0],
     }
     Ok(Success::new(Alertmanagers { active_alertmanagers: [], dropped_alertmanagers: [] }))
-}
-
-pub(super) async fn plugins(State(app): State<Arc<App>>) -> ApiResult<impl Serialize> {
-    Ok(Success::new(app.plugins.describe()))
 }

@@ -47,7 +47,7 @@ pub(super) async fn remote_write(
 
 fn store(app: &App, body: &[u8], format: (Compression, Version)) -> Response {
     let stored = app.decoder.read(body, format, &LIMITS, |batch| {
-        let written = ingest::store_batch(batch, &app.storage, &app.ingest);
+        let written = ingest::store_batch(batch, &*app.incoming, &app.ingest);
         written.map(|written| (written, std::mem::take(&mut batch.rejected)))
     });
     let (_, version) = format;

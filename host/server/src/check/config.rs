@@ -65,8 +65,14 @@ async fn check_plugins(args: &CheckConfig, mut examined: config::Examined) -> an
     }
     let registry = prometheus::Registry::new();
     let plugins_dir = args.plugins_dir.clone();
-    let host = Host::new(HostOptions { plugins_dir, cache_dir: None, registry: &registry })
-        .context("set up the plugin host")?;
+    let host = Host::new(HostOptions {
+        plugins_dir,
+        cache_dir: None,
+        state_dir: None,
+        query: None,
+        registry: &registry,
+    })
+    .context("set up the plugin host")?;
     let mut kinds = BTreeMap::new();
     let mut errors = Vec::new();
     for config in &loaded.plugins {

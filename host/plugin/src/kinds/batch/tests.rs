@@ -88,3 +88,22 @@ fn a_good_histogram_belongs_to_its_series() {
     let sample = &batch.histograms()[0];
     assert_eq!((sample.series, sample.timestamp_ms, sample.histogram.count), (1, Some(5), 3.0));
 }
+
+#[test]
+fn batches_go_out_as_they_came_in() {
+    let mut whole = batch();
+    whole.families = vec![types::Family {
+        name: "a".into(),
+        kind: types::MetricKind::Counter,
+        help: "h".into(),
+        unit: "s".into(),
+    }];
+    whole.exemplars = vec![types::Exemplar {
+        series: 1,
+        labels: vec![types::Label { name: "trace_id".into(), value: "x".into() }],
+        value: 2.0,
+        timestamp_ms: Some(5),
+    }];
+    let columns = batch_in(whole).unwrap();
+    assert_eq!(batch_in(batch_out(columns.clone())).unwrap(), columns);
+}
