@@ -9,6 +9,7 @@ mod differential;
 mod e2e;
 mod endpoints;
 mod harness;
+mod kinds;
 mod memory;
 mod queries;
 mod rule_tests;

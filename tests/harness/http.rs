@@ -126,6 +126,8 @@ fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
 
 /// A request that a listener got.
 pub(crate) struct Request {
+    /// The header lines.
+    pub(crate) headers: String,
     pub(crate) body: String,
 }
 
@@ -182,10 +184,11 @@ fn answer(stream: TcpStream, respond: &mut Respond) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
-    let mut length = 0;
+    let (mut length, mut headers) = (0, String::new());
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
+        headers.push_str(&header);
         let header = header.trim_end();
         if header.is_empty() {
             break;
@@ -198,7 +201,8 @@ fn answer(stream: TcpStream, respond: &mut Respond) -> std::io::Result<()> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let (content_type, text) = respond(Request { body: String::from_utf8_lossy(&body).into_owned() });
+    let (content_type, text) =
+        respond(Request { headers, body: String::from_utf8_lossy(&body).into_owned() });
     let mut stream = reader.into_inner();
     write!(
         stream,

@@ -20,8 +20,8 @@
 
 pub mod base {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.0",
-        world: "stormglass:plugin/base",
+        path: "../../wit/0.1.1",
+        world: "stormglass:plugin/guest",
         generate_all,
         generate_unused_types: true,
         additional_derives: [PartialEq],
@@ -32,10 +32,10 @@ pub mod base {
 
 pub mod collector {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.0",
-        inline: "package stormglass:sdk-collector; world collector-kind { export stormglass:plugin/collector@0.1.0; }",
+        path: "../../wit/0.1.1",
+        inline: "package stormglass:sdk-collector; world collector-kind { export stormglass:plugin/collector@0.1.1; }",
         world: "stormglass:sdk-collector/collector-kind",
-        with: { "stormglass:types/types@0.1.0": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_collector",
@@ -44,10 +44,10 @@ pub mod collector {
 
 pub mod discoverer {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.0",
-        inline: "package stormglass:sdk-discoverer; world discoverer-kind { export stormglass:plugin/discoverer@0.1.0; }",
+        path: "../../wit/0.1.1",
+        inline: "package stormglass:sdk-discoverer; world discoverer-kind { export stormglass:plugin/discoverer@0.1.1; }",
         world: "stormglass:sdk-discoverer/discoverer-kind",
-        with: { "stormglass:types/types@0.1.0": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_discoverer",
@@ -56,10 +56,10 @@ pub mod discoverer {
 
 pub mod receiver {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.0",
-        inline: "package stormglass:sdk-receiver; world receiver-kind { export stormglass:plugin/receiver@0.1.0; }",
+        path: "../../wit/0.1.1",
+        inline: "package stormglass:sdk-receiver; world receiver-kind { export stormglass:plugin/receiver@0.1.1; }",
         world: "stormglass:sdk-receiver/receiver-kind",
-        with: { "stormglass:types/types@0.1.0": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_receiver",
@@ -68,12 +68,84 @@ pub mod receiver {
 
 pub mod detector {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.0",
-        inline: "package stormglass:sdk-detector; world detector-kind { export stormglass:plugin/detector@0.1.0; }",
+        path: "../../wit/0.1.1",
+        inline: "package stormglass:sdk-detector; world detector-kind { export stormglass:plugin/detector@0.1.1; }",
         world: "stormglass:sdk-detector/detector-kind",
-        with: { "stormglass:types/types@0.1.0": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_detector",
+    });
+}
+
+pub mod prober {
+    wit_bindgen::generate!({
+        path: "../../wit/0.1.1",
+        inline: "package stormglass:sdk-prober; world prober-kind { export stormglass:plugin/prober@0.1.1; }",
+        world: "stormglass:sdk-prober/prober-kind",
+        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        export_macro_name: "export_prober",
+    });
+}
+
+pub mod trainer {
+    wit_bindgen::generate!({
+        path: "../../wit/0.1.1",
+        inline: "package stormglass:sdk-trainer; world trainer-kind { export stormglass:plugin/trainer@0.1.1; }",
+        world: "stormglass:sdk-trainer/trainer-kind",
+        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        export_macro_name: "export_trainer",
+    });
+}
+
+pub mod decoder {
+    wit_bindgen::generate!({
+        path: "../../wit/0.1.1",
+        inline: "package stormglass:sdk-decoder; world decoder-kind { export stormglass:plugin/decoder@0.1.1; }",
+        world: "stormglass:sdk-decoder/decoder-kind",
+        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        export_macro_name: "export_decoder",
+    });
+}
+
+pub mod function {
+    wit_bindgen::generate!({
+        path: "../../wit/0.1.1",
+        inline: "package stormglass:sdk-function; world function-kind { export stormglass:plugin/function@0.1.1; }",
+        world: "stormglass:sdk-function/function-kind",
+        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        export_macro_name: "export_function",
+    });
+}
+
+pub mod sample_processor {
+    wit_bindgen::generate!({
+        path: "../../wit/0.1.1",
+        inline: "package stormglass:sdk-sample-processor; world sample-processor-kind { export stormglass:plugin/sample-processor@0.1.1; }",
+        world: "stormglass:sdk-sample-processor/sample-processor-kind",
+        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        export_macro_name: "export_sample_processor",
+    });
+}
+
+pub mod span_processor {
+    wit_bindgen::generate!({
+        path: "../../wit/0.1.1",
+        inline: "package stormglass:sdk-span-processor; world span-processor-kind { export stormglass:plugin/span-processor@0.1.1; }",
+        world: "stormglass:sdk-span-processor/span-processor-kind",
+        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        export_macro_name: "export_span_processor",
     });
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::bindings::base::stormglass::types::types::PluginError;
-use crate::{files, http};
+use crate::{files, http, kv, query, secrets};
 
 /// The result of everything that the server asks of a plugin.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -93,6 +93,36 @@ impl From<http::Error> for Error {
                 Self::permanent(format!("response is over the limit of {limit} bytes"))
             }
             http::Error::Other(what) => Self::retryable(format!("request failed: {what}")),
+        }
+    }
+}
+
+impl From<kv::Error> for Error {
+    fn from(error: kv::Error) -> Self {
+        match error {
+            kv::Error::InvalidKey(what) => Self::permanent(what),
+            kv::Error::Full(limit) => Self::permanent(format!("the store is full at {limit} bytes")),
+            kv::Error::Other(what) => Self::retryable(what),
+        }
+    }
+}
+
+impl From<secrets::Error> for Error {
+    fn from(error: secrets::Error) -> Self {
+        match error {
+            secrets::Error::Denied(what) => Self::permanent(what),
+            secrets::Error::Unavailable(what) => Self::retryable(what),
+        }
+    }
+}
+
+impl From<query::Error> for Error {
+    fn from(error: query::Error) -> Self {
+        match error {
+            query::Error::Denied(what) => Self::permanent(what),
+            query::Error::Invalid(what) => Self::permanent(format!("invalid query: {what}")),
+            query::Error::Timeout => Self::retryable("no answer to the query in time"),
+            query::Error::Other(what) => Self::retryable(format!("query failed: {what}")),
         }
     }
 }

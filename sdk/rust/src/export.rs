@@ -4,9 +4,14 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::bindings::base::exports::stormglass::plugin::meta;
+use crate::bindings::base::stormglass::types::types::Payload as ProbePayload;
 use crate::bindings::base::stormglass::types::types::PluginError;
 use crate::bindings::collector::exports::stormglass::plugin::collector::Payload;
-use crate::{Collector, Error, Metrics, Plugin, Result};
+use crate::bindings::decoder::exports::stormglass::plugin::decoder::Decoded;
+use crate::{
+    Chunk, Collector, Consumed, Decoder, Error, Function, Label, Metrics, Plugin, Prober, Result, Samples,
+    Signature,
+};
 
 /// Where an instance keeps its plugin from `init` on.
 pub type Slot<P> = RefCell<Option<P>>;
@@ -103,6 +108,102 @@ macro_rules! __export_kind {
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::detector::export_detector!(Exports with_types_in $crate::bindings::detector);
     };
+    (Prober) => {
+        impl $crate::bindings::prober::exports::stormglass::plugin::prober::Guest for Exports {
+            fn probe(
+                target: ::std::string::String,
+                params: ::std::vec::Vec<$crate::Label>,
+                deadline_ms: u64,
+            ) -> ::std::result::Result<$crate::glue::ProbePayload, $crate::glue::PluginError> {
+                SLOT.with(|slot| {
+                    $crate::glue::call(slot, |plugin| {
+                        $crate::glue::probe(plugin, &target, &params, deadline_ms)
+                    })
+                })
+            }
+        }
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::prober::export_prober!(Exports with_types_in $crate::bindings::prober);
+    };
+    (Trainer) => {
+        impl $crate::bindings::trainer::exports::stormglass::plugin::trainer::Guest for Exports {
+            fn train(
+                history: $crate::History,
+                prior: ::std::vec::Vec<u8>,
+            ) -> ::std::result::Result<::std::vec::Vec<u8>, $crate::glue::PluginError> {
+                SLOT.with(|slot| {
+                    $crate::glue::call(slot, |plugin| $crate::Trainer::train(plugin, &history, &prior))
+                })
+            }
+
+            fn load(
+                model: ::std::vec::Vec<u8>,
+            ) -> ::std::result::Result<(), $crate::glue::PluginError> {
+                SLOT.with(|slot| $crate::glue::call(slot, |plugin| $crate::Trainer::load(plugin, &model)))
+            }
+        }
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::trainer::export_trainer!(Exports with_types_in $crate::bindings::trainer);
+    };
+    (Decoder) => {
+        impl $crate::bindings::decoder::exports::stormglass::plugin::decoder::Guest for Exports {
+            fn decode(
+                chunk: $crate::Chunk,
+            ) -> ::std::result::Result<
+                $crate::bindings::decoder::exports::stormglass::plugin::decoder::Decoded,
+                $crate::glue::PluginError,
+            > {
+                SLOT.with(|slot| $crate::glue::call(slot, |plugin| $crate::glue::decode(plugin, &chunk)))
+            }
+        }
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::decoder::export_decoder!(Exports with_types_in $crate::bindings::decoder);
+    };
+    (Function) => {
+        impl $crate::bindings::function::exports::stormglass::plugin::function::Guest for Exports {
+            fn signatures() -> ::std::vec::Vec<$crate::Signature> {
+                SLOT.with($crate::glue::signatures)
+            }
+
+            fn eval(
+                call: $crate::FunctionCall,
+            ) -> ::std::result::Result<::std::vec::Vec<f64>, $crate::glue::PluginError> {
+                SLOT.with(|slot| $crate::glue::call(slot, |plugin| $crate::Function::eval(plugin, &call)))
+            }
+        }
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::function::export_function!(Exports with_types_in $crate::bindings::function);
+    };
+    (SampleProcessor) => {
+        impl $crate::bindings::sample_processor::exports::stormglass::plugin::sample_processor::Guest for Exports {
+            fn process(
+                batch: $crate::Batch,
+            ) -> ::std::result::Result<$crate::Batch, $crate::glue::PluginError> {
+                SLOT.with(|slot| {
+                    $crate::glue::call(slot, |plugin| $crate::SampleProcessor::process(plugin, batch))
+                })
+            }
+        }
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::sample_processor::export_sample_processor!(
+            Exports with_types_in $crate::bindings::sample_processor
+        );
+    };
+    (SpanProcessor) => {
+        impl $crate::bindings::span_processor::exports::stormglass::plugin::span_processor::Guest for Exports {
+            fn process(
+                spans: $crate::Spans,
+            ) -> ::std::result::Result<$crate::Spans, $crate::glue::PluginError> {
+                SLOT.with(|slot| {
+                    $crate::glue::call(slot, |plugin| $crate::SpanProcessor::process(plugin, spans))
+                })
+            }
+        }
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::span_processor::export_span_processor!(
+            Exports with_types_in $crate::bindings::span_processor
+        );
+    };
 }
 
 /// Exports a type that implements [`Collector`](crate::Collector). Once in a crate.
@@ -134,6 +235,46 @@ macro_rules! receiver {
 macro_rules! detector {
     ($plugin:ident) => {
         $crate::export!($plugin: Detector);
+    };
+}
+
+/// Exports a type that implements [`Prober`](crate::Prober). Once in a crate.
+#[macro_export]
+macro_rules! prober {
+    ($plugin:ident) => {
+        $crate::export!($plugin: Prober);
+    };
+}
+
+/// Exports a type that implements [`Decoder`](crate::Decoder). Once in a crate.
+#[macro_export]
+macro_rules! decoder {
+    ($plugin:ident) => {
+        $crate::export!($plugin: Decoder);
+    };
+}
+
+/// Exports a type that implements [`Function`](crate::Function). Once in a crate.
+#[macro_export]
+macro_rules! function {
+    ($plugin:ident) => {
+        $crate::export!($plugin: Function);
+    };
+}
+
+/// Exports a type that implements [`SampleProcessor`](crate::SampleProcessor). Once in a crate.
+#[macro_export]
+macro_rules! sample_processor {
+    ($plugin:ident) => {
+        $crate::export!($plugin: SampleProcessor);
+    };
+}
+
+/// Exports a type that implements [`SpanProcessor`](crate::SpanProcessor). Once in a crate.
+#[macro_export]
+macro_rules! span_processor {
+    ($plugin:ident) => {
+        $crate::export!($plugin: SpanProcessor);
     };
 }
 
@@ -180,6 +321,35 @@ pub fn collect<P: Collector>(plugin: &mut P, deadline_ms: u64) -> Result<Payload
     let mut metrics = Metrics::with_deadline(Duration::from_millis(deadline_ms));
     plugin.collect(&mut metrics)?;
     metrics.into_payload()
+}
+
+/// Probes into columns or text.
+pub fn probe<P: Prober>(
+    plugin: &mut P,
+    target: &str,
+    params: &[Label],
+    deadline_ms: u64,
+) -> Result<ProbePayload> {
+    let mut metrics = Metrics::with_deadline(Duration::from_millis(deadline_ms));
+    plugin.probe(target, params, &mut metrics)?;
+    Ok(match metrics.into_payload()? {
+        Payload::Text(text) => ProbePayload::Text(text),
+        Payload::Protobuf(bytes) => ProbePayload::Protobuf(bytes),
+        Payload::Columns(batch) => ProbePayload::Columns(batch),
+    })
+}
+
+/// Decodes into columns.
+pub fn decode<P: Decoder>(plugin: &mut P, chunk: &Chunk) -> Result<Decoded> {
+    let mut samples = Samples::new();
+    let Consumed { bytes, rejected, reason } = plugin.decode(chunk, &mut samples)?;
+    let consumed = u32::try_from(bytes).unwrap_or(u32::MAX);
+    Ok(Decoded { batch: samples.into_batch(), consumed, rejected, reason })
+}
+
+/// Answers `function.signatures`.
+pub fn signatures<P: Function>(_slot: &Slot<P>) -> Vec<Signature> {
+    P::signatures()
 }
 
 /// Hands the message and place of a panic to the server before the trap, which says neither.

@@ -1,6 +1,8 @@
 //! Where calls of the host go: across the boundary in a component, to [`testing`](crate::testing) anywhere else.
 
 #[cfg(target_arch = "wasm32")]
-pub(crate) use crate::bindings::base::stormglass::host::{clock, files, http, log};
+pub(crate) use crate::bindings::base::stormglass::host::{
+    clock, files, http, kv, log, query, secrets, telemetry,
+};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::host::{clock, files, http, log};
+pub(crate) use crate::testing::host::{clock, files, http, kv, log, query, secrets, telemetry};

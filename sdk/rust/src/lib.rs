@@ -1,7 +1,8 @@
 //! Write Stormglass plugins in Rust.
 //!
 //! A plugin is a type that implements [`Plugin`] and the trait of at least one kind: [`Collector`],
-//! [`Discoverer`], [`Receiver`] or [`Detector`]. A macro exports it, and the crate, a `cdylib` built for
+//! [`Prober`], [`Discoverer`], [`Receiver`], [`Detector`] (with [`Trainer`]), [`Decoder`], [`Function`],
+//! [`SampleProcessor`] or [`SpanProcessor`]. A macro exports it, and the crate, a `cdylib` built for
 //! `wasm32-unknown-unknown`, is a file that the server loads:
 //!
 //! ```
@@ -26,8 +27,8 @@
 //! collector!(Hello);
 //! ```
 //!
-//! What a plugin may ask of the server is in [`http`], [`files`], [`log`] and [`clock`]. The first two work only
-//! as far as the plugin's entry in the server's configuration grants; a component imports only what it calls, so
+//! What a plugin may ask of the server is in [`http`], [`files`], [`secrets`], [`query`], [`kv`], [`telemetry`], [`log`]
+//! and [`clock`]. The first four work only as far as the plugin's entry in the server's configuration grants; a component imports only what it calls, so
 //! that its imports say what it can do.
 //!
 //! A panic traps: the call fails, the server logs the message and starts a new instance. Nothing else suffers.
@@ -41,9 +42,14 @@ mod export;
 pub mod files;
 mod host;
 pub mod http;
+pub mod kv;
 pub mod log;
 mod metrics;
 mod plugin;
+pub mod query;
+mod samples;
+pub mod secrets;
+pub mod telemetry;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
@@ -51,13 +57,16 @@ pub use config::{ConfigDuration, NoConfig};
 pub use error::{Context, Error, Result};
 pub use metrics::{Family, MetricKind, Metrics};
 pub use plugin::{
-    Alert, AlertStatus, Collector, Detector, Discoverer, Job, Label, Notification, Plugin, Receiver, Scores,
-    Snapshot, Target, TargetGroup, Wish,
+    Alert, AlertStatus, Attribute, AttributeValue, Chunk, Collector, Consumed, Decoder, Detector, Discoverer,
+    Event, Function, FunctionCall, History, Job, Label, Link, Notification, Plugin, Prober, Receiver,
+    SampleProcessor, Scope, Scores, Signature, Snapshot, Span, SpanKind, SpanProcessor, Spans, StatusCode,
+    Target, TargetGroup, Trainer, ValueType, Wish,
 };
+pub use samples::{Batch, LabelSet, Samples};
 
 /// What the macros call; no part of the interface.
 #[doc(hidden)]
 pub mod glue {
-    pub use crate::bindings::base::stormglass::types::types::PluginError;
-    pub use crate::export::{Slot, call, collect, describe, init};
+    pub use crate::bindings::base::stormglass::types::types::{Payload as ProbePayload, PluginError};
+    pub use crate::export::{Slot, call, collect, decode, describe, init, probe, signatures};
 }

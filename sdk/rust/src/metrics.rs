@@ -60,6 +60,11 @@ impl Metrics {
         self.family(name, MetricKind::Counter, help)
     }
 
+    /// A classic histogram, whose series have names of their own: see [`Family::set_named`].
+    pub fn histogram(&mut self, name: &str, help: &str) -> Family<'_> {
+        self.family(name, MetricKind::Histogram, help)
+    }
+
     /// A family of any kind. Asking for the same name again adds to the same family, with the kind and help text
     /// that it had first.
     pub fn family(&mut self, name: &str, kind: MetricKind, help: &str) -> Family<'_> {
@@ -140,8 +145,20 @@ pub struct Family<'a> {
 impl Family<'_> {
     /// Adds the sample of one series, named by its labels. A series may have only one sample in a collection.
     pub fn set(&mut self, labels: &[(&str, &str)], value: f64) -> &mut Self {
+        let name_ref = self.name_ref;
+        self.add(name_ref, labels, value)
+    }
+
+    /// Adds the sample of a series of the family that has another name, as a histogram's `_bucket`, `_sum` and `_count`
+    /// have.
+    pub fn set_named(&mut self, name: &str, labels: &[(&str, &str)], value: f64) -> &mut Self {
+        let name_ref = self.metrics.strings.intern(name);
+        self.add(name_ref, labels, value)
+    }
+
+    fn add(&mut self, name_ref: u32, labels: &[(&str, &str)], value: f64) -> &mut Self {
         let Metrics { strings, label_refs, label_ends, values, .. } = &mut *self.metrics;
-        label_refs.extend([strings.intern(METRIC_NAME), self.name_ref]);
+        label_refs.extend([strings.intern(METRIC_NAME), name_ref]);
         for (name, value) in labels {
             label_refs.extend([strings.intern(name), strings.intern(value)]);
         }

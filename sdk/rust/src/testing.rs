@@ -14,12 +14,13 @@ use std::fmt::{self, Write};
 use crate::files::Volume;
 use crate::http::{self, Request, Response};
 use crate::log::Level;
-use crate::{Metrics, Plugin, Result};
+use crate::{Batch, Metrics, Plugin, Result};
 
 thread_local! {
     static CURRENT: RefCell<Option<Host>> = const { RefCell::new(None) };
 }
 
+type Answers = Box<dyn FnMut(&str) -> Result<Batch, crate::query::Error>>;
 type Fetch = Box<dyn FnMut(&Request) -> Result<Response, http::Error>>;
 
 /// What the plugin under test finds around it.
@@ -31,6 +32,10 @@ pub struct Host {
     volumes: BTreeMap<String, Volume>,
     fetch: Option<Fetch>,
     lines: Vec<(Level, String)>,
+    values: BTreeMap<String, Vec<u8>>,
+    secrets: BTreeMap<String, String>,
+    answers: Option<Answers>,
+    telemetry: BTreeMap<String, f64>,
 }
 
 impl Host {
@@ -64,6 +69,30 @@ impl Host {
     #[must_use]
     pub fn volume(mut self, mount_point: &str, volume: Volume) -> Self {
         self.volumes.insert(mount_point.into(), volume);
+        self
+    }
+
+    /// Puts a value into the plugin's store.
+    #[must_use]
+    pub fn kv(mut self, key: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.values.insert(key.into(), value.into());
+        self
+    }
+
+    /// Grants a secret.
+    #[must_use]
+    pub fn secret(mut self, name: &str, value: &str) -> Self {
+        self.secrets.insert(name.into(), value.into());
+        self
+    }
+
+    /// Answers all queries.
+    #[must_use]
+    pub fn query(
+        mut self,
+        answers: impl FnMut(&str) -> Result<Batch, crate::query::Error> + 'static,
+    ) -> Self {
+        self.answers = Some(Box::new(answers));
         self
     }
 
@@ -111,6 +140,33 @@ impl fmt::Debug for Host {
 /// The lines logged since [`Host::run`] began; to be asked inside of it.
 pub fn logged() -> Vec<String> {
     CURRENT.with_borrow(|host| host.iter().flat_map(|h| &h.lines).map(|(_, line)| line.clone()).collect())
+}
+
+/// What the plugin's store holds; to be asked inside of [`Host::run`]. Values do not run out in tests.
+pub fn stored() -> BTreeMap<String, Vec<u8>> {
+    CURRENT.with_borrow(|host| host.as_ref().map(|host| host.values.clone()).unwrap_or_default())
+}
+
+/// The plugin's own metrics as `name{label="value"}` and value; to be asked inside of [`Host::run`].
+pub fn telemetry() -> BTreeMap<String, f64> {
+    CURRENT.with_borrow(|host| host.as_ref().map(|host| host.telemetry.clone()).unwrap_or_default())
+}
+
+/// The samples of a batch as lines of text, `name{label="value"} 1`, with ` @ms` behind those that have a time.
+pub fn render_batch(batch: &Batch) -> String {
+    let mut text = String::new();
+    for series in 0..batch.series_count() {
+        let (names, labels): (Vec<_>, Vec<_>) =
+            batch.labels(series).partition(|(name, _)| *name == "__name__");
+        let name = names.first().map_or("", |(_, name)| name);
+        let labels: Vec<_> = labels.into_iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        let braces = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        for (at, value) in batch.samples(series) {
+            let at = at.map_or_else(String::new, |at| format!(" @{at}"));
+            writeln!(text, "{name}{braces} {value}{at}").expect("writing to a String cannot fail");
+        }
+    }
+    text
 }
 
 /// Starts a plugin from the JSON text of its configuration, as the server does, without checking the schema.
@@ -177,6 +233,85 @@ pub(crate) mod host {
             let result = fetch(request);
             current(|host| host.fetch = Some(fetch));
             result
+        }
+    }
+
+    pub(crate) mod kv {
+        use super::{NO_HOST, current};
+        use crate::kv::Error;
+
+        fn with<T>(f: impl FnOnce(&mut super::Host) -> T) -> Result<T, Error> {
+            current(f).ok_or_else(|| Error::Other(NO_HOST.into()))
+        }
+
+        pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
+            with(|host| host.values.get(key).cloned())
+        }
+
+        pub(crate) fn set(key: &str, value: &[u8], _ttl_ms: Option<u64>) -> Result<(), Error> {
+            with(|host| drop(host.values.insert(key.into(), value.into())))
+        }
+
+        pub(crate) fn delete(key: &str) -> Result<(), Error> {
+            with(|host| drop(host.values.remove(key)))
+        }
+
+        pub(crate) fn keys(prefix: &str) -> Result<Vec<String>, Error> {
+            with(|host| host.values.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+        }
+    }
+
+    pub(crate) mod secrets {
+        use super::{NO_HOST, current};
+        use crate::secrets::Error;
+
+        pub(crate) fn get(name: &str) -> Result<String, Error> {
+            let found = current(|host| host.secrets.get(name).cloned());
+            let found = found.ok_or_else(|| Error::Denied(NO_HOST.into()))?;
+            found.ok_or_else(|| Error::Denied(format!("secrets: {name:?} is not granted")))
+        }
+    }
+
+    pub(crate) mod telemetry {
+        use super::current;
+        use crate::Label;
+
+        fn key(name: &str, labels: &[Label]) -> String {
+            let labels: Vec<_> = labels.iter().map(|l| format!("{}={:?}", l.name, l.value)).collect();
+            if labels.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", labels.join(",")) }
+        }
+
+        pub(crate) fn counter_add(name: &str, labels: &[Label], amount: f64) {
+            current(|host| *host.telemetry.entry(key(name, labels)).or_default() += amount);
+        }
+
+        pub(crate) fn gauge_set(name: &str, labels: &[Label], value: f64) {
+            current(|host| {
+                host.telemetry.insert(key(name, labels), value);
+            });
+        }
+    }
+
+    pub(crate) mod query {
+        use super::{NO_HOST, current};
+        use crate::Batch;
+        use crate::query::Error;
+
+        fn ask(expr: &str) -> Result<Batch, Error> {
+            // The closure leaves the host while it runs, as for HTTP.
+            let answers = current(|host| host.answers.take()).ok_or_else(|| Error::Denied(NO_HOST.into()))?;
+            let mut answers = answers.ok_or_else(|| Error::Denied("query: is not granted".into()))?;
+            let result = answers(expr);
+            current(|host| host.answers = Some(answers));
+            result
+        }
+
+        pub(crate) fn instant(expr: &str, _at_ms: Option<i64>) -> Result<Batch, Error> {
+            ask(expr)
+        }
+
+        pub(crate) fn range(expr: &str, _start_ms: i64, _end_ms: i64, _step_ms: u64) -> Result<Batch, Error> {
+            ask(expr)
         }
     }
 
