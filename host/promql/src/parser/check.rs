@@ -99,13 +99,13 @@ impl Checker<'_> {
         self.expr(&binary.left)?;
         self.expr(&binary.right)?;
         let Binary { op, left, right, return_bool, matching } = binary;
-        let span = self.operator_span(left, right);
+        let (span, at_operator) = (left.span.to(right.span), self.operator_span(left, right));
         if *return_bool && !op.is_comparison() {
-            return self.fail(span, "bool modifier can only be used on comparison operators");
+            return self.fail(at_operator, "bool modifier can only be used on comparison operators");
         }
         let types = (left.value_type(), right.value_type());
         if types == (ValueType::Scalar, ValueType::Scalar) && op.is_comparison() && !return_bool {
-            return self.fail(span, "comparisons between scalars must use BOOL modifier");
+            return self.fail(at_operator, "comparisons between scalars must use BOOL modifier");
         }
         if op.is_set() && matching.group != Group::None {
             return self.fail(span, format!("no grouping allowed for {:?} operation", op.as_str()));
@@ -119,7 +119,7 @@ impl Checker<'_> {
         {
             let message =
                 format!("label {} must not occur in ON and GROUP clause at once", quote(label.as_bytes()));
-            return self.fail(span, message);
+            return self.fail(at_operator, message);
         }
         for side in [left, right] {
             if !matches!(side.value_type(), ValueType::Scalar | ValueType::Vector) {

@@ -109,6 +109,14 @@ fn faults_are_reported_as_prometheus_does() {
     fails("a = b", &expect![[r#"1:3: parse error: unexpected "=""#]]);
     fails("a}", &expect!["1:2: parse error: unexpected character: '}'"]);
     fails(r#""\q""#, &expect!["1:1: parse error: unknown escape sequence U+0071 'q'"]);
+    fails(
+        "1 and 2",
+        &expect![[r#"1:1: parse error: set operator "and" not allowed in binary scalar expression"#]],
+    );
+    fails(
+        "a and on(x) group_left b",
+        &expect![[r#"1:1: parse error: no grouping allowed for "and" operation"#]],
+    );
     fails("a + bool b", &expect!["1:3: parse error: bool modifier can only be used on comparison operators"]);
 }
 
