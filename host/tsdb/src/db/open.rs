@@ -94,6 +94,8 @@ impl Shared {
         let wal =
             Wal::create(log_readers.clone(), &options, replayed.next_number, replayed.bytes, clock.now())?;
 
+        // The first query need not wait for it.
+        head.index_fresh();
         let shared = Self {
             fs,
             clock,

@@ -208,18 +208,18 @@ impl SeriesIn<'_> {
 
     /// The latest sample in `[start, end]`. Of the samples before `from`, only late ones count.
     pub(crate) fn latest(&self, from: i64, start: i64, end: i64) -> LatestIn {
-        let (newest, after) = (self.page.newest(self.slot), start.max(from));
-        if newest < start {
-            // Late samples are older still.
-            return LatestIn::Nothing;
-        }
-        if newest < after || (newest > end && self.late().is_some()) {
+        let after = start.max(from);
+        // What is older than all that the head takes in order is late even where it is the newest of its series.
+        if self.late().is_some_and(|late| Self::late_overlaps(late, start, end)) {
             return LatestIn::Unknown;
+        }
+        if self.page.newest(self.slot) < after {
+            return LatestIn::Nothing;
         }
         match self.open().and_then(|open| open.latest(end)) {
             Some((time, value)) if time >= after => LatestIn::Sample(time, value),
-            Some(_) if self.late().is_none() => LatestIn::Nothing,
-            _ => LatestIn::Unknown,
+            Some(_) => LatestIn::Nothing,
+            None => LatestIn::Unknown,
         }
     }
 
