@@ -8,13 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
+use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use parking_lot::RwLock;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, exponential_buckets,
+};
 use tracing::{Instrument as _, Span};
+
+/// The bounds that Prometheus has, in seconds: dashboards draw them.
+const DURATION_BUCKETS: [f64; 9] = [0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
 
 /// How many requests are traced in a second.
 const TRACED_PER_SEC: u32 = 50;
@@ -26,6 +32,7 @@ pub(crate) struct HttpMetrics(Arc<Inner>);
 struct Inner {
     requests: IntCounterVec,
     duration: HistogramVec,
+    size: HistogramVec,
     /// What belongs to a route and status, found without putting labels together.
     known: RwLock<HashMap<Box<str>, OfRoute>>,
     traced: Traced,
@@ -38,38 +45,54 @@ type OfRoute = Vec<(StatusCode, Counted)>;
 struct Counted {
     requests: IntCounter,
     duration: Histogram,
+    size: Histogram,
 }
 
 impl HttpMetrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let requests = IntCounterVec::new(
-            Opts::new("stormglass_http_requests_total", "HTTP requests by handler and status code."),
+            Opts::new("prometheus_http_requests_total", "HTTP requests by handler and status code."),
             &["handler", "code"],
         )?;
         let duration = HistogramVec::new(
-            HistogramOpts::new("stormglass_http_request_duration_seconds", "Time to answer HTTP requests."),
+            HistogramOpts::new("prometheus_http_request_duration_seconds", "Time to answer HTTP requests.")
+                .buckets(DURATION_BUCKETS.to_vec()),
             &["handler"],
         )?;
+        let size = HistogramVec::new(
+            HistogramOpts::new(
+                "prometheus_http_response_size_bytes",
+                "Size of answers before compression, of those that are not written while they are sent.",
+            )
+            .buckets(exponential_buckets(100.0, 10.0, 8)?),
+            &["handler"],
+        )?;
+        registry.register(Box::new(size.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         let (known, traced) = (RwLock::default(), Traced::new());
-        Ok(Self(Arc::new(Inner { requests, duration, known, traced })))
+        Ok(Self(Arc::new(Inner { requests, duration, size, known, traced })))
     }
 
-    fn count(&self, handler: &str, status: StatusCode, started: Instant) {
+    fn count(&self, handler: &str, status: StatusCode, size: Option<u64>, started: Instant) {
         let counted = self.counted(handler, status);
         counted.requests.inc();
+        if let Some(size) = size {
+            counted.size.observe(size as f64);
+        }
         counted.duration.observe(started.elapsed().as_secs_f64());
     }
 
     fn counted(&self, handler: &str, status: StatusCode) -> Counted {
-        let Inner { requests, duration, known, .. } = &*self.0;
+        let Inner { requests, duration, size, known, .. } = &*self.0;
         if let Some(counted) = known.read().get(handler).and_then(|all| of_status(all, status)) {
             return counted;
         }
+        let name = label(handler);
         let counted = Counted {
-            requests: requests.with_label_values(&[handler, status.as_str()]),
-            duration: duration.with_label_values(&[handler]),
+            requests: requests.with_label_values(&[&name, status.as_str()]),
+            duration: duration.with_label_values(&[&name]),
+            size: size.with_label_values(&[&name]),
         };
         let mut known = known.write();
         let all = known.entry(handler.into()).or_default();
@@ -78,6 +101,11 @@ impl HttpMetrics {
         }
         counted
     }
+}
+
+/// A route as Prometheus writes it: `/label/:name/values`.
+fn label(route: &str) -> String {
+    route.replace('{', ":").replace('}', "")
 }
 
 fn of_status(all: &[(StatusCode, Counted)], status: StatusCode) -> Option<Counted> {
@@ -124,7 +152,7 @@ pub(super) async fn observe(State(metrics): State<HttpMetrics>, request: Request
             span.record("otel.status_code", "ERROR");
         }
     }
-    metrics.count(handler, status, started);
+    metrics.count(handler, status, response.body().size_hint().exact(), started);
     response.headers_mut().entry("x-content-type-options").or_insert(HeaderValue::from_static("nosniff"));
     response
 }
@@ -163,10 +191,12 @@ mod tests {
     fn routes_and_codes_are_told_apart() {
         let metrics = HttpMetrics::register(&Registry::new()).unwrap();
         for (handler, status) in [("/a", 200), ("/a", 404), ("/b", 200), ("/a", 200)] {
-            metrics.count(handler, StatusCode::from_u16(status).unwrap(), Instant::now());
+            metrics.count(handler, StatusCode::from_u16(status).unwrap(), Some(5), Instant::now());
         }
         let count = |handler, code| metrics.0.requests.with_label_values(&[handler, code]).get();
         assert_eq!([count("/a", "200"), count("/a", "404"), count("/b", "200")], [2, 1, 1]);
         assert_eq!(metrics.0.duration.with_label_values(&["/a"]).get_sample_count(), 3);
+        assert_eq!(metrics.0.size.with_label_values(&["/a"]).get_sample_sum(), 15.0);
+        assert_eq!(label("/api/v1/label/{name}/values"), "/api/v1/label/:name/values");
     }
 }
