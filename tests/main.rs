@@ -1,7 +1,7 @@
 //! Tests of the whole: the tidy test, which holds the code base to its own rules; the end-to-end test, which drives
 //! the built server as a process; the contract test, which holds its API to Prometheus'; the differential test, which
-//! holds its answers to Prometheus'; and the test of what becomes of stored metrics. `cargo xtask test` builds what they
-//! need.
+//! holds its answers to Prometheus'; the test of what becomes of stored metrics; and that of start timestamps.
+//! `cargo xtask test` builds what they need.
 
 mod checks;
 mod contract;
@@ -13,5 +13,6 @@ mod kinds;
 mod memory;
 mod queries;
 mod rule_tests;
+mod starts;
 mod storage;
 mod tidy;
