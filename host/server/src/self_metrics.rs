@@ -6,7 +6,8 @@ use std::time::Duration;
 use model::Timestamp;
 use parking_lot::Mutex;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    exponential_buckets,
 };
 use traces::{SpanMetricsStats, StoreStats};
 use tsdb::{MaintenanceReport, RefusedSeries, Retention, Stats};
@@ -27,6 +28,9 @@ pub(crate) struct StorageGauges {
     series_refused: IntCounterVec,
     blocks: IntGauge,
     block_bytes: IntGauge,
+    downsampled_blocks: IntGaugeVec,
+    downsampled_bytes: IntGaugeVec,
+    tombstoned_series: IntGauge,
     wal_bytes: IntGauge,
     wal_corruptions: Mirror,
     lowest_time: IntGauge,
@@ -69,6 +73,11 @@ impl StorageGauges {
             let counter = IntCounterVec::new(Opts::new(name, help), &[label])?;
             registry.register(Box::new(counter.clone()))?;
             Ok::<_, prometheus::Error>(counter)
+        };
+        let by_resolution = |name: &str, help: &str| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), &["resolution"])?;
+            registry.register(Box::new(gauges.clone()))?;
+            Ok::<_, prometheus::Error>(gauges)
         };
         let compaction_duration = Histogram::with_opts(
             HistogramOpts::new(
@@ -126,6 +135,18 @@ impl StorageGauges {
             series_removed: counter("prometheus_tsdb_head_series_removed_total", "Series that left.")?,
             blocks: gauge("prometheus_tsdb_blocks_loaded", "Blocks on disk.")?,
             block_bytes: gauge("prometheus_tsdb_storage_blocks_bytes", "Size of the blocks.")?,
+            downsampled_blocks: by_resolution(
+                "stormglass_tsdb_downsampled_blocks",
+                "Blocks of downsampled data on disk.",
+            )?,
+            downsampled_bytes: by_resolution(
+                "stormglass_tsdb_downsampled_block_bytes",
+                "Size of the blocks of downsampled data.",
+            )?,
+            tombstoned_series: gauge(
+                "stormglass_tsdb_tombstoned_series",
+                "Series of blocks of which something is deleted that is still on disk.",
+            )?,
             wal_bytes: gauge("prometheus_tsdb_wal_storage_size_bytes", "Size of the write-ahead log.")?,
             wal_corruptions: counter(
                 "prometheus_tsdb_wal_corruptions_total",
@@ -200,6 +221,15 @@ impl StorageGauges {
         self.series_removed.raise(metrics.series_removed);
         self.blocks.set(whole(metrics.blocks));
         self.block_bytes.set(whole(metrics.block_bytes));
+        for (gauges, of_levels) in [
+            (&self.downsampled_blocks, metrics.downsampled_blocks),
+            (&self.downsampled_bytes, metrics.downsampled_bytes),
+        ] {
+            for (resolution, value) in ["5m", "1h"].into_iter().zip(of_levels) {
+                gauges.with_label_values(&[resolution]).set(whole(value));
+            }
+        }
+        self.tombstoned_series.set(whole(metrics.tombstoned_series));
         self.wal_bytes.set(whole(metrics.wal_bytes));
         self.lowest_time.set(millis(metrics.min_time));
         self.lowest_time_secs.set(millis(metrics.min_time) / 1000);

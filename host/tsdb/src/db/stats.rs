@@ -40,6 +40,12 @@ pub struct Stats {
     pub block_bytes: u64,
     /// Samples in them.
     pub block_samples: u64,
+    /// Blocks of downsampled data: of five minutes, and of one hour.
+    pub downsampled_blocks: [u64; 2],
+    /// Their size on disk.
+    pub downsampled_bytes: [u64; 2],
+    /// Series of which something is deleted that a block still has, counted for each block.
+    pub tombstoned_series: u64,
     /// The log's size on disk.
     pub wal_bytes: u64,
     /// The oldest sample or exemplar of all.
@@ -150,7 +156,12 @@ impl Shared {
     fn stats(&self) -> Stats {
         let head_min = self.head.min_time();
         let head_max = head_min.map(|_| self.head.max_time());
-        let blocks = self.view.read().blocks.clone();
+        let (blocks, coarse) = {
+            let view = self.view.read();
+            (view.blocks.clone(), view.coarse.clone())
+        };
+        let all = coarse.iter().flat_map(|blocks| blocks.iter()).chain(blocks.iter());
+        let tombstoned_series = all.map(|block| block.tombstones().iter().count() as u64).sum();
         let min = blocks.iter().map(|block| block.meta().min_time).chain(head_min).min();
         let max = blocks.iter().map(|block| block.meta().max_time).chain(head_max).max();
         let counters = &self.head.counters;
@@ -168,6 +179,9 @@ impl Shared {
             blocks: blocks.len() as u64,
             block_bytes: blocks.iter().map(|block| block.bytes()).sum(),
             block_samples: blocks.iter().map(|block| block.meta().sample_count).sum(),
+            downsampled_blocks: coarse.each_ref().map(|blocks| blocks.len() as u64),
+            downsampled_bytes: coarse.each_ref().map(|blocks| blocks.iter().map(|block| block.bytes()).sum()),
+            tombstoned_series,
             wal_bytes: self.wal.lock().as_ref().map_or(0, |wal| wal.bytes()),
             min_time: min.map(Timestamp::from_millis),
             max_time: max.map(Timestamp::from_millis),
