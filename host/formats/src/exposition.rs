@@ -14,6 +14,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub(crate) mod cursor;
+pub mod lint;
+pub mod nhcb;
 pub mod protobuf;
 mod sample;
 pub(crate) mod series;

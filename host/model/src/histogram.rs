@@ -10,6 +10,10 @@ use std::sync::Arc;
 
 /// The schema that means "the bounds are listed".
 const CUSTOM_SCHEMA: i8 = -53;
+/// The coarsest exponential schema.
+pub const SCHEMA_MIN: i8 = -4;
+/// The finest one.
+pub const SCHEMA_MAX: i8 = 8;
 
 /// What is known of a counter reset before this sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -62,6 +66,19 @@ impl Buckets {
             next = index.wrapping_add(1);
         }
         buckets
+    }
+
+    /// With one bucket where there were two, as often as said. Bounds are upper ones, hence the shift by one.
+    fn merged(&self, doublings: u32) -> Self {
+        let mut pairs: Vec<(i32, f64)> = Vec::with_capacity(self.counts.len());
+        for (index, count) in self.iter() {
+            let index = (index.wrapping_sub(1) >> doublings).wrapping_add(1);
+            match pairs.last_mut() {
+                Some(last) if last.0 == index => last.1 += count,
+                _ => pairs.push((index, count)),
+            }
+        }
+        Self::from_pairs(pairs)
     }
 }
 
@@ -193,13 +210,38 @@ impl Histogram {
         f64::exp2(fraction) * f64::exp2(f64::from(whole))
     }
 
+    /// Merges neighbouring buckets until there are `schema`'s; as it is where they are no finer, or listed.
+    pub fn reduce_resolution(&mut self, schema: i8) {
+        if self.has_custom_bounds() || schema >= self.schema {
+            return;
+        }
+        let doublings = u32::from(self.schema.abs_diff(schema)).min(31);
+        self.positive = self.positive.merged(doublings);
+        self.negative = self.negative.merged(doublings);
+        self.schema = schema;
+    }
+
+    /// Merges buckets until there are at most `max`. `false` where that cannot be.
+    #[must_use]
+    pub fn limit_buckets(&mut self, max: usize) -> bool {
+        loop {
+            if self.positive.counts.len() + self.negative.counts.len() <= max {
+                return true;
+            }
+            if self.has_custom_bounds() || self.schema <= SCHEMA_MIN {
+                return false;
+            }
+            self.reduce_resolution(self.schema - 1);
+        }
+    }
+
     /// Checks what a histogram from outside must satisfy before it is stored.
     ///
     /// # Errors
     /// [`HistogramError`] names the first rule that is broken.
     pub fn validate(&self) -> Result<(), HistogramError> {
         let custom = self.has_custom_bounds();
-        if !custom && !(-4..=8).contains(&self.schema) {
+        if !custom && !(SCHEMA_MIN..=SCHEMA_MAX).contains(&self.schema) {
             return Err(HistogramError::UnknownSchema(self.schema));
         }
         for side in [&self.positive, &self.negative] {
@@ -247,6 +289,40 @@ mod tests {
         let buckets = Buckets::from_pairs(pairs);
         assert_eq!(buckets.spans.len(), 3);
         assert_eq!(buckets.iter().collect::<Vec<_>>(), pairs);
+    }
+
+    #[test]
+    fn merged_buckets_hold_what_lies_within_their_bounds() {
+        let positive = Buckets::from_pairs([(-3, 1.0), (-2, 2.0), (0, 4.0), (1, 8.0), (2, 16.0), (5, 32.0)]);
+        let fine = Histogram { schema: 2, sum: 1.0, positive, ..Histogram::stale() };
+        for schema in -4..=2 {
+            let mut coarse = fine.clone();
+            coarse.reduce_resolution(schema);
+            for (index, _) in coarse.positive.iter() {
+                let (low, high) = (coarse.upper_bound(index - 1), coarse.upper_bound(index));
+                let within = fine.positive.iter().filter(|(i, _)| {
+                    let bound = fine.upper_bound(*i);
+                    bound > low * (1.0 + 1e-9) && bound <= high * (1.0 + 1e-9)
+                });
+                let expected: f64 = within.map(|(_, count)| count).sum();
+                let found = coarse.positive.iter().find(|(i, _)| *i == index).map(|(_, count)| count);
+                assert_eq!(found, Some(expected), "schema {schema}, bucket {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn buckets_are_merged_until_they_fit() {
+        let positive = Buckets::from_pairs((0..64).map(|index| (index, 1.0)));
+        let mut histogram = Histogram { schema: 3, sum: 1.0, positive, ..Histogram::stale() };
+        assert!(histogram.limit_buckets(20));
+        assert_eq!((histogram.schema, histogram.positive.counts.len()), (1, 17));
+        assert!(histogram.limit_buckets(2));
+        assert!(!histogram.limit_buckets(0));
+        let listed = Buckets::from_pairs([(0, 1.0), (1, 1.0)]);
+        let custom_values = Some([1.0].as_slice().into());
+        let mut listed = Histogram { schema: -53, positive: listed, custom_values, ..Histogram::stale() };
+        assert!(listed.limit_buckets(2) && !listed.limit_buckets(1));
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub use append::{Append, AppendError, Appender, CommitError, FloatColumns, Refus
 pub use columns::{ColumnExemplar, ColumnHistogram, ColumnParts, Columns, ColumnsError};
 pub use duration::{ConfigDuration, DurationError, format_duration, parse_duration};
 pub use exemplar::Exemplar;
-pub use histogram::{BucketIter, BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
+pub use histogram::{
+    BucketIter, BucketSpan, Buckets, Histogram, HistogramError, ResetHint, SCHEMA_MAX, SCHEMA_MIN,
+};
 pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError, anchored_regex};
 pub use metadata::{Metadata, MetricKind};

@@ -9,7 +9,7 @@ use super::cursor::Cursor;
 use crate::pairs;
 
 /// What a series' text consists of; all texts still escaped.
-enum Part<'a> {
+pub(super) enum Part<'a> {
     Name(&'a str),
     Label { name: &'a str, value: &'a str },
 }
@@ -59,7 +59,7 @@ pub(super) fn to_labels(series: &str, normalised: Option<&str>) -> Result<Labels
     pairs::to_labels(&mut pairs)
 }
 
-fn scan_series<'a>(cursor: &mut Cursor<'a>, mut each: impl FnMut(Part<'a>)) -> Result<(), String> {
+pub(super) fn scan_series<'a>(cursor: &mut Cursor<'a>, mut each: impl FnMut(Part<'a>)) -> Result<(), String> {
     let name = cursor.metric_name();
     if !name.is_empty() {
         each(Part::Name(name));
