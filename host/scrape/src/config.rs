@@ -4,23 +4,33 @@
 //! what concerns several sections at once is checked by [`check`]. Keys that are not known are errors.
 
 mod http;
+mod keys;
+mod sd;
+mod tls;
 mod values;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use formats::exposition::Format;
 use formats::exposition::protobuf::Histograms;
 use model::{ConfigDuration, Labels};
+use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer};
 
 use crate::Error;
-use crate::http as connections;
+use crate::client;
 use crate::relabel::RelabelConfig;
 
-pub use http::{Authorization, BasicAuth, HttpConfig, Secret, TlsConfig};
-pub use values::{Address, ByteSize, FallbackProtocol, Scheme, ScrapeProtocol};
+pub use http::{Authorization, BasicAuth, Header, HttpConfig, OAuth2, ProxyConfig, Secret};
+pub use keys::{SplitConfig, TakeKeys, deserialize as split};
+pub use sd::{FileSdConfig, HttpSdConfig, PluginSdConfig, SdBlock};
+pub use tls::{TlsConfig, TlsVersion};
+pub use values::{
+    Address, ByteSize, EscapingScheme, FallbackProtocol, Scheme, ScrapeProtocol, StaticConfig,
+    ValidationScheme,
+};
 
 /// How often targets are scraped where nothing else is said.
 const SCRAPE_INTERVAL: ConfigDuration = ConfigDuration(Duration::from_secs(60));
@@ -82,6 +92,19 @@ pub struct GlobalConfig {
     /// As in a job.
     #[serde(default)]
     pub always_scrape_classic_histograms: bool,
+    /// As in a job.
+    #[serde(default)]
+    pub convert_classic_histograms_to_nhcb: bool,
+    /// As in a job.
+    pub metric_name_validation_scheme: Option<ValidationScheme>,
+    /// As in a job.
+    pub metric_name_escaping_scheme: Option<EscapingScheme>,
+    /// As in a job.
+    #[serde(default)]
+    pub scrape_failure_log_file: String,
+    /// As in a job.
+    #[serde(default)]
+    pub extra_scrape_metrics: bool,
 }
 
 /// One of `scrape_configs`: a job, the targets it has and how they are scraped.
@@ -105,6 +128,23 @@ pub struct ScrapeConfig {
     pub scrape_native_histograms: Option<bool>,
     /// Whether the classic buckets of native histograms are stored as well.
     pub always_scrape_classic_histograms: Option<bool>,
+    /// Whether classic histograms are stored as native ones with the same bounds.
+    pub convert_classic_histograms_to_nhcb: Option<bool>,
+    /// Buckets of one native histogram; more are merged until they are fewer, and where that cannot be the scrape
+    /// fails.
+    #[serde(default)]
+    pub native_histogram_bucket_limit: u64,
+    /// How many times as high as its lower bound a bucket's upper bound is at least; finer buckets are merged.
+    #[serde(default)]
+    pub native_histogram_min_bucket_factor: f64,
+    /// Which names of metrics and labels are taken.
+    pub metric_name_validation_scheme: Option<ValidationScheme>,
+    /// How targets are asked to write names that are no classic identifiers.
+    pub metric_name_escaping_scheme: Option<EscapingScheme>,
+    /// A file that each failed scrape is written to; empty for none.
+    pub scrape_failure_log_file: Option<String>,
+    /// Whether each scrape reports its timeout, its sample limit and the size of the answer as series.
+    pub extra_scrape_metrics: Option<bool>,
     /// The path that is asked for.
     #[serde(default = "metrics_path")]
     pub metrics_path: String,
@@ -130,9 +170,19 @@ pub struct ScrapeConfig {
     /// Targets by name.
     #[serde(default)]
     pub static_configs: Vec<StaticConfig>,
-    /// Targets that discoverer plugins find.
+    /// Targets in files.
+    #[serde(default)]
+    pub file_sd_configs: Vec<FileSdConfig>,
+    /// Targets that a server lists.
+    #[serde(default)]
+    pub http_sd_configs: Vec<HttpSdConfig>,
+    /// Targets that discoverer plugins find, which are configured elsewhere.
     #[serde(default)]
     pub plugin_sd_configs: Vec<PluginSdConfig>,
+    /// Targets that the discoverer plugins find which these blocks are named after: `consul_sd_configs` is for
+    /// the plugin `consul`.
+    #[serde(skip)]
+    pub sd_blocks: Vec<SdBlock>,
     /// Rules for targets.
     #[serde(default)]
     pub relabel_configs: Vec<RelabelConfig>,
@@ -153,38 +203,9 @@ pub struct ScrapeConfig {
     pub body_size_limit: Option<ByteSize>,
     /// How many dropped targets are kept for the API.
     pub keep_dropped_targets: Option<u64>,
-    /// User and password.
-    pub basic_auth: Option<BasicAuth>,
-    /// The header `Authorization`.
-    pub authorization: Option<Authorization>,
-    /// How the other side's certificate is checked, and ours.
-    #[serde(default)]
-    pub tls_config: TlsConfig,
-    /// Whether redirects are followed.
-    #[serde(default = "yes")]
-    pub follow_redirects: bool,
-    /// Through which proxy to go.
-    pub proxy_url: Option<String>,
-}
-
-/// Targets by name.
-#[derive(Clone, Debug, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StaticConfig {
-    /// Their addresses, `host:port`.
-    #[serde(default)]
-    pub targets: Vec<Address>,
-    /// Labels of all of them.
-    #[serde(default, deserialize_with = "values::labels")]
-    pub labels: Labels,
-}
-
-/// Targets that a configured plugin of the kind discoverer finds.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PluginSdConfig {
-    /// The name it is configured under.
-    pub plugin: String,
+    /// How requests are made.
+    #[serde(skip)]
+    pub http: HttpConfig,
 }
 
 /// What is done with one answer. Zero is no limit.
@@ -198,11 +219,14 @@ pub struct Limits {
     pub label_name_bytes: u64,
     /// Bytes in a label's value.
     pub label_value_bytes: u64,
+    /// Buckets of one native histogram.
+    pub buckets: u64,
 }
 
 impl Limits {
     /// No limits at all.
-    pub const NONE: Self = Self { samples: 0, labels: 0, label_name_bytes: 0, label_value_bytes: 0 };
+    pub const NONE: Self =
+        Self { samples: 0, labels: 0, label_name_bytes: 0, label_value_bytes: 0, buckets: 0 };
 }
 
 impl GlobalConfig {
@@ -221,7 +245,8 @@ impl GlobalConfig {
         if self.scrape_timeout.is_some_and(|timeout| timeout > self.scrape_interval) {
             return Err("global scrape timeout greater than scrape interval".to_owned());
         }
-        Ok(())
+        values::check_protocols(self.scrape_protocols.as_deref())?;
+        values::escaping(self.metric_name_validation_scheme, self.metric_name_escaping_scheme).map(drop)
     }
 }
 
@@ -244,6 +269,11 @@ impl Default for GlobalConfig {
             scrape_protocols: None,
             scrape_native_histograms: false,
             always_scrape_classic_histograms: false,
+            convert_classic_histograms_to_nhcb: false,
+            metric_name_validation_scheme: None,
+            metric_name_escaping_scheme: None,
+            scrape_failure_log_file: String::new(),
+            extra_scrape_metrics: false,
         }
     }
 }
@@ -259,6 +289,13 @@ impl ScrapeConfig {
             fallback_scrape_protocol: None,
             scrape_native_histograms: None,
             always_scrape_classic_histograms: None,
+            convert_classic_histograms_to_nhcb: None,
+            native_histogram_bucket_limit: 0,
+            native_histogram_min_bucket_factor: 0.0,
+            metric_name_validation_scheme: None,
+            metric_name_escaping_scheme: None,
+            scrape_failure_log_file: None,
+            extra_scrape_metrics: None,
             metrics_path: metrics_path(),
             scheme: Scheme::Http,
             params: BTreeMap::new(),
@@ -267,7 +304,10 @@ impl ScrapeConfig {
             track_timestamps_staleness: false,
             enable_compression: true,
             static_configs: Vec::new(),
+            file_sd_configs: Vec::new(),
+            http_sd_configs: Vec::new(),
             plugin_sd_configs: Vec::new(),
+            sd_blocks: Vec::new(),
             relabel_configs: Vec::new(),
             metric_relabel_configs: Vec::new(),
             sample_limit: None,
@@ -277,11 +317,7 @@ impl ScrapeConfig {
             target_limit: None,
             body_size_limit: None,
             keep_dropped_targets: None,
-            basic_auth: None,
-            authorization: None,
-            tls_config: TlsConfig::default(),
-            follow_redirects: true,
-            proxy_url: None,
+            http: HttpConfig::default(),
         }
     }
 
@@ -302,19 +338,66 @@ impl ScrapeConfig {
             labels: self.label_limit.unwrap_or(global.label_limit),
             label_name_bytes: self.label_name_length_limit.unwrap_or(global.label_name_length_limit),
             label_value_bytes: self.label_value_length_limit.unwrap_or(global.label_value_length_limit),
+            buckets: self.native_histogram_bucket_limit,
         }
     }
 
     /// What histograms that are native are stored as.
     pub fn histograms(&self, global: &GlobalConfig) -> Histograms {
         let native = self.scrape_native_histograms.unwrap_or(global.scrape_native_histograms);
-        let classic =
-            self.always_scrape_classic_histograms.unwrap_or(global.always_scrape_classic_histograms);
-        match (native, classic) {
+        match (native, self.always_classic(global)) {
             (false, _) => Histograms::Classic,
             (true, false) => Histograms::Native,
             (true, true) => Histograms::NativeAndClassic,
         }
+    }
+
+    /// Whether classic buckets are stored beside what they become.
+    fn always_classic(&self, global: &GlobalConfig) -> bool {
+        self.always_scrape_classic_histograms.unwrap_or(global.always_scrape_classic_histograms)
+    }
+
+    fn converts(&self, global: &GlobalConfig) -> bool {
+        self.convert_classic_histograms_to_nhcb.unwrap_or(global.convert_classic_histograms_to_nhcb)
+    }
+
+    fn validation(&self, global: &GlobalConfig) -> ValidationScheme {
+        let own = self.metric_name_validation_scheme.or(global.metric_name_validation_scheme);
+        own.unwrap_or_default()
+    }
+
+    fn escaping(&self, global: &GlobalConfig) -> Result<EscapingScheme, String> {
+        let own = self.metric_name_escaping_scheme.or_else(|| {
+            // What is said for all jobs may not fit one that takes classic names only.
+            let legacy = self.validation(global) == ValidationScheme::Legacy;
+            global.metric_name_escaping_scheme.filter(|s| !(legacy && *s == EscapingScheme::AllowUtf8))
+        });
+        values::escaping(Some(self.validation(global)), own)
+    }
+
+    fn failure_log<'a>(&'a self, global: &'a GlobalConfig) -> &'a str {
+        self.scrape_failure_log_file.as_deref().unwrap_or(&global.scrape_failure_log_file)
+    }
+
+    /// The names of the discoverers whose targets the job has.
+    pub(crate) fn sources(&self) -> Vec<String> {
+        let files = (0..self.file_sd_configs.len()).map(|at| self.source("file", at));
+        let servers = (0..self.http_sd_configs.len()).map(|at| self.source("http", at));
+        files.chain(servers).chain(self.plugins()).collect()
+    }
+
+    /// The names of those that are plugins.
+    pub fn plugins(&self) -> Vec<String> {
+        let named = self.plugin_sd_configs.iter().map(|sd| sd.plugin.clone());
+        let of_block = |block: &SdBlock| -> Vec<String> {
+            (0..block.configs.len()).map(|at| self.source(&block.mechanism, at)).collect()
+        };
+        named.chain(self.sd_blocks.iter().flat_map(of_block)).collect()
+    }
+
+    /// What the discoverer is called that finds the targets of one entry of a `*_sd_configs` of this job.
+    pub fn source(&self, mechanism: &str, at: usize) -> String {
+        format!("{}/{mechanism}_sd_configs/{at}", self.job_name)
     }
 
     /// The format of answers that name none.
@@ -337,7 +420,12 @@ impl ScrapeConfig {
             keep_dropped_targets: Some(self.keep_dropped_targets.unwrap_or(global.keep_dropped_targets)),
             scrape_protocols: Some(self.protocols(global).to_vec()),
             scrape_native_histograms: Some(self.histograms(global) != Histograms::Classic),
-            always_scrape_classic_histograms: Some(self.histograms(global) == Histograms::NativeAndClassic),
+            always_scrape_classic_histograms: Some(self.always_classic(global)),
+            convert_classic_histograms_to_nhcb: Some(self.converts(global)),
+            metric_name_validation_scheme: Some(self.validation(global)),
+            metric_name_escaping_scheme: Some(self.escaping(global).unwrap_or_default()),
+            scrape_failure_log_file: Some(self.failure_log(global).to_owned()),
+            extra_scrape_metrics: Some(self.extra_scrape_metrics.unwrap_or(global.extra_scrape_metrics)),
             ..self.clone()
         }
     }
@@ -345,11 +433,17 @@ impl ScrapeConfig {
     /// Makes the names of files that are relative to `folder`, where the configuration's own file is, relative
     /// to where the process runs.
     pub fn resolve_paths(&mut self, folder: &Path) {
-        for path in self.files_mut() {
-            // An empty name would become the folder's.
-            if !path.as_os_str().is_empty() {
-                *path = folder.join(&path);
+        self.http.resolve_paths(folder);
+        for sd in &mut self.file_sd_configs {
+            for pattern in &mut sd.files {
+                *pattern = folder.join(&pattern).display().to_string();
             }
+        }
+        for sd in &mut self.http_sd_configs {
+            sd.http.resolve_paths(folder);
+        }
+        if let Some(file) = self.scrape_failure_log_file.as_mut().filter(|file| !file.is_empty()) {
+            *file = folder.join(&file).display().to_string();
         }
     }
 
@@ -359,27 +453,14 @@ impl ScrapeConfig {
     /// # Errors
     /// [`Error::Job`] for the first that is wrong.
     pub fn check_files(&self) -> Result<(), Error> {
-        connections::check(&self.http()).map_err(|error| error.of_job(&self.job_name))
-    }
-
-    fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let basic = self.basic_auth.as_mut().and_then(|auth| auth.password_file.as_mut());
-        let credentials = self.authorization.as_mut().and_then(|auth| auth.credentials_file.as_mut());
-        let tls = &mut self.tls_config;
-        let files = [basic, credentials, tls.ca_file.as_mut(), tls.cert_file.as_mut(), tls.key_file.as_mut()];
-        files.into_iter().flatten()
-    }
-
-    /// What the connections to the targets need.
-    pub fn http(&self) -> HttpConfig {
-        HttpConfig {
-            basic_auth: self.basic_auth.clone(),
-            authorization: self.authorization.clone(),
-            tls_config: self.tls_config.clone(),
-            follow_redirects: self.follow_redirects,
-            enable_compression: self.enable_compression,
-            proxy_url: self.proxy_url.clone(),
+        let servers = self.http_sd_configs.iter().map(|sd| &sd.http);
+        for http in std::iter::once(&self.http).chain(servers) {
+            client::check(http).map_err(|error| error.of_job(&self.job_name))?;
         }
+        for sd in &self.file_sd_configs {
+            sd.check().map_err(|error| error.of_job(&self.job_name))?;
+        }
+        Ok(())
     }
 
     fn protocols<'a>(&'a self, global: &'a GlobalConfig) -> &'a [ScrapeProtocol] {
@@ -408,10 +489,12 @@ impl ScrapeConfig {
                 self.job_name
             ));
         }
-        if self.basic_auth.is_some() && self.authorization.is_some() {
-            return Err("at most one of basic_auth and authorization must be configured".to_owned());
+        let factor = self.native_histogram_min_bucket_factor;
+        if factor.is_nan() || factor < 0.0 {
+            return Err("native_histogram_min_bucket_factor must not be negative".to_owned());
         }
-        Ok(())
+        values::check_protocols(self.scrape_protocols.as_deref())
+            .map_err(|what| format!("{what} for scrape config with job name {:?}", self.job_name))
     }
 }
 
@@ -430,6 +513,7 @@ pub fn check(global: &GlobalConfig, jobs: &[ScrapeConfig]) -> Result<(), Error> 
         if job.timeout(global) > job.interval(global) {
             return Err(Error::Config(TIMEOUT_OVER_INTERVAL.to_owned()).of_job(&job.job_name));
         }
+        job.escaping(global).map_err(|what| Error::Config(what).of_job(&job.job_name))?;
     }
     Ok(())
 }
@@ -444,9 +528,44 @@ impl<'de> Deserialize<'de> for GlobalConfig {
 
 impl<'de> Deserialize<'de> for ScrapeConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let config = Self::deserialize(deserializer)?;
-        config.validate().map_err(serde::de::Error::custom)?;
-        Ok(config)
+        split(deserializer)
+    }
+}
+
+/// What a job has beside its own keys.
+#[derive(Default)]
+pub struct JobKeys {
+    http: HttpConfig,
+    sd_blocks: Vec<SdBlock>,
+}
+
+impl TakeKeys for JobKeys {
+    fn wants(&self, key: &str) -> bool {
+        self.http.wants(key) || sd::mechanism(key).is_some()
+    }
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        match sd::mechanism(key) {
+            Some(mechanism) => {
+                self.sd_blocks.push(SdBlock { mechanism: mechanism.to_owned(), configs: map.next_value()? });
+                Ok(())
+            }
+            None => self.http.take(key, map),
+        }
+    }
+}
+
+impl<'de> SplitConfig<'de> for ScrapeConfig {
+    type Keys = JobKeys;
+
+    fn rest<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
+    }
+
+    fn join(&mut self, keys: JobKeys) -> Result<(), String> {
+        self.http = keys.http.validated()?;
+        self.sd_blocks = keys.sd_blocks;
+        self.validate()
     }
 }
 

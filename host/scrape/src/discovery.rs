@@ -1,18 +1,24 @@
-//! Discoverers: asked at an interval for the targets there are.
+//! Discoverers: asked at an interval, or when something has changed, for the targets there are.
 //!
 //! Each has a task of its own. Its groups are compared by source with what it said before, and only a change
 //! reaches the jobs. An error keeps the last good groups: a registry that is down must not end the scraping of
 //! everything it once listed.
 
+pub(crate) mod file;
+mod groups;
+pub(crate) mod http;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::target::TargetGroup;
 use crate::worker::Shared;
+
+pub use groups::groups_of;
 
 /// Discoverers are not asked more often than this, whatever they wish.
 const POLL_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -34,13 +40,20 @@ pub trait Discover: Send + Sync {
     /// # Errors
     /// A text for people; the groups found before stay.
     async fn poll(&self) -> Result<Snapshot, String>;
+
+    /// Waits until looking again is worth it before its time; for ever, where nothing tells.
+    async fn changed(&self) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// A configured discoverer.
 #[derive(Clone)]
 pub struct Discoverer {
-    /// What `plugin_sd_configs` call it; unique.
+    /// What jobs call it; unique.
     pub name: String,
+    /// How it finds targets: the word before `_sd_configs`.
+    pub mechanism: String,
     /// How often it is asked.
     pub interval: Duration,
     /// Whom to ask.
@@ -56,11 +69,12 @@ pub(crate) async fn run(shared: Arc<Shared>, mut discoverer: watch::Receiver<Dis
     let mut known: Option<BTreeMap<String, TargetGroup>> = None;
     loop {
         let current = discoverer.borrow_and_update().clone();
+        let began = Instant::now();
         let polled = tokio::select! {
             polled = current.source.poll() => polled,
             changed = discoverer.changed() => if changed.is_err() { return } else { continue },
         };
-        shared.metrics.count_poll(&current.name, polled.is_ok());
+        shared.metrics.discovery.asked(&current.mechanism, &current.name, began.elapsed(), polled.is_ok());
         let mut wait = current.interval;
         match polled {
             Ok(snapshot) => {
@@ -68,6 +82,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut discoverer: watch::Receiver<Dis
                 let groups: BTreeMap<String, TargetGroup> =
                     snapshot.groups.into_iter().map(|group| (group.source.clone(), group)).collect();
                 if known.as_ref() != Some(&groups) {
+                    let count = groups.values().map(|group| group.targets.len()).sum();
+                    shared.metrics.discovery.found(&current.name, count);
                     sink(&current.name, groups.values().cloned().collect());
                     known = Some(groups);
                 }
@@ -79,6 +95,10 @@ pub(crate) async fn run(shared: Arc<Shared>, mut discoverer: watch::Receiver<Dis
         tokio::select! {
             changed = discoverer.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(wait.max(POLL_INTERVAL_MIN)) => {}
+            () = current.source.changed() => {}
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,9 +56,18 @@ pub enum Error {
     /// A sample that names no series.
     #[error("invalid sample: {0}")]
     Sample(String),
-    /// More than the configuration allows.
+    /// More samples than the configuration allows.
+    #[error("sample limit exceeded")]
+    SampleLimit,
+    /// A native histogram with more buckets than the configuration allows.
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
+    /// More labels, or longer ones, than the configuration allows.
     #[error("{0}")]
-    Limit(String),
+    LabelLimit(String),
+    /// More targets than the configuration allows.
+    #[error("{0}")]
+    TargetLimit(String),
     /// Storage did not take the samples.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -77,7 +86,11 @@ impl Error {
     pub(crate) const fn outcome(&self) -> &'static str {
         match self {
             Self::Timeout { .. } => "timeout",
-            Self::BodyTooLong | Self::Limit(_) => "limit",
+            Self::BodyTooLong
+            | Self::SampleLimit
+            | Self::BucketLimit
+            | Self::LabelLimit(_)
+            | Self::TargetLimit(_) => "limit",
             Self::Parse(_) | Self::Columns(_) | Self::Sample(_) => "invalid",
             Self::Commit(_) => "storage",
             _ => "unreachable",

@@ -23,6 +23,16 @@ pub(crate) enum Fetched {
     Columns(Columns),
 }
 
+impl Fetched {
+    /// How long the answer was, decompressed; columns have no length.
+    pub(crate) const fn body_bytes(&self) -> usize {
+        match self {
+            Self::Exposition { body, .. } => body.len(),
+            Self::Columns(_) => 0,
+        }
+    }
+}
+
 /// Asks one target for its samples.
 #[async_trait]
 pub(crate) trait Fetch: Send + Sync {

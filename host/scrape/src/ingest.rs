@@ -12,14 +12,16 @@ mod cache;
 use std::sync::Arc;
 use std::time::Duration;
 
-use formats::exposition::protobuf::Histograms;
 use model::staleness::STALE_NAN;
-use model::{Append, AppendError, Appender, Histogram, Labels, METRIC_NAME, Sample, SeriesRef, Timestamp};
+use model::{
+    Append, AppendError, Appender, Histogram, Labels, METRIC_NAME, SCHEMA_MAX, Sample, SeriesRef, Timestamp,
+};
 
 use crate::Error;
 use crate::config::Limits;
 use crate::fetch::Fetched;
 use crate::relabel::RelabelConfig;
+use crate::target::HistogramChoice;
 
 use batch::Batch;
 use cache::Cache;
@@ -31,9 +33,32 @@ pub(crate) struct Rules {
     pub(crate) honor_timestamps: bool,
     pub(crate) track_timestamps_staleness: bool,
     pub(crate) metric_relabel_configs: Vec<RelabelConfig>,
-    /// What native histograms of protobuf answers are stored as.
-    pub(crate) histograms: Histograms,
+    /// What histograms are stored as.
+    pub(crate) histograms: HistogramChoice,
+    /// Finer native histograms are made as coarse as this.
+    pub(crate) schema_max: i8,
+    /// Whether names that are no classic identifiers fail the scrape.
+    pub(crate) legacy_names: bool,
+    /// Whether timeout, sample limit and size of the answer are reported as well.
+    pub(crate) extra_metrics: bool,
     pub(crate) limits: Limits,
+}
+
+impl Rules {
+    /// What is done without a configuration that says otherwise.
+    pub(crate) const fn standard() -> Self {
+        Self {
+            honor_labels: false,
+            honor_timestamps: true,
+            track_timestamps_staleness: false,
+            metric_relabel_configs: Vec::new(),
+            histograms: HistogramChoice { native: false, classic: false, convert: false },
+            schema_max: SCHEMA_MAX,
+            legacy_names: false,
+            extra_metrics: false,
+            limits: Limits::NONE,
+        }
+    }
 }
 
 /// How many samples of one answer went where.
@@ -91,29 +116,47 @@ pub(crate) struct Outcome {
     pub(crate) error: Option<Error>,
 }
 
+/// One scrape, as it ends.
+pub(crate) struct Scrape {
+    pub(crate) at: Timestamp,
+    pub(crate) fetched: Result<Fetched, Error>,
+    pub(crate) duration: Duration,
+    /// How long it might have taken.
+    pub(crate) timeout: Duration,
+}
+
+/// Series of the report that are always there, and those that are there on demand.
+const REPORT: [&str; 8] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+    "scrape_timeout_seconds",
+    "scrape_sample_limit",
+    "scrape_body_size_bytes",
+];
+const REPORT_ALWAYS: usize = 5;
+
 /// What is remembered of a target between its scrapes.
 pub(crate) struct Ingest {
     target: Labels,
     rules: Arc<Rules>,
     cache: Cache,
-    report: [(Labels, Option<SeriesRef>); 5],
+    report: [(Labels, Option<SeriesRef>); REPORT.len()],
+    /// How many of them were written last.
+    reported: usize,
 }
 
 impl Ingest {
     /// For a target with these labels.
     pub(crate) fn new(target: &Labels, rules: Arc<Rules>) -> Self {
-        let report = |name| (target.with(METRIC_NAME, name), None);
         Self {
             target: target.clone(),
             rules,
             cache: Cache::new(),
-            report: [
-                report("up"),
-                report("scrape_duration_seconds"),
-                report("scrape_samples_scraped"),
-                report("scrape_samples_post_metric_relabeling"),
-                report("scrape_series_added"),
-            ],
+            report: REPORT.map(|name| (target.with(METRIC_NAME, name), None)),
+            reported: REPORT_ALWAYS,
         }
     }
 
@@ -125,14 +168,14 @@ impl Ingest {
         self.rules = Arc::clone(rules);
     }
 
-    /// Stores what a scrape at `at` brought, or that it failed.
-    pub(crate) fn store(
-        &mut self,
-        storage: &dyn Append,
-        at: Timestamp,
-        fetched: Result<Fetched, Error>,
-        duration: Duration,
-    ) -> Outcome {
+    /// Stores what a scrape brought, or that it failed.
+    pub(crate) fn store(&mut self, storage: &dyn Append, scrape: Scrape) -> Outcome {
+        let Scrape { at, fetched, duration, timeout } = scrape;
+        let body_bytes = match &fetched {
+            Ok(fetched) => fetched.body_bytes() as f64,
+            Err(Error::BodyTooLong) => -1.0,
+            Err(_) => 0.0,
+        };
         self.cache.begin();
         let mut tally = Tally::default();
         let mut appender = storage.appender();
@@ -150,9 +193,22 @@ impl Ingest {
         }
         self.cache.mark_stale(&mut *appender, at);
         let up = if stored.is_ok() { 1.0 } else { 0.0 };
-        let values =
-            [up, duration.as_secs_f64(), tally.scraped as f64, tally.kept as f64, tally.series_added as f64];
-        self.append_report(&mut *appender, at, values, &mut tally);
+        let values = [
+            up,
+            duration.as_secs_f64(),
+            tally.scraped as f64,
+            tally.kept as f64,
+            tally.series_added as f64,
+            timeout.as_secs_f64(),
+            self.rules.limits.samples as f64,
+            body_bytes,
+        ];
+        let reported = if self.rules.extra_metrics { REPORT.len() } else { REPORT_ALWAYS };
+        // What is no longer reported ends here.
+        let values: [f64; REPORT.len()] =
+            std::array::from_fn(|at| if at < reported { values[at] } else { STALE_NAN });
+        let count = std::mem::replace(&mut self.reported, reported).max(reported);
+        self.append_report(&mut *appender, at, &values[..count], &mut tally);
         match appender.commit() {
             Ok(refused) => {
                 tally.appended = tally.appended.saturating_sub(refused.len() as u64);
@@ -176,7 +232,12 @@ impl Ingest {
         self.cache.begin();
         self.cache.take_all();
         self.cache.mark_stale(&mut *appender, at);
-        self.append_report(&mut *appender, at, [STALE_NAN; 5], &mut Tally::default());
+        self.append_report(
+            &mut *appender,
+            at,
+            &[STALE_NAN; REPORT.len()][..self.reported],
+            &mut Tally::default(),
+        );
         appender.commit()?;
         self.cache.committed();
         Ok(())
@@ -186,11 +247,11 @@ impl Ingest {
         &mut self,
         appender: &mut dyn Appender,
         at: Timestamp,
-        values: [f64; 5],
+        values: &[f64],
         tally: &mut Tally,
     ) {
         for ((labels, series), value) in self.report.iter_mut().zip(values) {
-            match appender.append(*series, labels, Sample { timestamp: at, value }) {
+            match appender.append(*series, labels, Sample { timestamp: at, value: *value }) {
                 Ok(found) => *series = Some(found),
                 Err(error) => tally.rejected.count(&error),
             }

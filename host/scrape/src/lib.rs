@@ -2,7 +2,8 @@
 //!
 //! * A **job** ([`config::ScrapeConfig`]) says how targets are scraped; [`config::GlobalConfig`] has the
 //!   defaults.
-//! * **Discovery** ([`Discover`]) finds label sets, in [`TargetGroup`]s. [`relabel`] rewrites or drops them,
+//! * **Discovery** finds label sets, in [`TargetGroup`]s: in the configuration itself, in files, on servers and by
+//!   plugins ([`Discover`]). [`relabel`] rewrites or drops them,
 //!   and what is left is a [`Target`].
 //! * A **collector** ([`Collect`]) is a plugin that is scraped like a target: it has `up`, a job, an instance,
 //!   limits and staleness, and yields text or `model::Columns`.
@@ -12,12 +13,15 @@
 //! * A **pool** is a job's targets. The [`Manager`] owns pools, collectors and discoverers, changes them while
 //!   they run, and shows them as [`Targets`].
 
+pub mod client;
 pub mod config;
 mod discovery;
 mod error;
+mod failure_log;
 mod fetch;
 mod http;
 mod ingest;
+mod look;
 mod manager;
 mod metrics;
 mod pool;
@@ -28,11 +32,12 @@ mod snapshot;
 mod target;
 mod worker;
 
-pub use discovery::{Discover, Discoverer, Snapshot};
+pub use discovery::{Discover, Discoverer, Snapshot, groups_of};
 pub use error::Error;
 pub use fetch::{Collect, Collected};
+pub use look::{Found, look_once, resolve_all};
 pub use manager::Manager;
 pub use pool::CollectorTarget;
 pub use snapshot::{ActiveTarget, DroppedTarget, Health, Targets};
-pub use target::{ADDRESS, Resolved, Target, TargetGroup};
+pub use target::{ADDRESS, HistogramChoice, Resolved, Target, TargetGroup};
 pub use worker::Clock;

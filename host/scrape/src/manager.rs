@@ -10,14 +10,15 @@ use std::time::SystemTime;
 
 use model::{Append, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
-use reqwest::Client;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::config::{self, GlobalConfig, HttpConfig, ScrapeConfig};
-use crate::discovery::{self, Discoverer};
-use crate::http;
+use crate::client::HttpClient;
+use crate::config::{self, FileSdConfig, GlobalConfig, HttpSdConfig, ScrapeConfig};
+use crate::discovery::file::FileDiscovery;
+use crate::discovery::http::HttpDiscovery;
+use crate::discovery::{self, Discover, Discoverer};
 use crate::metrics::Metrics;
 use crate::pool::{CollectorTarget, Context, Pool};
 use crate::snapshot::Targets;
@@ -40,17 +41,32 @@ struct State {
     seed: u64,
     jobs: BTreeMap<String, Job>,
     collectors: BTreeMap<String, Pool>,
-    discoverers: HashMap<String, watch::Sender<Discoverer>>,
+    discoverers: HashMap<String, Discovering>,
     /// The latest groups of each discoverer.
     groups: HashMap<String, Vec<TargetGroup>>,
     stopped: bool,
 }
 
+/// A discoverer's task.
+struct Discovering {
+    orders: watch::Sender<Discoverer>,
+    /// What it is configured with, if it is one of our own.
+    own: Option<OwnConfig>,
+}
+
+/// The configuration of a discoverer that needs no plugin.
+#[derive(Clone, PartialEq)]
+enum OwnConfig {
+    File(FileSdConfig),
+    Http(Box<HttpSdConfig>),
+}
+
 struct Job {
     /// With everything filled in that the global section decides.
     config: ScrapeConfig,
-    http: HttpConfig,
-    client: Client,
+    /// The names of the discoverers that find its targets.
+    sources: Vec<String>,
+    client: Arc<HttpClient>,
     static_groups: Vec<TargetGroup>,
     pool: Pool,
 }
@@ -85,40 +101,99 @@ impl Manager {
     /// [`Error::Job`]: what [`config::check`] finds, or [`Error::File`] and [`Error::Connections`] where
     /// something is not there that connections need.
     pub fn apply(&self, global: &GlobalConfig, jobs: &[ScrapeConfig]) -> Result<(), Error> {
+        let applied = self.try_apply(global, jobs);
+        if applied.is_err() {
+            self.0.shared.metrics.reloads_failed.inc();
+        }
+        applied
+    }
+
+    fn try_apply(&self, global: &GlobalConfig, jobs: &[ScrapeConfig]) -> Result<(), Error> {
         config::check(global, jobs)?;
         let mut state = self.0.state.lock();
         // Everything that can fail comes before the first change.
         let mut wanted = Vec::with_capacity(jobs.len());
+        let mut own = Vec::new();
         for job in jobs {
             let config = job.resolved(global);
-            let http = config.http();
-            let client = match state.jobs.get(&config.job_name) {
-                // Files of certificates may have changed although their names have not.
-                Some(old) if old.http == http && !http.tls_config.has_files() => old.client.clone(),
-                _ => http::client(&http).map_err(|error| error.of_job(&config.job_name))?,
+            let of_job = |error: Error| error.of_job(&config.job_name);
+            let same = |old: &&Job| {
+                old.config.http == config.http && old.config.enable_compression == config.enable_compression
             };
-            wanted.push((config, http, client));
+            let client = match state.jobs.get(&config.job_name).filter(same) {
+                Some(old) => Arc::clone(&old.client),
+                None => Arc::new(HttpClient::new(&config.http, config.enable_compression).map_err(of_job)?),
+            };
+            self.own_discoverers(&config, &state, &mut own).map_err(of_job)?;
+            wanted.push((config, client));
         }
         if state.stopped {
             return Ok(());
         }
         state.seed = seed_of(global);
         let mut before = std::mem::take(&mut state.jobs);
-        for (config, http, client) in wanted {
+        for (config, client) in wanted {
             let name = config.job_name.clone();
             let old = before.remove(&name);
-            let same = old.as_ref().is_some_and(|old| old.config == config && old.http == http)
-                && !http.tls_config.has_files();
+            let same = old.as_ref().is_some_and(|old| old.config == config);
+            match old {
+                Some(_) if same => {}
+                Some(_) => self.0.shared.metrics.reloads.inc(),
+                None => self.0.shared.metrics.pool_made(),
+            }
             let static_groups = static_groups(&config);
+            let sources = config.sources();
             let pool = old.map_or_else(|| Pool::new(&name), |old| old.pool);
-            let mut job = Job { config, http, client, static_groups, pool };
+            let mut job = Job { config, sources, client, static_groups, pool };
             if !same {
                 self.0.sync(&mut job, &state);
             }
             state.jobs.insert(name, job);
         }
-        before.into_values().for_each(|job| job.pool.remove());
+        for (name, job) in before {
+            job.pool.remove();
+            self.0.shared.metrics.forget_job(&name);
+        }
+        let names: HashSet<&str> = own.iter().map(|(discoverer, _)| discoverer.name.as_str()).collect();
+        let is_gone = |(name, running): (&String, &Discovering)| {
+            (running.own.is_some() && !names.contains(name.as_str())).then(|| name.clone())
+        };
+        let gone: Vec<String> = state.discoverers.iter().filter_map(is_gone).collect();
+        gone.iter().for_each(|name| self.0.forget_discoverer(&mut state, name));
+        for (discoverer, config) in own {
+            self.0.discover(&mut state, discoverer, Some(config));
+        }
         self.0.count(&state);
+        Ok(())
+    }
+
+    /// The discoverers of a job that need no plugin. One that is configured as before is left as it is.
+    fn own_discoverers(
+        &self,
+        job: &ScrapeConfig,
+        state: &State,
+        own: &mut Vec<(Discoverer, OwnConfig)>,
+    ) -> Result<(), Error> {
+        let running = |name: &str, config: &OwnConfig| {
+            let found = state.discoverers.get(name).filter(|running| running.own.as_ref() == Some(config));
+            found.map(|running| Arc::clone(&running.orders.borrow().source))
+        };
+        for (at, sd) in job.file_sd_configs.iter().enumerate() {
+            let (name, config) = (job.source("file", at), OwnConfig::File(sd.clone()));
+            let source = running(&name, &config)
+                .unwrap_or_else(|| Arc::new(FileDiscovery::new(sd, &self.0.shared)) as Arc<dyn Discover>);
+            let interval = sd.refresh_interval.0;
+            own.push((Discoverer { name, mechanism: "file".to_owned(), interval, source }, config));
+        }
+        for (at, sd) in job.http_sd_configs.iter().enumerate() {
+            let (name, config) = (job.source("http", at), OwnConfig::Http(Box::new(sd.clone())));
+            let source = match running(&name, &config) {
+                Some(source) => source,
+                None => Arc::new(HttpDiscovery::new(sd)?),
+            };
+            let interval = sd.refresh_interval.0;
+            own.push((Discoverer { name, mechanism: "http".to_owned(), interval, source }, config));
+        }
         Ok(())
     }
 
@@ -163,31 +238,23 @@ impl Manager {
             return;
         }
         let names: HashSet<String> = discoverers.iter().map(|d| d.name.clone()).collect();
-        state.discoverers.retain(|name, _| names.contains(name));
-        let gone: Vec<String> = state.groups.keys().filter(|name| !names.contains(*name)).cloned().collect();
+        let is_gone = |(name, running): (&String, &Discovering)| {
+            (running.own.is_none() && !names.contains(name)).then(|| name.clone())
+        };
+        let mut gone: Vec<String> = state.discoverers.iter().filter_map(is_gone).collect();
+        // Groups may have been set by a name that no task has.
+        let set = state
+            .groups
+            .keys()
+            .filter(|name| !names.contains(*name) && !state.discoverers.contains_key(*name));
+        gone.extend(set.cloned().collect::<Vec<_>>());
         for discoverer in discoverers {
-            match state.discoverers.get(&discoverer.name) {
-                Some(running) => {
-                    running.send_replace(discoverer);
-                }
-                None => {
-                    let name = discoverer.name.clone();
-                    let (sender, receiver) = watch::channel(discoverer);
-                    let inner: Weak<Inner> = Arc::downgrade(&self.0);
-                    let sink = Box::new(move |name: &str, groups: Vec<TargetGroup>| {
-                        if let Some(inner) = inner.upgrade() {
-                            inner.take_found(name, groups);
-                        }
-                    });
-                    self.0.tasks.spawn(discovery::run(Arc::clone(&self.0.shared), receiver, sink));
-                    state.discoverers.insert(name, sender);
-                }
-            }
+            self.0.discover(&mut state, discoverer, None);
         }
-        drop(state);
         for name in gone {
-            self.0.set_groups(&name, Vec::new());
+            self.0.forget_discoverer(&mut state, &name);
         }
+        self.0.count(&state);
     }
 
     /// What is scraped right now.
@@ -229,6 +296,38 @@ impl Inner {
         Context { shared: &self.shared, tasks: &self.tasks, seed: state.seed }
     }
 
+    /// Starts a discoverer, or lets its task go on with what is configured now.
+    fn discover(self: &Arc<Self>, state: &mut State, discoverer: Discoverer, own: Option<OwnConfig>) {
+        if let Some(running) = state.discoverers.get_mut(&discoverer.name) {
+            let same = running.own.is_some() && running.own == own;
+            running.own = own;
+            if !same {
+                running.orders.send_replace(discoverer);
+            }
+            return;
+        }
+        let name = discoverer.name.clone();
+        let (orders, receiver) = watch::channel(discoverer);
+        let inner: Weak<Self> = Arc::downgrade(self);
+        let sink = Box::new(move |name: &str, groups: Vec<TargetGroup>| {
+            if let Some(inner) = inner.upgrade() {
+                inner.take_found(name, groups);
+            }
+        });
+        self.tasks.spawn(discovery::run(Arc::clone(&self.shared), receiver, sink));
+        state.discoverers.insert(name, Discovering { orders, own });
+    }
+
+    /// Ends a discoverer; its targets go with it.
+    fn forget_discoverer(&self, state: &mut State, name: &str) {
+        if let Some(gone) = state.discoverers.remove(name) {
+            self.shared.metrics.discovery.forget(&gone.orders.borrow().mechanism, name);
+        }
+        if state.groups.remove(name).is_some() {
+            self.sync_jobs_of(state, name);
+        }
+    }
+
     /// Takes what a discoverer's task has found, unless the discoverer has been removed meanwhile.
     fn take_found(&self, discoverer: &str, groups: Vec<TargetGroup>) {
         let state = self.state.lock();
@@ -250,18 +349,20 @@ impl Inner {
         } else {
             state.groups.insert(discoverer.to_owned(), groups);
         }
-        let mut jobs = std::mem::take(&mut state.jobs);
-        for job in jobs.values_mut() {
-            if job.config.plugin_sd_configs.iter().any(|sd| sd.plugin == discoverer) {
-                self.sync(job, &state);
-            }
-        }
-        state.jobs = jobs;
+        self.sync_jobs_of(&mut state, discoverer);
         self.count(&state);
     }
 
+    fn sync_jobs_of(&self, state: &mut State, discoverer: &str) {
+        let mut jobs = std::mem::take(&mut state.jobs);
+        for job in jobs.values_mut().filter(|job| job.sources.iter().any(|source| source == discoverer)) {
+            self.sync(job, state);
+        }
+        state.jobs = jobs;
+    }
+
     fn sync(&self, job: &mut Job, state: &State) {
-        let found = job.config.plugin_sd_configs.iter().filter_map(|sd| state.groups.get(&sd.plugin));
+        let found = job.sources.iter().filter_map(|source| state.groups.get(source));
         let groups = job.static_groups.iter().chain(found.flatten());
         job.pool.sync(&self.context(state), &job.config, &job.client, groups);
     }
@@ -278,7 +379,7 @@ impl Inner {
     }
 }
 
-fn static_groups(config: &ScrapeConfig) -> Vec<TargetGroup> {
+pub(crate) fn static_groups(config: &ScrapeConfig) -> Vec<TargetGroup> {
     let groups = config.static_configs.iter().enumerate();
     groups
         .map(|(at, group)| TargetGroup {

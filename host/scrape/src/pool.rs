@@ -1,23 +1,24 @@
 //! The targets of one job, or the one target of a collector, each with its worker.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use formats::exposition::protobuf::Histograms;
-use model::{ConfigDuration, Labels, format_duration};
+use model::{ConfigDuration, Labels, SCHEMA_MAX, SCHEMA_MIN, format_duration};
 use parking_lot::Mutex;
-use reqwest::Client;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::config::{GlobalConfig, Limits, ScrapeConfig};
+use crate::client::HttpClient;
+use crate::config::{GlobalConfig, Limits, ScrapeConfig, ValidationScheme};
+use crate::failure_log::FailureLog;
 use crate::fetch::{Collect, CollectorFetch, Fetch};
-use crate::http::{BODY_BYTES_MAX, HttpFetch};
+use crate::http::{BODY_BYTES_MAX, HttpFetch, accept};
 use crate::ingest::Rules;
 use crate::snapshot::{ActiveTarget, DroppedTarget};
-use crate::target::{ADDRESS, Resolved, Target, TargetGroup, TargetKey};
+use crate::target::{ADDRESS, HistogramChoice, Resolved, Target, TargetGroup, TargetKey};
 use crate::worker::{Order, Plan, Shared, Status, Worker};
 
 /// A plugin of the kind collector, scraped like a target.
@@ -57,6 +58,8 @@ struct Scraped {
 pub(crate) struct Pool {
     name: String,
     rules: Arc<Rules>,
+    /// Where failed scrapes are written to.
+    failure_log: Option<Arc<FailureLog>>,
     scraped: HashMap<TargetKey, Scraped>,
     dropped: Vec<Labels>,
     dropped_count: u64,
@@ -66,14 +69,8 @@ impl Pool {
     pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            rules: Arc::new(Rules {
-                honor_labels: false,
-                honor_timestamps: true,
-                track_timestamps_staleness: false,
-                metric_relabel_configs: Vec::new(),
-                histograms: Histograms::Classic,
-                limits: Limits::NONE,
-            }),
+            rules: Arc::new(Rules::standard()),
+            failure_log: None,
             scraped: HashMap::new(),
             dropped: Vec::new(),
             dropped_count: 0,
@@ -86,9 +83,10 @@ impl Pool {
         &mut self,
         context: &Context<'_>,
         job: &ScrapeConfig,
-        client: &Client,
+        client: &Arc<HttpClient>,
         groups: impl Iterator<Item = &'g TargetGroup>,
     ) {
+        let began = Instant::now();
         let mut targets = HashMap::new();
         self.dropped.clear();
         self.dropped_count = 0;
@@ -105,7 +103,7 @@ impl Pool {
                     }
                 }
                 Err(error) => {
-                    context.shared.metrics.invalid_targets.inc();
+                    context.shared.metrics.sync_failed(&self.name);
                     tracing::error!(job = self.name, group = group.source, %error, "labels make no target");
                 }
             }
@@ -114,23 +112,33 @@ impl Pool {
         let count = targets.len();
         let refusal = (limit > 0 && count as u64 > limit)
             .then(|| format!("target_limit exceeded (number of targets: {count}, limit: {limit})"));
+        if refusal.is_some() {
+            context.shared.metrics.exceeded_target_limit.inc();
+        }
+        let log = job.scrape_failure_log_file.as_deref().filter(|path| !path.is_empty());
+        if self.failure_log.as_ref().map(|log| log.path()) != log.map(Path::new) {
+            self.failure_log = log.map(|path| Arc::new(FailureLog::new(path, &self.name)));
+        }
         self.set_rules(Rules {
             honor_labels: job.honor_labels,
             honor_timestamps: job.honor_timestamps,
             track_timestamps_staleness: job.track_timestamps_staleness,
             metric_relabel_configs: job.metric_relabel_configs.clone(),
-            histograms: job.histograms(&GlobalConfig::default()),
-            limits: Limits {
-                samples: job.sample_limit.unwrap_or_default(),
-                labels: job.label_limit.unwrap_or_default(),
-                label_name_bytes: job.label_name_length_limit.unwrap_or_default(),
-                label_value_bytes: job.label_value_length_limit.unwrap_or_default(),
+            histograms: HistogramChoice {
+                native: job.scrape_native_histograms.unwrap_or_default(),
+                classic: job.always_scrape_classic_histograms.unwrap_or_default(),
+                convert: job.convert_classic_histograms_to_nhcb.unwrap_or_default(),
             },
+            schema_max: schema_of(job.native_histogram_min_bucket_factor),
+            legacy_names: job.metric_name_validation_scheme == Some(ValidationScheme::Legacy),
+            extra_metrics: job.extra_scrape_metrics.unwrap_or_default(),
+            limits: job.limits(&GlobalConfig::default()),
         });
+        let accept = accept(job);
         self.run(context, targets, |target| {
-            let fetch = HttpFetch::new(client.clone(), job, target.url.clone());
-            (Arc::new(fetch), refusal.clone())
+            (Arc::new(HttpFetch::new(client, job, &accept, target)), refusal.clone())
         });
+        context.shared.metrics.synced(&self.name, began.elapsed(), count, limit);
     }
 
     /// Makes the pool scrape a collector.
@@ -147,15 +155,14 @@ impl Pool {
             url: format!("plugin://{}/{}", collector.plugin, collector.name),
             interval: collector.interval,
             timeout: collector.timeout.min(collector.interval),
+            unix_socket: None,
+            // Whoever writes a plugin decides what it yields.
+            histograms: HistogramChoice { native: true, classic: false, convert: false },
         };
         self.set_rules(Rules {
-            honor_labels: false,
-            honor_timestamps: true,
-            track_timestamps_staleness: false,
-            metric_relabel_configs: Vec::new(),
-            // Whoever writes a plugin decides what it yields.
-            histograms: Histograms::Native,
+            histograms: target.histograms,
             limits: collector.limits,
+            ..Rules::standard()
         });
         let fetch = Arc::new(CollectorFetch {
             name: collector.name.clone(),
@@ -215,6 +222,16 @@ impl Pool {
         }
     }
 
+    /// What is done with a target's answers: what is done with the job's, unless its labels say otherwise.
+    fn rules_of(&self, target: &Target, others: &mut HashMap<HistogramChoice, Arc<Rules>>) -> Arc<Rules> {
+        if target.histograms == self.rules.histograms {
+            return Arc::clone(&self.rules);
+        }
+        let other = others.entry(target.histograms);
+        let rules = || Arc::new(Rules { histograms: target.histograms, ..Rules::clone(&self.rules) });
+        Arc::clone(other.or_insert_with(rules))
+    }
+
     /// Starts workers for new targets, gives a new plan to those that stay, ends the rest.
     fn run(
         &mut self,
@@ -226,11 +243,14 @@ impl Pool {
         for (_, scraped) in gone {
             scraped.orders.send_replace(Order::Remove);
         }
+        let mut others = HashMap::new();
         for (key, target) in targets {
             let (fetch, refusal) = plan_of(&target);
+            let rules = self.rules_of(&target, &mut others);
             let plan = Arc::new(Plan {
                 fetch,
-                rules: Arc::clone(&self.rules),
+                rules: Arc::clone(&rules),
+                failure_log: self.failure_log.clone(),
                 interval: target.interval,
                 timeout: target.timeout,
                 refusal,
@@ -241,7 +261,6 @@ impl Pool {
                 scraped.target = target;
                 continue;
             }
-            let rules = Arc::clone(&self.rules);
             let (orders, received) = watch::channel(Order::Run(plan));
             let status = Arc::new(Mutex::new(Status::default()));
             let shared = Arc::clone(context.shared);
@@ -258,6 +277,15 @@ impl Pool {
     }
 }
 
+/// The finest schema whose buckets' upper bounds are at least `factor` times their lower ones.
+fn schema_of(factor: f64) -> i8 {
+    if factor <= 1.0 {
+        return SCHEMA_MAX;
+    }
+    let schema = (-factor.log2().log2()).floor();
+    schema.clamp(f64::from(SCHEMA_MIN), f64::from(SCHEMA_MAX)) as i8
+}
+
 impl CollectorTarget {
     /// Checks what a target of a job is checked for as well.
     pub(crate) fn validate(&self) -> Result<(), Error> {
@@ -269,5 +297,19 @@ impl CollectorTarget {
             )));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_factor_between_bounds_chooses_the_schema() {
+        for (factor, schema) in
+            [(0.0, 8), (1.0, 8), (1.002, 8), (1.1, 2), (1.5, 0), (2.0, 0), (4.0, -1), (1e9, -4)]
+        {
+            assert_eq!(schema_of(factor), schema, "{factor}");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Targets: from the labels that discovery found to the labels that samples get.
 //!
 //! Labels that begin with `__` steer the scrape and never reach a sample: `__address__`, `__scheme__`,
-//! `__metrics_path__`, `__param_<name>`, `__scrape_interval__`, `__scrape_timeout__`. Relabelling may change
-//! each of them; those that begin with `__meta_` are there for it alone. An address is used as it is: no port
+//! `__metrics_path__`, `__param_<name>`, `__scrape_interval__`, `__scrape_timeout__`, `__unix_socket__`, and which
+//! histograms are stored: `__scrape_native_histograms__`, `__always_scrape_classic_histograms__`,
+//! `__convert_classic_histograms_to_nhcb__`. Relabelling may change each of them; those that begin with `__meta_` are there for it alone. An address is used as it is: no port
 //! is added to it.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use model::{Labels, format_duration, parse_duration};
@@ -22,6 +24,10 @@ const SCHEME: &str = "__scheme__";
 const METRICS_PATH: &str = "__metrics_path__";
 const SCRAPE_INTERVAL: &str = "__scrape_interval__";
 const SCRAPE_TIMEOUT: &str = "__scrape_timeout__";
+const UNIX_SOCKET: &str = "__unix_socket__";
+const NATIVE: &str = "__scrape_native_histograms__";
+const CLASSIC: &str = "__always_scrape_classic_histograms__";
+const CONVERT: &str = "__convert_classic_histograms_to_nhcb__";
 const PARAM_PREFIX: &str = "__param_";
 /// Labels that begin so are not for samples.
 const RESERVED_PREFIX: &str = "__";
@@ -50,6 +56,21 @@ pub struct Target {
     pub interval: Duration,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// A socket of this machine to ask through, rather than the URL's host.
+    pub unix_socket: Option<PathBuf>,
+    /// Which histograms are stored.
+    pub histograms: HistogramChoice,
+}
+
+/// Which histograms are stored of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HistogramChoice {
+    /// Native ones as such.
+    pub native: bool,
+    /// The classic buckets of those that are stored as native ones.
+    pub classic: bool,
+    /// Classic ones as native ones with the same bounds.
+    pub convert: bool,
 }
 
 /// What became of one discovered label set.
@@ -125,6 +146,19 @@ impl Target {
                 format_duration(interval)
             )));
         }
+        let choice = |label: &str, otherwise: Option<bool>| match builder.get(label) {
+            None | Some("") => Ok(otherwise.unwrap_or_default()),
+            Some(text) => text.parse().map_err(|_| {
+                let what = label.trim_matches('_');
+                Error::Target(format!("error parsing {what}: {text:?} is neither true nor false"))
+            }),
+        };
+        let histograms = HistogramChoice {
+            native: choice(NATIVE, job.scrape_native_histograms)?,
+            classic: choice(CLASSIC, job.always_scrape_classic_histograms)?,
+            convert: choice(CONVERT, job.convert_classic_histograms_to_nhcb)?,
+        };
+        let unix_socket = builder.get(UNIX_SOCKET).filter(|path| !path.is_empty()).map(PathBuf::from);
         let mut params = job.params.clone();
         for (name, value) in builder.iter() {
             if let Some(param) = name.strip_prefix(PARAM_PREFIX) {
@@ -142,7 +176,7 @@ impl Target {
             builder.set("instance", &address);
         }
         let labels = builder.build().without(|name| name.starts_with(RESERVED_PREFIX));
-        Ok(Resolved::Active(Self { discovered, labels, url, interval, timeout }))
+        Ok(Resolved::Active(Self { discovered, labels, url, interval, timeout, unix_socket, histograms }))
     }
 
     pub(crate) fn key(&self) -> TargetKey {

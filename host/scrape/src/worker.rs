@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::Error;
+use crate::failure_log::FailureLog;
 use crate::fetch::Fetch;
-use crate::ingest::{Ingest, Outcome, Rules};
+use crate::ingest::{Ingest, Outcome, Rules, Scrape};
 use crate::metrics::Metrics;
 use crate::snapshot::Health;
 use crate::target::Target;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
 pub(crate) struct Plan {
     pub(crate) fetch: Arc<dyn Fetch>,
     pub(crate) rules: Arc<Rules>,
+    /// Where it is written that a scrape failed.
+    pub(crate) failure_log: Option<Arc<FailureLog>>,
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
     /// Why every scrape fails, where the job as a whole is refused.
@@ -135,6 +138,10 @@ impl Worker {
         let late = now.since(due);
         let tolerance = ALIGN_MAX.min(plan.interval / 100).as_millis() as i64;
         let at = if (0..=tolerance).contains(&late) { due } else { now };
+        if let Some(last) = self.last_at {
+            let apart = Duration::from_millis(u64::try_from(at.since(last)).unwrap_or_default());
+            self.shared.metrics.observe_interval(plan.interval, apart);
+        }
         self.last_at = Some(at);
         let began = Instant::now();
         let mut orders = self.orders.clone();
@@ -145,8 +152,13 @@ impl Worker {
         };
         let duration = began.elapsed();
         // Storage makes the batch durable before it returns, which may wait for a disk.
+        let (failure_log, timeout) = (plan.failure_log.clone(), plan.timeout);
         let stored = tokio::task::spawn_blocking(move || {
-            let outcome = self.ingest.store(&*self.shared.storage, at, fetched, duration);
+            let scrape = Scrape { at, fetched, duration, timeout };
+            let outcome = self.ingest.store(&*self.shared.storage, scrape);
+            if let (Some(log), Some(error)) = (failure_log, &outcome.error) {
+                log.write(&self.url, error);
+            }
             (self, outcome)
         });
         match stored.await {
@@ -200,7 +212,7 @@ impl Worker {
 
 async fn fetch(plan: &Plan, url: &str) -> Result<crate::fetch::Fetched, Error> {
     if let Some(refusal) = &plan.refusal {
-        return Err(Error::Limit(refusal.clone()));
+        return Err(Error::TargetLimit(refusal.clone()));
     }
     match timeout(plan.timeout, plan.fetch.fetch(plan.timeout)).await {
         Ok(fetched) => fetched,

@@ -363,14 +363,16 @@ impl App {
         // Processors come first, so that nothing is stored that they have not seen.
         let order = loaded.plugins.iter().map(|config| config.name.as_str());
         let processors = self.processors.install(&running, order);
-        if let Err(error) = self.scrape.apply(&loaded.global, &loaded.scrape_configs) {
+        let mut global = loaded.global.clone();
+        global.extra_scrape_metrics |= Features::parse(&self.args.enable_feature).extra_scrape_metrics();
+        if let Err(error) = self.scrape.apply(&global, &loaded.scrape_configs) {
             self.processors.restore(processors);
             return Err(error.into());
         }
         self.queries.log().set(query_log);
         self.plugins.install(running);
         self.functions.install(functions);
-        self.scrape.set_collectors(&self.collectors())?;
+        self.scrape.set_collectors(&self.collectors(&loaded))?;
         self.scrape.set_discoverers(self.discoverers());
         let routes = loaded.alertmanager.clone().unwrap_or_else(alerting::config::Config::blackhole);
         self.dispatcher.apply(routes, self.plugins.receivers())?;
@@ -391,10 +393,12 @@ impl App {
         Ok(())
     }
 
-    fn collectors(&self) -> Vec<CollectorTarget> {
+    fn collectors(&self, loaded: &Loaded) -> Vec<CollectorTarget> {
         self.plugins
             .of_kind(Kind::Collector)
             .into_iter()
+            // One that a job has to discover its targets is not there to be scraped itself.
+            .filter(|running| !loaded.discovery.contains_key(&running.config.name))
             .map(|running| {
                 let timeout = running.config.limits.deadline.0.min(running.config.interval.0);
                 let source = PluginCollector {
@@ -421,6 +425,7 @@ impl App {
             .into_iter()
             .map(|running| Discoverer {
                 name: running.config.name.clone(),
+                mechanism: running.config.plugin.clone(),
                 interval: running.config.interval.0,
                 source: Arc::new(PluginDiscoverer(running.instance)),
             })

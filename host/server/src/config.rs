@@ -4,6 +4,7 @@
 //! Whoever applies it need not check again. Errors name file, line and key; all that can be found are reported,
 //! not only the first.
 
+mod discovery;
 mod environment;
 pub(crate) mod files;
 pub(crate) mod secrets;
@@ -68,6 +69,8 @@ pub(crate) struct Loaded {
     pub(crate) plugins: Vec<PluginConfig>,
     pub(crate) alertmanager: Option<AlertmanagerConfig>,
     pub(crate) storage: StorageConfig,
+    /// The plugins that `*_sd_configs` stand for, by their names among `plugins`, with the mechanism of each.
+    pub(crate) discovery: BTreeMap<String, String>,
     /// Rule files by the name that the API shows.
     pub(crate) rules: Vec<(String, RuleFile)>,
 }
@@ -162,6 +165,10 @@ impl Examined {
             let file = folder.join(&written.global.query_log_file);
             written.global.query_log_file = file.display().to_string();
         }
+        if !written.global.scrape_failure_log_file.is_empty() {
+            let file = folder.join(&written.global.scrape_failure_log_file);
+            written.global.scrape_failure_log_file = file.display().to_string();
+        }
         let mut warnings = Vec::new();
         let missing = |name: &str| {
             let what = format!("global.external_labels: the environment has no variable {name}");
@@ -173,7 +180,7 @@ impl Examined {
         sections::warn(path, &written, &mut warnings);
         check_names(path, &written, &included, &mut errors);
         let rule_files = read_rules(path, folder, &written.rule_files, &mut errors);
-        let loaded = Loaded {
+        let mut loaded = Loaded {
             path: path.to_owned(),
             places: Places {
                 plugins: written.plugins.iter().map(|c| (c.value.name.clone(), c.referenced)).collect(),
@@ -194,10 +201,12 @@ impl Examined {
             plugins: written.plugins.into_iter().map(|config| config.value).collect(),
             alertmanager: written.alertmanager.map(|config| config.value),
             storage: written.storage,
+            discovery: BTreeMap::new(),
             rules: Vec::new(),
             text: secrets::hide(text),
             warnings,
         };
+        discovery::expand(&mut loaded, &mut errors);
         Ok(Self { loaded, errors, rule_files })
     }
 }
@@ -205,7 +214,16 @@ impl Examined {
 impl Loaded {
     /// A complaint about a setting of a configured plugin.
     pub(crate) fn plugin_error(&self, name: &str, setting: &str, what: impl fmt::Display) -> FileError {
-        self.at(self.places.plugins.get(name).copied(), setting, what)
+        let place = self.places.plugins.get(name).copied();
+        match self.discovery.get(name) {
+            Some(mechanism) => {
+                let setting = format!("scrape_configs.{mechanism}_sd_configs");
+                let what =
+                    format!("targets are found by a plugin of the kind discoverer, {mechanism:?}: {what}");
+                self.at(place, &setting, what)
+            }
+            None => self.at(place, setting, what),
+        }
     }
 
     fn at(&self, place: Option<Location>, setting: &str, what: impl fmt::Display) -> FileError {
@@ -213,6 +231,16 @@ impl Loaded {
             Some(place) => FileError::at(&self.path, place, setting, what),
             None => FileError::whole(&self.path, format!("{setting}: {what}")),
         }
+    }
+
+    /// Checks that the files that jobs name can be read, which the server itself leaves to the jobs.
+    pub(crate) fn check_files(&self) -> Result<(), ConfigErrors> {
+        let checked = |job: &ScrapeConfig| {
+            let error = job.check_files().err()?;
+            Some(self.at(self.places.jobs.get(&job.job_name).copied(), "scrape_configs", error))
+        };
+        let errors: Vec<FileError> = self.scrape_configs.iter().filter_map(checked).collect();
+        if errors.is_empty() { Ok(()) } else { Err(ConfigErrors(errors)) }
     }
 
     /// Checks that every plugin is of the kind that it is used as; `kinds` are those of each, by name.
@@ -245,6 +273,9 @@ impl Loaded {
                 let Some(what) = what else { continue };
                 errors.push(self.plugin_error(name, &format!("plugins.{section}"), what));
             }
+        }
+        for name in self.discovery.keys().filter(|name| !is(name, Kind::Discoverer)) {
+            errors.push(self.plugin_error(name, "plugins", "it is none"));
         }
         for job in &self.scrape_configs {
             for discovery in job.plugin_sd_configs.iter().filter(|d| !is(&d.plugin, Kind::Discoverer)) {

@@ -23,9 +23,8 @@ const AUTO_RELOAD: &str = "auto-reload-config";
 const CONCURRENT_RULES: &str = "concurrent-rule-eval";
 
 /// Features of Prometheus 3.14 that have no counterpart here.
-const WITHOUT_EFFECT: [&str; 13] = [
+const WITHOUT_EFFECT: [&str; 12] = [
     "memory-snapshot-on-shutdown",
-    "extra-scrape-metrics",
     "created-timestamp-zero-ingestion",
     "xor2-encoding",
     "histograms-st-encoding",
@@ -38,6 +37,9 @@ const WITHOUT_EFFECT: [&str; 13] = [
     "fast-startup",
     "promql-at-modifier",
 ];
+
+/// What `global.extra_scrape_metrics` says too.
+const EXTRA_SCRAPE_METRICS: &str = "extra-scrape-metrics";
 
 /// What the command line enables.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +59,7 @@ impl Features {
         let mut warnings = Vec::new();
         for name in &self.enabled {
             let name = name.as_str();
-            let elsewhere = [AUTO_RELOAD, CONCURRENT_RULES].contains(&name);
+            let elsewhere = [AUTO_RELOAD, CONCURRENT_RULES, EXTRA_SCRAPE_METRICS].contains(&name);
             if elsewhere || promql::Features::NAMES.contains(&name) || ALWAYS_ON.contains(&name) {
                 continue;
             }
@@ -78,6 +80,11 @@ impl Features {
     /// Whether rules of a group that do not need each other are evaluated at once.
     pub(crate) fn concurrent_rules(&self) -> bool {
         self.enabled.contains(CONCURRENT_RULES)
+    }
+
+    /// Whether scrapes report more, where the configuration does not say.
+    pub(crate) fn extra_scrape_metrics(&self) -> bool {
+        self.enabled.contains(EXTRA_SCRAPE_METRICS)
     }
 
     /// The engine's options with what is enabled.

@@ -6,7 +6,9 @@ use super::*;
 
 fn check_refused(yaml: &str, expected: &Expect) {
     let text = serde_saphyr::from_str::<ScrapeConfig>(yaml).unwrap_err().to_string();
-    expected.assert_eq(text.lines().next().unwrap());
+    // The list of what would have been right grows with every release.
+    let line = text.lines().next().and_then(|line| line.split(", expected one of job_name").next());
+    expected.assert_eq(line.unwrap());
 }
 
 #[test]
@@ -113,9 +115,9 @@ tls_config: {ca_file: /etc/ca.pem, cert_file: cert.pem, key_file: ''}
 ";
     let mut job: ScrapeConfig = serde_saphyr::from_str(yaml).unwrap();
     job.resolve_paths(Path::new("conf"));
-    let password = job.basic_auth.as_ref().unwrap().password_file.as_deref();
+    let password = job.http.basic_auth.as_ref().unwrap().password_file.as_deref();
     assert_eq!(password, Some(Path::new("conf/secrets/password")));
-    let tls = &job.tls_config;
+    let tls = &job.http.tls_config;
     assert_eq!(tls.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
     assert_eq!(tls.cert_file.as_deref(), Some(Path::new("conf/cert.pem")));
     assert_eq!(tls.key_file.as_deref(), Some(Path::new("")));
@@ -160,9 +162,7 @@ fn mistakes_are_refused_with_their_place() {
     );
     check_refused(
         "{job_name: a, scrape_intervall: 5s}",
-        &expect![
-            "error: line 1 column 15: unknown field `scrape_intervall`, expected one of job_name, scrape_interval, scrape_timeout, scrape_protocols, fallback_scrape_protocol, scrape_native_histograms, always_scrape_classic_histograms, metrics_path, scheme, params, honor_labels, honor_timestamps, track_timestamps_staleness, enable_compression, static_configs, plugin_sd_configs, relabel_configs, metric_relabel_configs, sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit, keep_dropped_targets, basic_auth, authorization, tls_config, follow_redirects, proxy_url"
-        ],
+        &expect!["error: line 1 column 15: unknown field `scrape_intervall`"],
     );
     check_refused(
         "{job_name: a, scheme: ftp}",
@@ -184,7 +184,7 @@ fn mistakes_are_refused_with_their_place() {
     );
     check_refused(
         "{job_name: a, basic_auth: {username: u}, authorization: {}}",
-        &expect!["at most one of basic_auth and authorization must be configured"],
+        &expect!["at most one of basic_auth, oauth2 & authorization must be configured"],
     );
     check_refused(
         "{job_name: a, authorization: {type: Basic}}",
@@ -194,10 +194,106 @@ fn mistakes_are_refused_with_their_place() {
     );
     check_refused(
         "{job_name: a, tls_config: {cert_file: x}}",
-        &expect![
-            "error: line 1 column 27: exactly one of cert_file and key_file is configured, both are needed"
-        ],
+        &expect![[
+            "error: line 1 column 27: exactly one of the certificate and its key is configured, both are needed: cert or cert_file, and key or key_file"
+        ]],
     );
     let text = serde_saphyr::from_str::<GlobalConfig>("scrape_timeout: 2m").unwrap_err().to_string();
     expect!["global scrape timeout greater than scrape interval"].assert_eq(text.lines().next().unwrap());
+}
+
+#[test]
+fn requests_are_configured_whole() {
+    let yaml = "
+job_name: a
+oauth2: {client_id: me, client_secret_file: s, token_url: 'http://t/', tls_config: {ca_file: ca.pem}}
+tls_config: {server_name: x, min_version: TLS13, ca: '-----'}
+enable_http2: false
+follow_redirects: false
+proxy_url: socks5://p:1
+no_proxy: 10.0.0.0/8
+proxy_connect_header: {X-A: [hush]}
+http_headers: {X-B: {secrets: [hush], files: [b]}}
+file_sd_configs: [{files: [t/*.json]}]
+http_sd_configs: [{url: 'http://sd/', refresh_interval: 5s, basic_auth: {username: u, password_file: p}}]
+consul_sd_configs: [{server: 'c:8500'}]
+";
+    let mut job: ScrapeConfig = serde_saphyr::from_str(yaml).unwrap();
+    job.resolve_paths(Path::new("conf"));
+    let http = &job.http;
+    assert_eq!(http.oauth2.as_ref().unwrap().client_secret_file.as_deref(), Some(Path::new("conf/s")));
+    assert_eq!(http.oauth2.as_ref().unwrap().tls_config.ca_file.as_deref(), Some(Path::new("conf/ca.pem")));
+    assert_eq!(
+        (http.tls_config.min_version, http.tls_config.server_name.as_str()),
+        (Some(TlsVersion::V1_3), "x")
+    );
+    assert!(!http.enable_http2 && !http.follow_redirects);
+    assert_eq!(http.http_headers["X-B"].files, [Path::new("conf/b")]);
+    assert_eq!(job.file_sd_configs[0].files, ["conf/t/*.json"]);
+    assert_eq!(job.http_sd_configs[0].refresh_interval.0, Duration::from_secs(5));
+    assert_eq!(job.sd_blocks[0].mechanism, "consul");
+    let sources = ["a/file_sd_configs/0", "a/http_sd_configs/0", "a/consul_sd_configs/0"];
+    assert_eq!(job.sources(), sources);
+    assert!(!format!("{job:?}").contains("hush"));
+    let job: ScrapeConfig = serde_saphyr::from_str("{job_name: a, bearer_token: t}").unwrap();
+    assert_eq!(job.http.authorization.unwrap().scheme, "Bearer");
+}
+
+#[test]
+fn what_is_said_for_all_jobs_gives_way_to_what_a_job_says() {
+    let global: GlobalConfig = serde_saphyr::from_str(
+        "{metric_name_escaping_scheme: allow-utf-8, convert_classic_histograms_to_nhcb: true, extra_scrape_metrics: true,
+          scrape_failure_log_file: f.log}",
+    )
+    .unwrap();
+    let job: ScrapeConfig = serde_saphyr::from_str(
+        "{job_name: a, metric_name_validation_scheme: legacy, extra_scrape_metrics: false}",
+    )
+    .unwrap();
+    check(&global, std::slice::from_ref(&job)).unwrap();
+    let job = job.resolved(&global);
+    assert_eq!(job.metric_name_escaping_scheme, Some(EscapingScheme::Underscores));
+    assert_eq!(job.convert_classic_histograms_to_nhcb, Some(true));
+    assert_eq!(job.extra_scrape_metrics, Some(false));
+    assert_eq!(job.scrape_failure_log_file.as_deref(), Some("f.log"));
+}
+
+#[test]
+fn more_mistakes_are_refused_with_their_place() {
+    check_refused(
+        "{job_name: a, scrape_protocols: []}",
+        &expect![[r#"scrape_protocols cannot be empty for scrape config with job name "a""#]],
+    );
+    check_refused(
+        "{job_name: a, scrape_protocols: [PrometheusProto, PrometheusProto]}",
+        &expect![[
+            r#"duplicated protocol in scrape_protocols, got PrometheusProto for scrape config with job name "a""#
+        ]],
+    );
+    check_refused(
+        "{job_name: a, http_headers: {Host: {values: [x]}}}",
+        &expect![[r#"setting header "Host" is not allowed"#]],
+    );
+    check_refused(
+        "{job_name: a, no_proxy: x}",
+        &expect!["if no_proxy is configured, proxy_url must also be configured"],
+    );
+    check_refused(
+        "{job_name: a, bearer_token: x, basic_auth: {username: u}}",
+        &expect!["at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured"],
+    );
+    for (yaml, what) in [
+        ("{job_name: a, file_sd_configs: [{files: [x.txt]}]}", "is not valid for file discovery"),
+        ("{job_name: a, file_sd_configs: [{files: []}]}", "must contain at least one path name"),
+        ("{job_name: a, http_sd_configs: [{url: 'ftp://x/'}]}", "URL scheme must be 'http' or 'https'"),
+        (
+            "{job_name: a, http_sd_configs: [{url: 'http://x/', colour: red}]}",
+            "line 1 column 52: unknown field `colour`",
+        ),
+        ("{job_name: a, tls_config: {max_version: TLS11}}", "older versions are not spoken"),
+        ("{job_name: a, oauth2: {client_id: '', token_url: x}}", "oauth2 client_id must be configured"),
+    ] {
+        let text = serde_saphyr::from_str::<ScrapeConfig>(yaml).unwrap_err().to_string();
+        assert!(text.contains(what), "{yaml}: {text}");
+    }
 }

@@ -56,17 +56,100 @@ impl ScrapeProtocol {
     pub const PROTOBUF_FIRST: [Self; 5] =
         [Self::Protobuf, Self::OpenMetrics1_0, Self::OpenMetrics0_0_1, Self::Text1_0, Self::Text0_0_4];
 
+    /// As the configuration names it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Protobuf => "PrometheusProto",
+            Self::OpenMetrics1_0 => "OpenMetricsText1.0.0",
+            Self::OpenMetrics0_0_1 => "OpenMetricsText0.0.1",
+            Self::Text1_0 => "PrometheusText1.0.0",
+            Self::Text0_0_4 => "PrometheusText0.0.4",
+        }
+    }
+
+    /// Whether the format says how names are escaped.
+    pub(crate) const fn knows_escaping(self) -> bool {
+        matches!(self, Self::OpenMetrics1_0 | Self::Text1_0)
+    }
+
     /// As the header `Accept` names it.
     pub(crate) const fn media_type(self) -> &'static str {
         match self {
             Self::Protobuf => {
                 "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
             }
-            Self::OpenMetrics1_0 => "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+            Self::OpenMetrics1_0 => "application/openmetrics-text;version=1.0.0",
             Self::OpenMetrics0_0_1 => "application/openmetrics-text;version=0.0.1",
-            Self::Text1_0 => "text/plain;version=1.0.0;escaping=allow-utf-8",
+            Self::Text1_0 => "text/plain;version=1.0.0",
             Self::Text0_0_4 => "text/plain;version=0.0.4",
         }
+    }
+}
+
+/// Checks a list of formats to ask for.
+pub(super) fn check_protocols(protocols: Option<&[ScrapeProtocol]>) -> Result<(), String> {
+    let Some(protocols) = protocols else { return Ok(()) };
+    if protocols.is_empty() {
+        return Err("scrape_protocols cannot be empty".to_owned());
+    }
+    for (at, protocol) in protocols.iter().enumerate() {
+        if protocols.iter().take(at).any(|before| before == protocol) {
+            return Err(format!("duplicated protocol in scrape_protocols, got {}", protocol.as_str()));
+        }
+    }
+    Ok(())
+}
+
+/// Which names of metrics and labels are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ValidationScheme {
+    /// Any text.
+    #[default]
+    Utf8,
+    /// Classic identifiers.
+    Legacy,
+}
+
+/// How targets are asked to write names that are no classic identifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EscapingScheme {
+    /// As they are, in quotes.
+    #[default]
+    #[serde(rename = "allow-utf-8")]
+    AllowUtf8,
+    /// With an underscore for each character that is none of an identifier.
+    Underscores,
+    /// Reversibly, with dots as `_dot_`.
+    Dots,
+    /// Reversibly, with the code points of characters.
+    Values,
+}
+
+impl EscapingScheme {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::AllowUtf8 => "allow-utf-8",
+            Self::Underscores => "underscores",
+            Self::Dots => "dots",
+            Self::Values => "values",
+        }
+    }
+}
+
+/// The scheme of escaping that goes with what is taken.
+pub(super) fn escaping(
+    validation: Option<ValidationScheme>,
+    escaping: Option<EscapingScheme>,
+) -> Result<EscapingScheme, String> {
+    match (validation.unwrap_or_default(), escaping) {
+        (ValidationScheme::Legacy, Some(EscapingScheme::AllowUtf8)) => {
+            Err("utf8 metric names requested but validation scheme is not set to UTF8".to_owned())
+        }
+        (ValidationScheme::Legacy, None) => Ok(EscapingScheme::Underscores),
+        (ValidationScheme::Utf8, None) => Ok(EscapingScheme::AllowUtf8),
+        (_, Some(scheme)) => Ok(scheme),
     }
 }
 
@@ -109,6 +192,18 @@ impl TryFrom<String> for Address {
             Ok(Self(text))
         }
     }
+}
+
+/// Targets by name.
+#[derive(Clone, Debug, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaticConfig {
+    /// Their addresses, `host:port`.
+    #[serde(default)]
+    pub targets: Vec<Address>,
+    /// Labels of all of them.
+    #[serde(default, deserialize_with = "labels")]
+    pub labels: Labels,
 }
 
 /// A number of bytes, written `512KB`, `10MiB`, `0`. Zero stands for no limit; a kilobyte has 1024 bytes

@@ -1,13 +1,15 @@
 //! One answer on its way into one batch.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use ahash::AHashMap;
+use formats::exposition::protobuf::Histograms;
 use formats::exposition::{self, Entry as Line, Format, ScrapedHistogram};
 use model::{
-    AppendError, Appender, Columns, Exemplar, FloatColumns, Histogram, Labels, LabelsBuilder, Sample,
-    SeriesRef, Timestamp, UNKNOWN_START,
+    AppendError, Appender, Columns, Exemplar, FloatColumns, Histogram, Labels, LabelsBuilder, METRIC_NAME,
+    Sample, SeriesRef, Timestamp, UNKNOWN_START,
 };
 
 use super::cache::{Cache, Entry, LatestExemplar};
@@ -15,6 +17,7 @@ use super::{Rules, Tally};
 use crate::Error;
 use crate::fetch::Fetched;
 use crate::relabel;
+use crate::target::HistogramChoice;
 
 /// Samples further ahead than this are refused, so that a target with a broken clock cannot keep a series
 /// from ever taking a sample again.
@@ -36,6 +39,8 @@ struct Sink<'a> {
     appender: &'a mut dyn Appender,
     at: Timestamp,
     tally: &'a mut Tally,
+    /// Whether a native histogram has more buckets than are allowed, however they are merged.
+    too_many_buckets: bool,
     known: Known,
 }
 
@@ -67,18 +72,23 @@ impl<'a> Batch<'a> {
         at: Timestamp,
         tally: &'a mut Tally,
     ) -> Self {
-        Self { cache, target, sink: Sink { rules, appender, at, tally, known: Known::default() } }
+        let (known, too_many_buckets) = (Known::default(), false);
+        Self { cache, target, sink: Sink { rules, appender, at, tally, too_many_buckets, known } }
     }
 
     /// Appends everything. After an error the batch must be thrown away.
     pub(super) fn append(mut self, fetched: Fetched) -> Result<(), Error> {
         match fetched {
-            Fetched::Exposition { format: Format::Protobuf, body } => {
-                let histograms = self.sink.rules.histograms;
-                exposition::protobuf::parse(&body, histograms, &mut |line| self.append_line(line))?;
-            }
             Fetched::Exposition { format, body } => {
-                exposition::parse(format, &body, &mut |line| self.append_line(line))?;
+                let choice = self.sink.rules.histograms;
+                match choice.convert {
+                    true => exposition::nhcb::convert(
+                        choice.classic,
+                        |sink| read(format, &body, choice, sink),
+                        &mut |line| self.append_line(line),
+                    )?,
+                    false => read(format, &body, choice, &mut |line| self.append_line(line))?,
+                }
             }
             Fetched::Columns(columns) => self.append_columns(&columns)?,
         }
@@ -86,7 +96,10 @@ impl<'a> Batch<'a> {
         // Counted to the end, so that the report says how many there were.
         let limit = self.sink.rules.limits.samples;
         if limit > 0 && self.sink.tally.kept > limit {
-            return Err(Error::Limit("sample limit exceeded".to_owned()));
+            return Err(Error::SampleLimit);
+        }
+        if self.sink.too_many_buckets {
+            return Err(Error::BucketLimit);
         }
         self.cache.append_metadata(self.sink.appender);
         Ok(())
@@ -267,6 +280,13 @@ impl<'a> Batch<'a> {
         let Some(metric) = labels.metric_name() else {
             return Err(Error::Sample(format!("missing metric name in {labels}")));
         };
+        if self.sink.rules.legacy_names {
+            let classic = is_identifier(metric, true)
+                && labels.iter().all(|(name, _)| name == METRIC_NAME || is_identifier(name, false));
+            if !classic {
+                return Err(Error::Sample(format!("invalid metric name or label names: {labels}")));
+            }
+        }
         self.check_limits(metric, &labels)?;
         Ok(Some(labels))
     }
@@ -302,13 +322,13 @@ impl<'a> Batch<'a> {
         let count = labels.count();
         if over(count, limits.labels) {
             let limit = limits.labels;
-            return Err(Error::Limit(format!(
+            return Err(Error::LabelLimit(format!(
                 "label_limit exceeded (metric: {metric}, number of labels: {count}, limit: {limit})"
             )));
         }
         for (name, value) in labels {
             if over(name.len(), limits.label_name_bytes) {
-                return Err(Error::Limit(format!(
+                return Err(Error::LabelLimit(format!(
                     "label_name_length_limit exceeded (metric: {metric}, label name: {}, length: {}, limit: {})",
                     quoted(name),
                     name.len(),
@@ -316,7 +336,7 @@ impl<'a> Batch<'a> {
                 )));
             }
             if over(value.len(), limits.label_value_bytes) {
-                return Err(Error::Limit(format!(
+                return Err(Error::LabelLimit(format!(
                     "label_value_length_limit exceeded (metric: {metric}, label name: {}, value: {:?}, length: {}, limit: {})",
                     quoted(name),
                     quoted(value),
@@ -385,10 +405,16 @@ impl Sink<'_> {
                 Point::Float(value) => {
                     self.appender.append(entry.series, labels, Sample { timestamp: at, value })
                 }
-                Point::Histogram(h) => match h.validate() {
-                    Ok(()) => self.appender.append_histogram(entry.series, labels, at, h),
-                    Err(e) => Err(AppendError::InvalidHistogram(e.to_string())),
-                },
+                Point::Histogram(h) => {
+                    let limit = self.rules.limits.buckets;
+                    let reduced = fitted(h, self.rules.schema_max, limit);
+                    self.too_many_buckets |= reduced.is_none();
+                    let h = reduced?;
+                    match h.validate() {
+                        Ok(()) => self.appender.append_histogram(entry.series, labels, at, &h),
+                        Err(e) => Err(AppendError::InvalidHistogram(e.to_string())),
+                    }
+                }
             }
         };
         match appended {
@@ -410,6 +436,54 @@ impl Sink<'_> {
     fn time_of(&self, timestamp: Option<Timestamp>) -> Timestamp {
         timestamp.filter(|_| self.rules.honor_timestamps).unwrap_or(self.at)
     }
+}
+
+/// Reads an answer; what histograms that are native come as depends on what is wanted.
+fn read(
+    format: Format,
+    body: &[u8],
+    choice: HistogramChoice,
+    sink: &mut dyn FnMut(Line<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let histograms = match (choice.native, choice.classic) {
+        (false, _) => Histograms::Classic,
+        (true, false) => Histograms::Native,
+        (true, true) => Histograms::NativeAndClassic,
+    };
+    match format {
+        Format::Protobuf => exposition::protobuf::parse(body, histograms, sink),
+        _ => exposition::parse(format, body, sink),
+    }
+}
+
+/// The histogram as coarse as it has to be; none where it cannot be coarse enough. Zero is no limit.
+fn fitted(histogram: &Histogram, schema_max: i8, buckets_max: u64) -> Option<Cow<'_, Histogram>> {
+    let count = (histogram.positive.counts.len() + histogram.negative.counts.len()) as u64;
+    let over = buckets_max > 0 && count > buckets_max;
+    if histogram.schema <= schema_max && !over {
+        return Some(Cow::Borrowed(histogram));
+    }
+    // Its counts have to be where its spans say before they can be added up.
+    let spans: u64 = [&histogram.positive, &histogram.negative]
+        .iter()
+        .flat_map(|b| &b.spans)
+        .map(|s| u64::from(s.length))
+        .sum();
+    if spans != count {
+        return Some(Cow::Borrowed(histogram));
+    }
+    let mut histogram = histogram.clone();
+    histogram.reduce_resolution(schema_max);
+    if over && !histogram.limit_buckets(usize::try_from(buckets_max).unwrap_or(usize::MAX)) {
+        return None;
+    }
+    Some(Cow::Owned(histogram))
+}
+
+/// Whether a name is a classic identifier; those of metrics may have colons.
+fn is_identifier(name: &str, colons: bool) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || (colons && b == b':'))
 }
 
 /// The bytes that name a series of columns. They begin as no text exposition can, so that a collector may

@@ -8,7 +8,7 @@ use model::{Buckets, ColumnExemplar, ColumnHistogram, ColumnParts, Columns, Conf
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{GlobalConfig, ScrapeConfig};
+use crate::config::{GlobalConfig, ScrapeConfig, ValidationScheme};
 use crate::recorder::Recorder;
 
 mod protobuf;
@@ -28,8 +28,15 @@ fn rules(job: &str) -> Arc<Rules> {
         honor_timestamps: job.honor_timestamps,
         track_timestamps_staleness: job.track_timestamps_staleness,
         limits: job.limits(&GlobalConfig::default()),
-        histograms: job.histograms(&GlobalConfig::default()),
+        histograms: HistogramChoice {
+            native: job.scrape_native_histograms.unwrap_or_default(),
+            classic: job.always_scrape_classic_histograms.unwrap_or_default(),
+            convert: job.convert_classic_histograms_to_nhcb.unwrap_or_default(),
+        },
+        legacy_names: job.metric_name_validation_scheme == Some(ValidationScheme::Legacy),
+        extra_metrics: job.extra_scrape_metrics.unwrap_or_default(),
         metric_relabel_configs: job.metric_relabel_configs,
+        ..Rules::standard()
     })
 }
 
@@ -42,7 +49,8 @@ impl Fixture {
     fn scrape(&mut self, fetched: Result<Fetched, Error>) -> Outcome {
         self.now_ms += 1000;
         let at = Timestamp::from_millis(self.now_ms);
-        self.ingest.store(&self.storage, at, fetched, Duration::from_millis(5))
+        let (duration, timeout) = (Duration::from_millis(5), Duration::from_secs(10));
+        self.ingest.store(&self.storage, Scrape { at, fetched, duration, timeout })
     }
 
     fn text(&mut self, body: &str) -> Outcome {
@@ -548,4 +556,70 @@ proptest! {
             prop_assert_eq!(f.storage.live(), expected.clone());
         }
     }
+}
+
+#[test]
+fn classic_histograms_become_native_ones_with_their_bounds() {
+    const BODY: &str =
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4.5\nh_count 3\n";
+    let mut f = fixture("convert_classic_histograms_to_nhcb: true");
+    f.check(
+        BODY,
+        &expect![[r#"
+            h{instance="i", job="j"} 4.5 histogram @1000
+            up{instance="i", job="j"} 1 @1000
+        "#]],
+    );
+    let mut f = fixture("convert_classic_histograms_to_nhcb: true\nalways_scrape_classic_histograms: true");
+    let tally = f.text(BODY).tally;
+    assert_eq!((tally.scraped, tally.appended), (5, 5));
+    assert!(f.storage.take().contains("h_bucket{instance=\"i\", job=\"j\", le=\"1.0\"} 2 @1000\n"));
+}
+
+#[test]
+fn buckets_are_merged_as_far_as_they_can_be() {
+    const BODY: &str =
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4.5\nh_count 3\n";
+    let mut f = fixture("convert_classic_histograms_to_nhcb: true\nnative_histogram_bucket_limit: 2");
+    assert!(f.text(BODY).error.is_none());
+    let mut f = fixture("convert_classic_histograms_to_nhcb: true\nnative_histogram_bucket_limit: 1");
+    f.check(
+        BODY,
+        &expect![[r#"
+            error: histogram bucket limit exceeded
+            up{instance="i", job="j"} 0 @1000
+        "#]],
+    );
+}
+
+#[test]
+fn names_are_classic_where_that_is_asked_for() {
+    let mut f = fixture("metric_name_validation_scheme: legacy");
+    assert!(f.text("a:b{c_1=\"X\"} 1\n").error.is_none());
+    f.storage.take();
+    f.check(
+        "{\"a.b\"} 1\n",
+        &expect![[r#"
+            error: invalid sample: invalid metric name or label names: {"a.b", instance="i", job="j"}
+            a:b{c_1="X", instance="i", job="j"} stale @2000
+            up{instance="i", job="j"} 0 @2000
+        "#]],
+    );
+}
+
+#[test]
+fn more_is_reported_on_demand() {
+    let mut f = fixture("extra_scrape_metrics: true\nsample_limit: 7");
+    f.text("a 1\n");
+    let value = |f: &Fixture, name: &str| f.storage.rows(name).last().map(|row| row.value);
+    assert_eq!(value(&f, "scrape_timeout_seconds"), Some(10.0));
+    assert_eq!(value(&f, "scrape_sample_limit"), Some(7.0));
+    assert_eq!(value(&f, "scrape_body_size_bytes"), Some(4.0));
+    f.scrape(Err(Error::BodyTooLong));
+    assert_eq!(value(&f, "scrape_body_size_bytes"), Some(-1.0));
+    f.ingest.set_rules(&rules(""));
+    f.text("a 1\n");
+    assert!(value(&f, "scrape_body_size_bytes").is_some_and(model::staleness::is_stale));
+    f.text("a 1\n");
+    assert_eq!(f.storage.rows("scrape_body_size_bytes").len(), 3);
 }

@@ -282,7 +282,8 @@ async fn discovered_targets_follow_their_discoverer() {
         Snapshot { groups: second, next_poll: None },
     ]);
     let source: Arc<dyn Discover> = Arc::new(Scripted(Mutex::new(answers)));
-    let discoverer = Discoverer { name: "sd".to_owned(), interval: Duration::from_secs(30), source };
+    let (name, mechanism) = ("sd".to_owned(), "plugin".to_owned());
+    let discoverer = Discoverer { name, mechanism, interval: Duration::from_secs(30), source };
     f.manager.set_discoverers(vec![discoverer]);
     let instances = || -> Vec<String> {
         let targets = f.manager.targets().active_targets;
@@ -297,7 +298,8 @@ async fn discovered_targets_follow_their_discoverer() {
     // The registry is down from now on.
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert_eq!(instances(), ["found a:1", "found c:1"]);
-    assert_eq!(f.metric("stormglass_scrape_discovery_polls_total"), 5.0);
+    assert_eq!(f.metric("prometheus_sd_refresh_failures_total"), 3.0);
+    assert_eq!(f.metric("prometheus_sd_discovered_targets"), 2.0);
     f.manager.set_discoverers(Vec::new());
     assert!(instances().is_empty());
     f.manager.stop().await;

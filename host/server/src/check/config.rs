@@ -56,10 +56,11 @@ async fn check_one(args: &CheckConfig, file: &Path, verdict: &mut Verdict) -> an
     plugins
 }
 
-/// Asks the plugins; what is wrong with rule files is left to others.
+/// Asks the plugins and reads the files that jobs name; what is wrong with rule files is left to others.
 async fn check_plugins(args: &CheckConfig, mut examined: config::Examined) -> anyhow::Result<()> {
     examined.rule_files.clear();
     let loaded = examined.whole()?;
+    loaded.check_files()?;
     for warning in &loaded.warnings {
         println!("  WARNING: {warning}");
     }
