@@ -72,10 +72,10 @@ pub(super) async fn steps(State(app): State<Arc<App>>, params: Params) -> ApiRes
     let job = config.scrape_configs.iter().find(|job| job.job_name == pool);
     let job =
         job.ok_or_else(|| ApiError::new(ErrorKind::NotFound, format!("there is no scrape pool {pool:?}")))?;
-    Ok(Success::new(Steps { steps: steps_of(&job.relabel_configs, Labels::from_pairs(labels)) }))
+    Ok(Success::new(Steps { steps: steps_of(&job.relabel_configs, &Labels::from_pairs(labels)) }))
 }
 
-fn steps_of(rules: &[RelabelConfig], labels: Labels) -> Vec<Step> {
+fn steps_of(rules: &[RelabelConfig], labels: &Labels) -> Vec<Step> {
     let mut builder = labels.to_builder();
     let mut steps = Vec::with_capacity(rules.len());
     for rule in rules {
@@ -106,7 +106,7 @@ mod tests {
         .unwrap();
         let steps = |job: &str| {
             let labels = Labels::from_pairs([("__address__", "a:1"), ("job", job)]);
-            serde_json::to_value(steps_of(&rules, labels)).unwrap()
+            serde_json::to_value(steps_of(&rules, &labels)).unwrap()
         };
         let kept = steps("a");
         assert_eq!(kept[0]["output"]["instance"], "a:1");
