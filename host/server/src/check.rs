@@ -1,15 +1,18 @@
 //! `stormglass check`: what is wrong with a file or a text, without starting anything.
 
 mod config;
+mod discovery;
+mod metrics;
 mod rules;
+mod web;
 
-use std::io::Read as _;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-
 pub(crate) use self::config::check as config;
+pub(crate) use self::discovery::check as service_discovery;
+pub(crate) use self::metrics::{lint, openmetrics};
 pub(crate) use self::rules::check as rules;
+pub(crate) use self::web::check as web_config;
 
 /// What promtool ends with where only its lint has found something, and that is to count.
 const LINT_FAILED: u8 = 3;
@@ -30,13 +33,4 @@ impl Verdict {
             _ => ExitCode::SUCCESS,
         }
     }
-}
-
-/// Judges standard input by every rule of OpenMetrics 1.0.
-pub(crate) fn openmetrics() -> anyhow::Result<()> {
-    let mut bytes = Vec::new();
-    std::io::stdin().read_to_end(&mut bytes).context("read standard input")?;
-    let text = std::str::from_utf8(&bytes).context("read standard input")?;
-    formats::openmetrics::validate(text)?;
-    Ok(())
 }

@@ -133,6 +133,11 @@ pub(crate) struct ServerArgs {
     #[arg(long = "web.listen-address", value_name = "[HOST]:PORT", default_value = "127.0.0.1:9090")]
     pub(crate) web_listen: ListenAddress,
 
+    /// Who may talk to this server, and how: TLS, users, tokens, headers, in Prometheus' format. Holds for OTLP's
+    /// addresses as well. Read again when it or a file that it names changes.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub(crate) web_config: Option<PathBuf>,
+
     /// URL under which people reach this server; links in alerts start with it. Default: the listen address.
     #[arg(long = "web.external-url", value_name = "URL")]
     pub(crate) external_url: Option<String>,
@@ -373,12 +378,47 @@ pub(crate) enum Check {
     Config(CheckConfig),
     /// Say what is wrong with rule files.
     Rules(CheckRules),
-    /// Read an exposition from standard input and fail where it breaks a rule of its format.
-    Metrics {
-        /// The format: OpenMetrics 1.0 text, strictly. The scraper itself is more lenient.
-        #[arg(long, required = true)]
-        openmetrics: bool,
+    /// Say what is wrong with web configuration files, and fail where anything is.
+    WebConfig {
+        /// The files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
+    /// Find the targets of a job as the server would, print them as JSON, before relabelling and after, and stop.
+    ServiceDiscovery {
+        /// A configuration file.
+        file: PathBuf,
+        /// The job's name.
+        job: String,
+        /// How long to look.
+        #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+        timeout: ConfigDuration,
+        /// Where plugins named without a path are looked for.
+        #[arg(long = "plugins.dir", value_name = "DIR", default_value = "plugins")]
+        plugins_dir: PathBuf,
+    },
+    /// Read an exposition from standard input and say what is wrong with it or against custom. Ends with 1 where it
+    /// cannot be read, with 3 where it only goes against custom, as promtool does.
+    Metrics {
+        /// Hold it to every rule of OpenMetrics 1.0 instead, and fail where it breaks one. The scraper itself is more
+        /// lenient.
+        #[arg(long)]
+        openmetrics: bool,
+        /// Print how many series each metric has.
+        #[arg(long, conflicts_with = "openmetrics")]
+        extended: bool,
+        /// What is judged beside the format.
+        #[arg(long, value_name = "WHAT", value_enum, default_value_t = MetricsLint::All)]
+        lint: MetricsLint,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MetricsLint {
+    /// Names, units and types.
+    All,
+    /// Nothing.
+    None,
 }
 
 #[derive(Debug, Args)]

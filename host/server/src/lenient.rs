@@ -6,50 +6,16 @@
 //! byte of a body is never changed.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 
 /// A head longer than this is passed on as it is; the HTTP library will refuse it.
 const HEAD_BYTES_MAX: usize = 256 << 10;
 
 /// What is read from the socket at once.
 const READ_BYTES: usize = 16 << 10;
-
-/// Listens as the socket does, and lets every connection through [`Lenient`].
-pub(crate) struct LenientListener(pub(crate) TcpListener);
-
-impl Listener for LenientListener {
-    type Io = Lenient<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
-        // Answers are written in large pieces, the last of which should not wait for a client to acknowledge the others.
-        // Where the system refuses, it only takes longer.
-        let _ = stream.set_nodelay(true);
-        (Lenient::new(stream), address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-/// Where a connection comes from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
-
-impl Connected<IncomingStream<'_, LenientListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, LenientListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
 
 /// A connection whose request targets are escaped.
 pub(crate) struct Lenient<S> {
@@ -61,7 +27,7 @@ pub(crate) struct Lenient<S> {
 }
 
 impl<S> Lenient<S> {
-    const fn new(inner: S) -> Self {
+    pub(crate) const fn new(inner: S) -> Self {
         Self { inner, watch: Watch { state: State::Head, head: Vec::new() }, ready: Vec::new(), at: 0 }
     }
 }

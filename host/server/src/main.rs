@@ -23,6 +23,7 @@ mod spans;
 mod telemetry;
 mod test_command;
 mod tsdb_command;
+mod web;
 mod yaml;
 
 use std::process::ExitCode;
@@ -53,8 +54,12 @@ fn run(given: Given) -> anyhow::Result<ExitCode> {
         None => runtime.block_on(serve::serve(cli.server, flags, warnings)),
         Some(Command::Check(Check::Config(args))) => return runtime.block_on(check::config(args)),
         Some(Command::Check(Check::Rules(args))) => return check::rules(&args),
-        // The format is the only one there is; its flag says so on the command line.
-        Some(Command::Check(Check::Metrics { openmetrics: _ })) => check::openmetrics(),
+        Some(Command::Check(Check::WebConfig { files })) => return Ok(check::web_config(&files)),
+        Some(Command::Check(Check::ServiceDiscovery { file, job, timeout, plugins_dir })) => {
+            runtime.block_on(check::service_discovery(&file, &job, timeout.0, &plugins_dir))
+        }
+        Some(Command::Check(Check::Metrics { openmetrics: true, .. })) => check::openmetrics(),
+        Some(Command::Check(Check::Metrics { extended, lint, .. })) => return check::lint(lint, extended),
         Some(Command::Test(Test::Promql { paths })) => test_command::promql(&paths),
         Some(Command::Test(Test::Rules(args))) => runtime.block_on(test_command::rules::run(args)),
         Some(Command::Tsdb(Tsdb::Analyze { dir, block, limit })) => {

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,9 +21,10 @@ use crate::api;
 use crate::app::{self, App};
 use crate::cli::{ListenAddress, ServerArgs};
 use crate::features::Features;
-use crate::lenient::{LenientListener, Peer};
 use crate::otlp;
 use crate::telemetry::Telemetry;
+use crate::web::listen::{Peer, WebListener};
+use crate::web::{self, Web};
 
 /// How long requests under way may take once the server is to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -44,6 +46,7 @@ pub(crate) async fn serve(
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
 
+    let access = Web::open(args.web_config.as_deref()).context("load the web configuration")?;
     // Sockets come first: a port that is taken should fail the start at once, not after a long replay.
     let web = bind(&args.web_listen, "--web.listen-address").await?;
     let grpc = bind(&args.otlp_grpc_listen, "--otlp.grpc.listen-address").await?;
@@ -52,7 +55,10 @@ pub(crate) async fn serve(
 
     let stopping = CancellationToken::new();
     let gate = Gate::default();
-    let mut servers = vec![spawn_web(web, gate.router(), stopping.clone())];
+    let listener = |socket| WebListener { socket, web: Arc::clone(&access) };
+    let guarded =
+        |router: Router| router.layer(middleware::from_fn_with_state(Arc::clone(&access), web::guard));
+    let mut servers = vec![spawn(listener(web), guarded(gate.router()), stopping.clone())];
 
     let start = App::start(args, flags, addresses[0]);
     let app = tokio::select! {
@@ -64,18 +70,12 @@ pub(crate) async fn serve(
     telemetry
         .export_to(Box::new(move |batch| spans.take(&batch).map(|_| ()).map_err(|error| error.to_string())));
     gate.open(api::router(&app));
-    servers.push(spawn_http(
-        grpc,
-        otlp::grpc::router(Arc::clone(&app.otlp), app.pushes.clone()),
-        stopping.clone(),
-    ));
-    servers.push(spawn_http(
-        http,
-        otlp::http::router(Arc::clone(&app.otlp), app.pushes.clone()),
-        stopping.clone(),
-    ));
+    let grpc_router = otlp::grpc::router(Arc::clone(&app.otlp), app.pushes.clone());
+    servers.push(spawn(listener(grpc), guarded(grpc_router), stopping.clone()));
+    let http_router = otlp::http::router(Arc::clone(&app.otlp), app.pushes.clone());
+    servers.push(spawn(listener(http), guarded(http_router), stopping.clone()));
     let tasks = app::spawn_tasks(&app);
-    announce(addresses);
+    announce(access.scheme(), addresses);
 
     tokio::select! {
         _ = interrupt.recv() => tracing::info!("received SIGINT, stopping"),
@@ -101,31 +101,22 @@ async fn bind(address: &ListenAddress, flag: &str) -> anyhow::Result<TcpListener
         .with_context(|| format!("listen on {address}: choose another address with {flag}"))
 }
 
-fn announce(addresses: [SocketAddr; 3]) {
+fn announce(scheme: &str, addresses: [SocketAddr; 3]) {
     let [web, grpc, http] = addresses;
     tracing::info!(address = %web, otlp_grpc = %grpc, otlp_http = %http, "Listening on");
     tracing::info!("Server is ready to receive web requests.");
     eprintln!(
-        "\nStormglass is at http://{web} (OTLP at {grpc} for gRPC and {http} for HTTP). A query to try:\n\n    \
-         curl -s 'http://{web}/api/v1/query?query=up'\n"
+        "\nStormglass is at {scheme}://{web} (OTLP at {grpc} for gRPC and {http} for HTTP). A query to try:\n\n    \
+         curl -s '{scheme}://{web}/api/v1/query?query=up'\n"
     );
 }
 
-/// The API and the user interface: people write its URLs, and queries take turns by where they come from.
-fn spawn_web(listener: TcpListener, router: Router, stopping: CancellationToken) -> JoinHandle<()> {
+/// Serves one address. People write the URLs of the API, and queries take turns by where they come from.
+fn spawn(listener: WebListener, router: Router, stopping: CancellationToken) -> JoinHandle<()> {
     let service = router.into_make_service_with_connect_info::<Peer>();
     tokio::spawn(async move {
-        let served = axum::serve(LenientListener(listener), service);
+        let served = axum::serve(listener, service);
         if let Err(error) = served.with_graceful_shutdown(stopping.cancelled_owned()).await {
-            tracing::error!(%error, "a listener ended");
-        }
-    })
-}
-
-fn spawn_http(listener: TcpListener, router: Router, stopping: CancellationToken) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await;
-        if let Err(error) = served {
             tracing::error!(%error, "a listener ended");
         }
     })

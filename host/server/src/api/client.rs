@@ -14,9 +14,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 
-use crate::lenient::Peer;
 use crate::queries::Caller;
 use crate::queries::fair::Client;
+use crate::web::listen::Peer;
 
 /// Names longer than this are cut: they are kept while a query runs.
 const NAME_BYTES_MAX: usize = 100;
