@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use formats::exposition::{Entry, Format, ParseError, parse};
+use formats::exposition::{Entry, Format, ParseError, parse, write_sample};
 use model::{Labels, METRIC_NAME};
 
 /// The line between two pages.
@@ -184,6 +184,22 @@ impl Recording {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
         gzip.write_all(text.as_bytes())?;
         gzip.finish().map_err(|error: io::Error| error.into())
+    }
+
+    /// Leaves out all but the first series.
+    pub fn truncate(&mut self, series: usize) {
+        self.series.truncate(series);
+        self.moving.retain(|number| *number < series);
+    }
+
+    /// The first page as an exporter answers it.
+    pub fn page(&self) -> String {
+        let mut page = String::new();
+        for series in &self.series {
+            page.push_str(&series.comments);
+            write_sample(&mut page, &series.labels, series.unit.value(series.first), None);
+        }
+        page
     }
 
     /// How many series a target has.
