@@ -4,6 +4,7 @@
 //! `cargo xtask test` builds what they need.
 
 mod checks;
+mod collect;
 mod contract;
 mod differential;
 mod e2e;

@@ -1,0 +1,346 @@
+//! Collection, end to end: the same targets scraped by the built server and by Prometheus, where it is installed, yield
+//! the same series and the same answers; a server behind TLS, users and client certificates is scraped by another one
+//! and read by `curl`; the command line judges files and texts as `promtool` does.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use benches::{Answer, Asker, Peer, Product, Question, Times};
+use serde_json::Value;
+
+use crate::harness::http::{Client, Listener};
+use crate::harness::server::{Ports, Server, binary};
+use crate::harness::{PATIENCE, now_ms, until, until_value};
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Text with all types, labels that collide with the target's, escapes and special values.
+const PAGE: &str = r#"# HELP requests_total Requests.
+# TYPE requests_total counter
+requests_total{code="200",job="own",instance="own"} 10
+requests_total{code="500",exported_job="taken",job="own"} 3
+# TYPE latency_seconds histogram
+latency_seconds_bucket{le="0.5"} 3
+latency_seconds_bucket{le="1.0"} 4
+latency_seconds_bucket{le="+Inf"} 6
+latency_seconds_sum 7.25
+latency_seconds_count 6
+# TYPE size_bytes summary
+size_bytes{quantile="0.5"} 100
+size_bytes{quantile="0.99"} NaN
+size_bytes_sum 1000
+size_bytes_count 9
+odd{path="C:\\x\ny",quote="\"q\""} -Inf
+odd{path=""} 1e-9
+dropped_by_relabelling 1
+"#;
+
+/// OpenMetrics with exemplars and times of creation.
+const PAGE_OPEN: &str = r#"# TYPE jobs counter
+# UNIT jobs_seconds seconds
+jobs_total{kind="a"} 5 # {trace_id="abc"} 1 1500000000
+jobs_created{kind="a"} 1600000000
+# TYPE state stateset
+state{state="on"} 1
+state{state="off"} 0
+# EOF
+"#;
+
+/// What both are asked once they have scraped a few times.
+const QUERIES: [&str; 12] = [
+    "{job=\"plain\",__name__!~\"scrape_duration_seconds|scrape_series_added\"}",
+    "{job=\"honest\",__name__!~\"scrape_duration_seconds|scrape_series_added\"}",
+    "{job=\"own\"}",
+    "{job=\"open\",__name__!~\"scrape_duration_seconds|scrape_series_added\"}",
+    "{job=\"limited\",__name__!~\"scrape_duration_seconds|scrape_series_added\"}",
+    "{job=\"found\",__name__!~\"scrape_duration_seconds|scrape_series_added\"}",
+    "up",
+    "sum by (job) (scrape_samples_scraped)",
+    "sum by (job) (scrape_samples_post_metric_relabeling)",
+    "histogram_quantile(0.9, latency_seconds_bucket)",
+    "count by (job, __name__) ({__name__=~\"requests_total|odd|exported_.*\"})",
+    "rate(requests_total[1m]) == 0",
+];
+
+#[test]
+fn targets_yield_what_they_yield_in_prometheus() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = Listener::start(|_| (TEXT, PAGE.to_owned()));
+    let open = Listener::start(|_| (OPEN_METRICS, PAGE_OPEN.to_owned()));
+    let broken = Listener::start(|_| (TEXT, "a{ 1\n".to_owned()));
+    let files = folder.path().join("targets.json");
+    let listed = serde_json::json!([{"targets": [page.address.to_string()], "labels": {"from": "file"}}]);
+    fs::write(&files, listed.to_string()).unwrap();
+    let groups = serde_json::json!([{"targets": [open.address.to_string()], "labels": {"from": "server"}}]);
+    let lists = Listener::start(move |_| ("application/json", groups.to_string()));
+    let config = format!(
+        r#"global: {{scrape_interval: 1s, scrape_timeout: 1s, external_labels: {{region: x}}}}
+scrape_configs:
+  - job_name: plain
+    static_configs: [{{targets: ["{page}"], labels: {{env: test}}}}]
+    metric_relabel_configs:
+      - {{source_labels: [__name__], regex: dropped_.*, action: drop}}
+      - {{source_labels: [code], regex: (.)00, target_label: class, replacement: "${{1}}xx"}}
+  - job_name: honest
+    honor_labels: true
+    static_configs: [{{targets: ["{page}"]}}]
+  - job_name: open
+    honor_timestamps: false
+    static_configs: [{{targets: ["{open}"]}}]
+    relabel_configs:
+      - {{source_labels: [__address__], modulus: 8, target_label: shard, action: hashmod}}
+      - {{target_label: __param_module, replacement: m}}
+      - {{source_labels: [__param_module], target_label: module}}
+  - job_name: limited
+    sample_limit: 5
+    static_configs: [{{targets: ["{page}"]}}]
+  - job_name: broken
+    static_configs: [{{targets: ["{broken}", "127.0.0.1:1"]}}]
+  - job_name: found
+    file_sd_configs: [{{files: ["{files}"]}}]
+    http_sd_configs: [{{url: "http://{lists}/"}}]
+    relabel_configs:
+      - {{source_labels: [__meta_filepath], regex: .+/(.+), target_label: file}}
+      - {{regex: __meta_(url), replacement: found_$1, action: labelmap}}
+"#,
+        page = page.address,
+        open = open.address,
+        broken = broken.address,
+        lists = lists.address,
+        files = files.display(),
+    );
+    let ours = Peer::start(Product::Stormglass, &folder.path().join("ours"), &config, &[]).unwrap();
+    scraped(&ours);
+    let api = Client::new(ours.base());
+    assert_eq!(api.value("sum(up)"), Some(5.0));
+    assert_eq!(api.value("requests_total{job=\"plain\",class=\"2xx\"}"), Some(10.0));
+    let log = fs::read_to_string(ours.folder().join("log.txt")).unwrap();
+    assert!(!log.contains(" level=WARN ") && !log.contains(" level=ERROR "), "{log}");
+    if Product::Prometheus.program().is_none() {
+        println!("prometheus is not installed: nothing to compare with");
+        return;
+    }
+    let theirs = Peer::start(Product::Prometheus, &folder.path().join("theirs"), &config, &[]).unwrap();
+    scraped(&theirs);
+    scraped(&ours);
+    let at_ms = now_ms();
+    let mut wrong = Vec::new();
+    for query in QUERIES {
+        let question = Question { text: query.to_owned(), times: Times::Instant { at_ms } };
+        let [a, b] = [&theirs, &ours]
+            .map(|peer| Answer::read(&Asker::default().ask(peer.base(), &question).unwrap()).unwrap());
+        assert!(query == "{job=\"own\"}" || a.series_count() > 0, "{query} asks for nothing");
+        if let Some(difference) = a.difference(&b, false) {
+            wrong.push(format!("{query}: theirs and ours: {difference}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(series(&ours), series(&theirs));
+    assert_eq!(targets(&ours), targets(&theirs));
+}
+
+/// Waits until every target has been scraped three times.
+fn scraped(peer: &Peer) {
+    let api = Client::new(peer.base());
+    until_value(&api, "min(count_over_time(up[1m]))", |count| count >= 3.0);
+    until_value(&api, "count(up)", |count| count == 8.0);
+}
+
+/// The labels of all series that were scraped.
+fn series(peer: &Peer) -> BTreeSet<String> {
+    let api = Client::new(peer.base());
+    let data = api.data("/api/v1/series", &[("match[]", "{job=~\".+\"}")]);
+    data.as_array().unwrap().iter().map(Value::to_string).collect()
+}
+
+/// What is said of targets that depends on nothing but the configuration.
+fn targets(peer: &Peer) -> BTreeSet<String> {
+    let data = Client::new(peer.base()).data("/api/v1/targets", &[]);
+    let keys = [
+        "discoveredLabels",
+        "labels",
+        "scrapePool",
+        "scrapeUrl",
+        "health",
+        "scrapeInterval",
+        "scrapeTimeout",
+    ];
+    let shown = |target: &Value| keys.map(|key| format!("{key}={}", target[key])).join(" ");
+    data["activeTargets"].as_array().unwrap().iter().map(shown).collect()
+}
+
+/// A process that ends with the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn tls_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tls").join(name)
+}
+
+#[test]
+fn a_server_behind_tls_is_scraped_with_certificate_and_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["ca.pem", "server.pem", "server-key.pem", "client.pem", "client-key.pem"] {
+        fs::copy(tls_file(name), path(name)).unwrap();
+    }
+    // The hash is of "secret".
+    let web = "tls_server_config:\n  cert_file: server.pem\n  key_file: server-key.pem\n  client_ca_file: ca.pem\n  \
+               client_auth_type: RequireAndVerifyClientCert\nbasic_auth_users:\n  \
+               scraper: $2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+    fs::write(path("web.yml"), web).unwrap();
+    fs::write(path("empty.yml"), "global: {}\n").unwrap();
+    fs::write(path("password"), "secret\n").unwrap();
+    let check = stormglass(&["check", "web-config", path("web.yml").to_str().unwrap()], "");
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    if let Ok(output) = Command::new("promtool").args(["check", "web-config"]).arg(path("web.yml")).output() {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let ports = Ports::free();
+    let secured = Command::new(binary())
+        .current_dir(folder.path())
+        .args(["--config.file=empty.yml", "--storage.tsdb.path=secured", "--web.config.file=web.yml"])
+        .arg(format!("--web.listen-address=127.0.0.1:{}", ports.web))
+        .arg(format!("--otlp.grpc.listen-address=127.0.0.1:{}", ports.otlp_grpc))
+        .arg(format!("--otlp.http.listen-address=127.0.0.1:{}", ports.otlp_http))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _secured = Killed(secured);
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n  - job_name: secured\n    scheme: https\n    \
+         tls_config: {{ca_file: ca.pem, cert_file: client.pem, key_file: client-key.pem}}\n    \
+         basic_auth: {{username: scraper, password_file: password}}\n    \
+         static_configs: [{{targets: ['localhost:{0}']}}]\n  - job_name: renamed\n    scheme: https\n    \
+         tls_config: {{ca_file: ca.pem, cert_file: client.pem, key_file: client-key.pem, server_name: localhost}}\n    \
+         basic_auth: {{username: scraper, password: secret}}\n    static_configs: [{{targets: ['127.0.0.2:{0}', '127.0.0.1:{0}']}}]\n  \
+         - job_name: stranger\n    scheme: https\n    tls_config: {{ca_file: ca.pem}}\n    \
+         static_configs: [{{targets: ['localhost:{0}']}}]\n  - job_name: nobody\n    scheme: https\n    \
+         tls_config: {{ca_file: ca.pem, cert_file: client.pem, key_file: client-key.pem}}\n    \
+         static_configs: [{{targets: ['localhost:{0}']}}]\n",
+        ports.web
+    );
+    fs::write(path("prometheus.yml"), config).unwrap();
+    fs::create_dir_all(path("plugins")).unwrap();
+    let server = Server::start(folder.path(), Ports::free());
+    until_value(&server.api, "up{job=\"secured\"}", |up| up == 1.0);
+    until_value(&server.api, "up{job=\"renamed\",instance=~\"127.0.0.1.*\"}", |up| up == 1.0);
+    assert_eq!(server.api.value("up{job=\"stranger\"}"), Some(0.0));
+    let last_error = until("the scrape without a password has failed", PATIENCE, || {
+        let data = server.api.data("/api/v1/targets", &[("scrapePool", "nobody")]);
+        data["activeTargets"][0]["lastError"].as_str().filter(|error| !error.is_empty()).map(str::to_owned)
+    });
+    assert_eq!(last_error, "server returned HTTP status 401 Unauthorized");
+    // Another client, over the same port and over the one for OTLP.
+    for (port, at) in [(ports.web, "/api/v1/query?query=1"), (ports.otlp_http, "/v1/metrics")] {
+        let curl = |user: &str| {
+            let url = format!("https://localhost:{port}{at}");
+            let mut curl = Command::new("curl");
+            curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-u", user]).arg(url);
+            curl.args(["--cacert", "ca.pem", "--cert", "client.pem", "--key", "client-key.pem"]);
+            curl.current_dir(folder.path()).output().ok()
+        };
+        match (curl("scraper:secret"), curl("scraper:other")) {
+            (Some(allowed), Some(refused)) => {
+                assert_eq!(String::from_utf8_lossy(&refused.stdout), "401");
+                let allowed = String::from_utf8_lossy(&allowed.stdout).into_owned();
+                assert!(allowed == "200" || allowed == "405", "{allowed}");
+            }
+            _ => println!("curl is not installed"),
+        }
+    }
+}
+
+fn stormglass(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(binary())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn pages_are_judged_as_promtool_judges_them() {
+    let camel = "# TYPE fooBar gauge\nfooBar{aB=\"1\"} 1\n# HELP x_milliseconds t\n# TYPE x_milliseconds gauge\n\
+                 x_milliseconds 1\ny_count 2\n# TYPE z counter\nz 1\n# TYPE w_gauge gauge\nw_gauge{le=\"1\"} 2\na:b 3\n";
+    for page in [PAGE, camel, "# HELP good_total x\n# TYPE good_total counter\ngood_total 1\n", "a{ 1\n"] {
+        let ours = stormglass(&["check", "metrics"], page);
+        let Ok(mut theirs) = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+        else {
+            println!("promtool is not installed: nothing to compare with");
+            return;
+        };
+        theirs.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+        let theirs = theirs.wait_with_output().unwrap();
+        assert_eq!(ours.status.code(), theirs.status.code(), "{page}");
+        if theirs.status.code() == Some(3) {
+            let lines = |output: &Output| -> BTreeSet<String> {
+                String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect()
+            };
+            assert_eq!(lines(&ours), lines(&theirs), "{page}");
+        }
+    }
+}
+
+#[test]
+fn the_command_line_finds_targets_and_names_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("targets.yml"), "- targets: [a:1, drop:1]\n  labels: {env: x}\n").unwrap();
+    fs::write(
+        path("prometheus.yml"),
+        "scrape_configs:\n  - job_name: files\n    file_sd_configs: [{files: ['*.yml']}]\n    relabel_configs:\n      \
+         - {source_labels: [__address__], regex: drop.*, action: drop}\n",
+    )
+    .unwrap();
+    // The pattern takes in the configuration itself, which is no list of targets.
+    let all = stormglass(&["check", "config", &path("prometheus.yml")], "");
+    assert!(!all.status.success());
+    let complaint = String::from_utf8_lossy(&all.stderr).into_owned();
+    assert!(complaint.contains("prometheus.yml:2:5: scrape_configs: "), "{complaint}");
+    let text = fs::read_to_string(path("prometheus.yml")).unwrap().replace("*.yml", "targets.yml");
+    fs::write(path("prometheus.yml"), &text).unwrap();
+    let found = stormglass(&["check", "service-discovery", &path("prometheus.yml"), "files"], "");
+    let lines: Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(lines[0]["labels"]["instance"], "a:1");
+    assert_eq!(lines[0]["discoveredLabels"]["__meta_filepath"], path("targets.yml"));
+    assert_eq!(
+        (&lines[1]["labels"], lines[1]["discoveredLabels"]["__address__"].as_str()),
+        (&serde_json::json!({}), Some("drop:1"))
+    );
+    let text = text.replace(
+        "file_sd_configs: [{files: ['targets.yml']}]",
+        "consul_sd_configs: [{server: 'localhost:8500'}]",
+    );
+    fs::write(path("prometheus.yml"), text).unwrap();
+    let plugins = format!("--plugins.dir={}", folder.path().display());
+    let missing = stormglass(&["check", "config", &path("prometheus.yml"), &plugins], "");
+    assert!(!missing.status.success());
+    let complaint = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(
+        complaint.contains("prometheus.yml:2:5: scrape_configs.consul_sd_configs: ")
+            && complaint.contains("\"consul\""),
+        "{complaint}"
+    );
+}
