@@ -97,6 +97,7 @@ rule_files: [rules.yml]
   - name: test
     rules:
       - {record: "job:up:sum", expr: "sum by (job) (up)"}
+      - {record: "via:pushed:sum", expr: "sum by (via) (pushed_total)"}
       - {alert: Up, expr: up == 1, annotations: {summary: "{{ $labels.job }} is up"}}
 "#;
     fs::write(folder.join("rules.yml"), rules).unwrap();
@@ -144,6 +145,7 @@ fn answers_keep_the_contract() {
     push(api, fed_ms);
     until_value(api, r#"up{job="self"}"#, |up| up == 1.0);
     until_value(api, r#"job:up:sum{job="self"}"#, |up| up == 1.0);
+    until_value(api, "via:pushed:sum", |sum| sum == 7.0);
     until_value(api, r#"ALERTS{alertname="Up", alertstate="firing"}"#, |firing| firing == 1.0);
 
     let contract = Contract::load();

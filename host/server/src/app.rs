@@ -114,17 +114,15 @@ pub(crate) struct Reload {
 fn load(args: &ServerArgs, listen: SocketAddr) -> Result<Loaded, ConfigErrors> {
     match &args.config_file {
         Some(path) => config::load(path),
-        None => config::embedded(&own_address(listen).to_string()),
+        None => config::embedded(&own_address(listen).to_string(), &route_prefix(args)),
     }
 }
 
 /// Under which path everything is served: the one that is given, or that of the external URL. Begins with a slash and
 /// does not end with one; empty for the root.
-pub(crate) fn route_prefix(given: Option<&str>, external_url: &str) -> String {
-    let path = match given {
-        Some(prefix) => prefix.to_owned(),
-        None => Url::parse(external_url).map(|url| url.path().to_owned()).unwrap_or_default(),
-    };
+fn route_prefix(args: &ServerArgs) -> String {
+    let external = || Url::parse(args.external_url.as_deref()?).ok().map(|url| url.path().to_owned());
+    let path = args.route_prefix.clone().or_else(external).unwrap_or_default();
     match path.trim_matches('/') {
         "" => String::new(),
         path => format!("/{path}"),
@@ -201,7 +199,7 @@ impl App {
         .context("set up the plugin host")?;
         let external_url = args.external_url.clone().unwrap_or_else(|| format!("http://{}", args.web_listen));
         let external_url = external_url.trim_end_matches('/').to_owned();
-        let prefix = route_prefix(args.route_prefix.as_deref(), &external_url);
+        let prefix = route_prefix(&args);
         let notices = Notices::new(args.notifications_subscribers_max);
         let dispatcher = Arc::new(Dispatcher::new(
             DispatcherOptions {

@@ -3,12 +3,13 @@
 mod accepted;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use model::ConfigDuration;
 use plugin::ByteSize;
 use regex::Regex;
@@ -34,6 +35,9 @@ pub(crate) struct Cli {
     pub(crate) server: ServerArgs,
 }
 
+/// Flags that are on unless they are said to be off.
+const ON_BY_DEFAULT: [&str; 1] = ["alertmanager.drain-notification-queue-on-shutdown"];
+
 /// The command line as it was given.
 pub(crate) struct Given {
     pub(crate) cli: Cli,
@@ -46,7 +50,8 @@ pub(crate) struct Given {
 impl Given {
     /// Reads the command line of this process; ends it where that makes no sense.
     pub(crate) fn read() -> Self {
-        let matches = Cli::command().get_matches();
+        let arguments = without_negations(std::env::args_os());
+        let matches = Cli::command().get_matches_from(arguments);
         match Self::of(&matches) {
             Ok(given) => given,
             Err(error) => error.exit(),
@@ -71,6 +76,24 @@ impl Given {
         }
         Ok(Self { cli, flags, warnings: accepted::warnings(&given) })
     }
+}
+
+/// Writes `--no-FLAG`, which Prometheus takes for every flag that is on or off, as what it means here: nothing where the
+/// flag is off by default, else that it is false.
+fn without_negations(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let command = Cli::command();
+    let rewrite = |argument: OsString| {
+        let negated = argument.to_str().and_then(|text| text.strip_prefix("--no-"));
+        let flag = negated.and_then(|name| command.get_arguments().find(|flag| flag.get_long() == Some(name)));
+        match flag.map(|flag| (flag.get_long().unwrap_or_default(), flag.get_action())) {
+            Some((_, ArgAction::SetTrue)) => None,
+            Some((name, ArgAction::Set)) if ON_BY_DEFAULT.contains(&name) => {
+                Some(OsString::from(format!("--{name}=false")))
+            }
+            _ => Some(argument),
+        }
+    };
+    arguments.filter_map(rewrite).collect()
 }
 
 #[derive(Debug, Args)]
@@ -199,7 +222,7 @@ pub(crate) struct ServerArgs {
         long = "alertmanager.drain-notification-queue-on-shutdown",
         value_name = "BOOL",
         default_value_t = true,
-        action = clap::ArgAction::Set,
+        action = ArgAction::Set,
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true"
@@ -538,7 +561,7 @@ fn anchored(text: &str) -> Result<Regex, regex::Error> {
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
-    use super::{Cli, Given};
+    use super::{Cli, Given, without_negations};
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -552,8 +575,8 @@ mod tests {
     }
 
     fn given(arguments: &[&str]) -> Given {
-        let all = ["stormglass"].iter().chain(arguments);
-        Given::of(&Cli::command().try_get_matches_from(all).unwrap()).unwrap()
+        let all = ["stormglass"].iter().chain(arguments).map(std::ffi::OsString::from);
+        Given::of(&Cli::command().try_get_matches_from(without_negations(all)).unwrap()).unwrap()
     }
 
     #[test]
@@ -587,5 +610,8 @@ mod tests {
             ]
         );
         assert!(given.cli.server.drain_notifications);
+        let off = ["--no-alertmanager.drain-notification-queue-on-shutdown", "--no-web.enable-lifecycle"];
+        let given = super::tests::given(&off).cli.server;
+        assert_eq!((given.drain_notifications, given.enable_lifecycle), (false, false));
     }
 }

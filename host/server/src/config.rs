@@ -108,9 +108,9 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
     examine(path)?.whole()
 }
 
-/// The embedded defaults; `listen` is the address the server scrapes itself at.
-pub(crate) fn embedded(listen: &str) -> Result<Loaded, ConfigErrors> {
-    let text = include_str!("defaults.yml").replace("@SELF@", listen);
+/// The embedded defaults; `listen` is the address the server scrapes itself at, `prefix` the path it serves under.
+pub(crate) fn embedded(listen: &str, prefix: &str) -> Result<Loaded, ConfigErrors> {
+    let text = include_str!("defaults.yml").replace("@SELF@", listen).replace("@PREFIX@", prefix);
     let mut examined = Examined::of(Path::new(EMBEDDED), Path::new(""), &text)?;
     let rules = yaml::parse(Path::new("embedded rules"), include_str!("default-rules.yml"));
     examined.rule_files.push((PathBuf::from("embedded rules"), rules));

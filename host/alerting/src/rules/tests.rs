@@ -23,6 +23,8 @@ const MINUTE: i64 = 60_000;
 /// Storage, query engine and alert sink of a test. Expressions are names of vectors that the test sets.
 #[derive(Default)]
 struct World {
+    /// Expressions that begin with `together` have a value when this many are evaluated at once.
+    together: Option<tokio::sync::Barrier>,
     vectors: Mutex<BTreeMap<String, RuleVector>>,
     stored: Mutex<Vec<(Labels, Sample)>>,
     alerts: Mutex<Vec<Alert>>,
@@ -61,6 +63,9 @@ impl World {
 #[async_trait]
 impl Query for World {
     async fn instant(&self, expr: &str, _: Timestamp) -> Result<RuleVector, QueryFailure> {
+        if let Some(barrier) = self.together.as_ref().filter(|_| expr.starts_with("together")) {
+            barrier.wait().await;
+        }
         self.vectors.lock().get(expr).cloned().ok_or_else(|| QueryFailure::new("no such vector"))
     }
 
@@ -156,7 +161,15 @@ fn settings(interval_seconds: u64, region: &str) -> RuleSettings {
 
 impl Bench {
     async fn start(world: Arc<World>, clock: Arc<TokioClock>, text: &str) -> Self {
-        let options = RuleManagerOptions::new("http://here:9090");
+        Self::start_with(RuleManagerOptions::new("http://here:9090"), world, clock, text).await
+    }
+
+    async fn start_with(
+        options: RuleManagerOptions,
+        world: Arc<World>,
+        clock: Arc<TokioClock>,
+        text: &str,
+    ) -> Self {
         let registry = prometheus::Registry::new();
         let manager = RuleManager::new(
             options,
@@ -195,6 +208,23 @@ impl Bench {
 
 fn clock() -> Arc<TokioClock> {
     Arc::new(TokioClock::starting_at(1_700_000_000_000))
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_that_do_not_need_each_other_are_evaluated_at_once() {
+    let world = World { together: Some(tokio::sync::Barrier::new(3)), ..World::default() };
+    for expr in ["together_a", "together_b", "together_c", "a + b"] {
+        world.set(expr, &[(&[("x", "y")], 1.0)]);
+    }
+    let options = RuleManagerOptions { concurrent_evals_max: 2, ..RuleManagerOptions::new("http://here:9090") };
+    // One after the other, the first would wait for ever.
+    let text = "groups: [{name: g, interval: 1m, rules: [{record: a, expr: together_a}, \
+                {record: b, expr: together_b}, {record: c, expr: together_c}, {record: d, expr: a + b}]}]";
+    let bench = Bench::start_with(options, Arc::new(world), clock(), text).await;
+    for metric in ["a", "b", "c", "d"] {
+        assert_eq!(bench.world.written(metric, bench.base), format!("0 {metric}{{x=\"y\"}} 1\n"));
+    }
+    bench.manager.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

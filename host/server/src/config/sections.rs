@@ -69,4 +69,7 @@ pub(super) fn warn(path: &Path, written: &Written, warnings: &mut Vec<FileError>
         let what = "there is no garbage collector to tune";
         warnings.push(FileError::at(path, runtime.referenced, "runtime", what));
     }
+    for (key, why) in written.storage.idle() {
+        warnings.push(FileError::whole(path, format!("{key}: {why}")));
+    }
 }

@@ -13,6 +13,46 @@ use tsdb::{Downsampling, DownsamplingLevel, Retention, RetentionRule};
 pub(crate) struct StorageConfig {
     #[serde(default)]
     pub(crate) tsdb: TsdbConfig,
+    /// Prometheus keeps exemplars in a ring of that size; here they are kept as long as samples are.
+    exemplars: Option<ExemplarsConfig>,
+}
+
+/// The section `storage.exemplars`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExemplarsConfig {
+    #[serde(rename = "max_exemplars")]
+    _max_exemplars: Option<i64>,
+}
+
+/// The section `storage.tsdb.chunk_encoding`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChunkEncodingConfig {
+    #[serde(rename = "floats")]
+    _floats: Option<String>,
+}
+
+impl StorageConfig {
+    /// Keys that are there and change nothing, and why.
+    pub(super) fn idle(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let tsdb = &self.tsdb;
+        [
+            (self.exemplars.is_some(), "storage.exemplars", "exemplars are kept as long as samples are"),
+            (
+                tsdb.stale_series_compaction_threshold.is_some(),
+                "storage.tsdb.stale_series_compaction_threshold",
+                "series that have ended leave the head by themselves",
+            ),
+            (
+                tsdb.chunk_encoding.is_some(),
+                "storage.tsdb.chunk_encoding",
+                "each chunk is written in the encoding that suits it",
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(there, key, why)| there.then_some((key, why)))
+    }
 }
 
 /// The section `storage.tsdb`.
@@ -23,6 +63,8 @@ pub(crate) struct TsdbConfig {
     pub(crate) retention: RetentionConfig,
     /// How much older than the newest sample of its series a sample may come; nothing, unless this is given.
     pub(crate) out_of_order_time_window: Option<ConfigDuration>,
+    stale_series_compaction_threshold: Option<f64>,
+    chunk_encoding: Option<ChunkEncodingConfig>,
     /// Where it is missing, nothing is downsampled. Takes effect with a start.
     pub(crate) downsampling: Option<DownsamplingConfig>,
 }

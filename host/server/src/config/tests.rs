@@ -109,21 +109,25 @@ fn jobs_stand_in_other_files_too() {
 #[test]
 fn what_changes_nothing_is_told() {
     let text = "global: {external_labels: {a: '${STORMGLASS_TEST_IS_NOT_SET}'}}\n\
-                tracing: {endpoint: 'localhost:4317', client_type: http, timeout: 5s}\nruntime: {gogc: 75}\n";
+                tracing: {endpoint: 'localhost:4317', client_type: http, timeout: 5s}\nruntime: {gogc: 75}\n\
+                storage: {exemplars: {max_exemplars: 1}, tsdb: {chunk_encoding: {floats: xor2}}}\n";
     let loaded = Examined::of(Path::new("a.yml"), Path::new(""), text).unwrap().whole().unwrap();
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     expect![[r#"
         a.yml: global.external_labels: the environment has no variable STORMGLASS_TEST_IS_NOT_SET
         a.yml:2:10: tracing: spans of this server are kept in its own store and sent nowhere else
-        a.yml:3:10: runtime: there is no garbage collector to tune"#]]
+        a.yml:3:10: runtime: there is no garbage collector to tune
+        a.yml: storage.exemplars: exemplars are kept as long as samples are
+        a.yml: storage.tsdb.chunk_encoding: each chunk is written in the encoding that suits it"#]]
     .assert_eq(&warnings.join("\n"));
 }
 
 #[test]
 fn the_embedded_defaults_are_valid() {
-    let loaded = embedded("127.0.0.1:9090").unwrap();
+    let loaded = embedded("127.0.0.1:9090", "/here").unwrap();
     assert_eq!((loaded.plugins.len(), loaded.rules.len()), (2, 1));
     assert!(loaded.text.contains("127.0.0.1:9090"), "{}", loaded.text);
+    assert_eq!(loaded.scrape_configs[0].metrics_path, "/here/metrics");
 }
 
 #[test]
