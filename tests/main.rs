@@ -12,6 +12,8 @@ mod endpoints;
 mod harness;
 mod kinds;
 mod memory;
+mod mixin;
+mod notifications;
 mod queries;
 mod rule_tests;
 mod starts;

@@ -1,8 +1,10 @@
-//! The parts of `prometheus.yml` that say what is scraped: `global` and `scrape_configs`.
+//! The parts of `prometheus.yml` that say what is scraped, `global` and `scrape_configs`, and what is found alike:
+//! `alerting`.
 //!
 //! Everything is checked while it is read, so that the reader of the file can say where a mistake stands;
 //! what concerns several sections at once is checked by [`check`]. Keys that are not known are errors.
 
+mod alertmanager;
 mod http;
 mod keys;
 mod sd;
@@ -23,6 +25,7 @@ use crate::Error;
 use crate::client;
 use crate::relabel::RelabelConfig;
 
+pub use alertmanager::{AlertingConfig, AlertmanagerConfig};
 pub use http::{Authorization, BasicAuth, Header, HttpConfig, OAuth2, ProxyConfig, Secret};
 pub use keys::{SplitConfig, TakeKeys, deserialize as split};
 pub use sd::{FileSdConfig, HttpSdConfig, PluginSdConfig, SdBlock};

@@ -40,6 +40,8 @@ struct State {
     /// servers does not hit a target at the same moment.
     seed: u64,
     jobs: BTreeMap<String, Job>,
+    /// Jobs whose targets are found and not scraped.
+    sought: BTreeMap<String, ScrapeConfig>,
     collectors: BTreeMap<String, Pool>,
     discoverers: HashMap<String, Discovering>,
     /// The latest groups of each discoverer.
@@ -101,14 +103,32 @@ impl Manager {
     /// [`Error::Job`]: what [`config::check`] finds, or [`Error::File`] and [`Error::Connections`] where
     /// something is not there that connections need.
     pub fn apply(&self, global: &GlobalConfig, jobs: &[ScrapeConfig]) -> Result<(), Error> {
-        let applied = self.try_apply(global, jobs);
+        self.apply_with(global, jobs, &[])
+    }
+
+    /// The same, and finds the targets of `sought`, which nobody scrapes: [`Manager::groups_of`] tells them.
+    ///
+    /// # Errors
+    /// As [`Manager::apply`].
+    pub fn apply_with(
+        &self,
+        global: &GlobalConfig,
+        jobs: &[ScrapeConfig],
+        sought: &[ScrapeConfig],
+    ) -> Result<(), Error> {
+        let applied = self.try_apply(global, jobs, sought);
         if applied.is_err() {
             self.0.shared.metrics.reloads_failed.inc();
         }
         applied
     }
 
-    fn try_apply(&self, global: &GlobalConfig, jobs: &[ScrapeConfig]) -> Result<(), Error> {
+    fn try_apply(
+        &self,
+        global: &GlobalConfig,
+        jobs: &[ScrapeConfig],
+        sought: &[ScrapeConfig],
+    ) -> Result<(), Error> {
         config::check(global, jobs)?;
         let mut state = self.0.state.lock();
         // Everything that can fail comes before the first change.
@@ -127,10 +147,15 @@ impl Manager {
             self.own_discoverers(&config, &state, &mut own).map_err(of_job)?;
             wanted.push((config, client));
         }
+        for job in sought {
+            let of_job = |error: Error| error.of_job(&job.job_name);
+            self.own_discoverers(job, &state, &mut own).map_err(of_job)?;
+        }
         if state.stopped {
             return Ok(());
         }
         state.seed = seed_of(global);
+        state.sought = sought.iter().map(|job| (job.job_name.clone(), job.clone())).collect();
         let mut before = std::mem::take(&mut state.jobs);
         for (config, client) in wanted {
             let name = config.job_name.clone();
@@ -195,6 +220,17 @@ impl Manager {
             own.push((Discoverer { name, mechanism: "http".to_owned(), interval, source }, config));
         }
         Ok(())
+    }
+
+    /// What has been found for a job that is only sought, before relabelling; nothing where there is none of that name.
+    pub fn groups_of(&self, sought: &str) -> Vec<TargetGroup> {
+        let state = self.0.state.lock();
+        let Some(job) = state.sought.get(sought) else { return Vec::new() };
+        let mut groups = static_groups(job);
+        for source in job.sources() {
+            groups.extend(state.groups.get(&source).into_iter().flatten().cloned());
+        }
+        groups
     }
 
     /// Makes these the targets that the discoverer of that name has found.

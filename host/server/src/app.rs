@@ -35,6 +35,7 @@ use crate::features::Features;
 use crate::ingest::IngestMetrics;
 use crate::memory::{self, MemoryGuard};
 use crate::notices::{Notices, RELOAD_FAILED, SHUTTING_DOWN};
+use crate::notifier::{Both, Notifier, QueueOptions};
 use crate::otlp;
 use crate::plugins::{PluginCollector, PluginDiscoverer, PluginFunctions, Plugins, RunningSet};
 use crate::processors::{ProcessedAppend, Processors};
@@ -90,6 +91,7 @@ pub(crate) struct App {
     pub(crate) incoming: Arc<dyn Append>,
     pub(crate) scrape: scrape::Manager,
     pub(crate) rules: RuleManager,
+    pub(crate) notifier: Arc<Notifier>,
     dispatcher: Arc<Dispatcher>,
     detectors: Detectors,
     decoders: Decoders,
@@ -209,6 +211,10 @@ impl App {
             },
             &registry,
         )?);
+        let queue =
+            QueueOptions { capacity: args.notification_queue_capacity, batch: args.notification_batch_size };
+        let notifier = Arc::new(Notifier::new(queue, &registry)?);
+        let inside = Arc::clone(&dispatcher) as Arc<dyn alerting::AlertSink>;
         let rules = RuleManager::new(
             RuleManagerOptions {
                 resend_delay: args.resend_delay.0,
@@ -222,7 +228,7 @@ impl App {
             },
             Arc::clone(&queries) as Arc<dyn alerting::Query>,
             Arc::clone(&append),
-            Arc::clone(&dispatcher) as Arc<dyn alerting::AlertSink>,
+            Arc::new(Both { inside, elsewhere: Arc::clone(&notifier) }),
             Arc::new(alerting::SystemClock),
             &registry,
         )?;
@@ -253,6 +259,7 @@ impl App {
             incoming,
             scrape,
             rules,
+            notifier,
             dispatcher,
             detectors,
             decoders,
@@ -356,6 +363,7 @@ impl App {
                 Some(file.with_context(|| format!("open global.query_log_file {path}"))?)
             }
         };
+        let notifications = Notifier::prepare(&loaded.alerting).context("set up alerting.alertmanagers")?;
         // The first step that can still fail changes nothing where it does; those after it cannot, since what they
         // would refuse has been refused above.
         // Processors come first, so that nothing is stored that they have not seen.
@@ -363,7 +371,7 @@ impl App {
         let processors = self.processors.install(&running, order);
         let mut global = loaded.global.clone();
         global.extra_scrape_metrics |= Features::parse(&self.args.enable_feature).extra_scrape_metrics();
-        if let Err(error) = self.scrape.apply(&global, &loaded.scrape_configs) {
+        if let Err(error) = self.scrape.apply_with(&global, &loaded.scrape_configs, &loaded.sought) {
             self.processors.restore(processors);
             return Err(error.into());
         }
@@ -372,6 +380,7 @@ impl App {
         self.functions.install(functions);
         self.scrape.set_collectors(&self.collectors(&loaded))?;
         self.scrape.set_discoverers(self.discoverers());
+        self.notifier.apply(notifications, &self.scrape);
         let routes = loaded.alertmanager.clone().unwrap_or_else(alerting::config::Config::blackhole);
         self.dispatcher.apply(routes, self.plugins.receivers())?;
         let settings = RuleSettings {
@@ -472,6 +481,7 @@ impl App {
         // A reload that is under way would start what is being stopped.
         let _no_reload = self.reloading.lock().await;
         self.rules.stop().await;
+        self.notifier.stop(self.args.drain_notifications).await;
         if let Err(error) = self.dispatcher.stop().await {
             tracing::error!(%error, "alert state was not saved");
         }

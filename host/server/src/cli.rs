@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use model::ConfigDuration;
 use plugin::ByteSize;
 use regex::Regex;
@@ -84,7 +86,8 @@ fn without_negations(arguments: impl Iterator<Item = OsString>) -> Vec<OsString>
     let command = Cli::command();
     let rewrite = |argument: OsString| {
         let negated = argument.to_str().and_then(|text| text.strip_prefix("--no-"));
-        let flag = negated.and_then(|name| command.get_arguments().find(|flag| flag.get_long() == Some(name)));
+        let flag =
+            negated.and_then(|name| command.get_arguments().find(|flag| flag.get_long() == Some(name)));
         match flag.map(|flag| (flag.get_long().unwrap_or_default(), flag.get_action())) {
             Some((_, ArgAction::SetTrue)) => None,
             Some((name, ArgAction::Set)) if ON_BY_DEFAULT.contains(&name) => {

@@ -19,12 +19,13 @@ use std::path::{Path, PathBuf};
 use alerting::config::Config as AlertmanagerConfig;
 use alerting::rules::RuleFile;
 use plugin::{Kind, PluginConfig};
-use scrape::config::{GlobalConfig, ScrapeConfig};
+use scrape::config::{AlertingConfig, GlobalConfig, ScrapeConfig};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use self::sections::{Runtime, Tracing};
 use self::storage::StorageConfig;
+use crate::notifier::Notifier;
 use crate::yaml::{self, FileError};
 
 /// The name that messages give the embedded defaults.
@@ -42,6 +43,8 @@ struct Written {
     rule_files: Vec<Spanned<String>>,
     #[serde(default)]
     scrape_config_files: Vec<Spanned<String>>,
+    #[serde(default)]
+    alerting: Option<Spanned<AlertingConfig>>,
     tracing: Option<Spanned<Tracing>>,
     runtime: Option<Spanned<Runtime>>,
     #[serde(default)]
@@ -67,6 +70,10 @@ pub(crate) struct Loaded {
     pub(crate) global: GlobalConfig,
     pub(crate) scrape_configs: Vec<ScrapeConfig>,
     pub(crate) plugins: Vec<PluginConfig>,
+    /// Alertmanagers elsewhere.
+    pub(crate) alerting: AlertingConfig,
+    /// What discovery has to find besides targets: those Alertmanagers.
+    pub(crate) sought: Vec<ScrapeConfig>,
     pub(crate) alertmanager: Option<AlertmanagerConfig>,
     pub(crate) storage: StorageConfig,
     /// The plugins that `*_sd_configs` stand for, by their names among `plugins`, with the mechanism of each.
@@ -159,6 +166,9 @@ impl Examined {
         for config in &mut written.scrape_configs {
             config.value.resolve_paths(folder);
         }
+        for config in written.alerting.iter_mut().flat_map(|alerting| &mut alerting.value.alertmanagers) {
+            config.resolve_paths(folder);
+        }
         let included = read_scrape_configs(path, folder, &written.scrape_config_files, &mut errors);
         if !written.global.query_log_file.is_empty() {
             // A path that is absolute stays so.
@@ -199,6 +209,12 @@ impl Examined {
                 .chain(included.into_iter().map(|(_, config)| config))
                 .collect(),
             plugins: written.plugins.into_iter().map(|config| config.value).collect(),
+            sought: written
+                .alerting
+                .as_ref()
+                .map(|config| Notifier::sought(&config.value))
+                .unwrap_or_default(),
+            alerting: written.alerting.map(|config| config.value).unwrap_or_default(),
             alertmanager: written.alertmanager.map(|config| config.value),
             storage: written.storage,
             discovery: BTreeMap::new(),
@@ -277,7 +293,7 @@ impl Loaded {
         for name in self.discovery.keys().filter(|name| !is(name, Kind::Discoverer)) {
             errors.push(self.plugin_error(name, "plugins", "it is none"));
         }
-        for job in &self.scrape_configs {
+        for job in self.scrape_configs.iter().chain(&self.sought) {
             for discovery in job.plugin_sd_configs.iter().filter(|d| !is(&d.plugin, Kind::Discoverer)) {
                 let what = format!("plugin {:?} is no discoverer", discovery.plugin);
                 let place = self.places.jobs.get(&job.job_name).copied();
@@ -350,6 +366,14 @@ fn check_names(
         for discovery in config.plugin_sd_configs.iter().filter(|d| !plugins.contains(d.plugin.as_str())) {
             let what = format!("no plugin is configured under the name {:?}", discovery.plugin);
             errors.push(FileError::whole(file, what));
+        }
+    }
+    if let Some(alerting) = &written.alerting {
+        let named = alerting.value.alertmanagers.iter().flat_map(|config| &config.plugin_sd_configs);
+        for discovery in named.filter(|discovery| !plugins.contains(discovery.plugin.as_str())) {
+            let what = format!("no plugin is configured under the name {:?}", discovery.plugin);
+            let key = "alerting.alertmanagers.plugin_sd_configs";
+            errors.push(FileError::at(path, alerting.referenced, key, what));
         }
     }
     if let Some(alertmanager) = &written.alertmanager {

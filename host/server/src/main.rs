@@ -12,6 +12,7 @@ mod ingest;
 mod lenient;
 mod memory;
 mod notices;
+mod notifier;
 mod otlp;
 mod plugin_command;
 mod plugins;

@@ -216,7 +216,8 @@ async fn rules_that_do_not_need_each_other_are_evaluated_at_once() {
     for expr in ["together_a", "together_b", "together_c", "a + b"] {
         world.set(expr, &[(&[("x", "y")], 1.0)]);
     }
-    let options = RuleManagerOptions { concurrent_evals_max: 2, ..RuleManagerOptions::new("http://here:9090") };
+    let options =
+        RuleManagerOptions { concurrent_evals_max: 2, ..RuleManagerOptions::new("http://here:9090") };
     // One after the other, the first would wait for ever.
     let text = "groups: [{name: g, interval: 1m, rules: [{record: a, expr: together_a}, \
                 {record: b, expr: together_b}, {record: c, expr: together_c}, {record: d, expr: a + b}]}]";

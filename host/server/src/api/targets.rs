@@ -42,13 +42,22 @@ pub(super) async fn scrape_pools(State(app): State<Arc<App>>) -> ApiResult<impl 
     Ok(Success::new(ScrapePools { scrape_pools }))
 }
 
-/// Alertmanagers elsewhere: none, since alerts go to the one inside.
-pub(super) async fn alertmanagers() -> ApiResult<impl Serialize> {
+/// Alertmanagers elsewhere; the one inside is none of them.
+pub(super) async fn alertmanagers(State(app): State<Arc<App>>) -> ApiResult<impl Serialize> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Alertmanagers {
-        active_alertmanagers: [(); 0],
-        dropped_alertmanagers: [(); 0],
+    struct Known {
+        active_alertmanagers: Vec<Alertmanager>,
+        dropped_alertmanagers: Vec<Alertmanager>,
     }
-    Ok(Success::new(Alertmanagers { active_alertmanagers: [], dropped_alertmanagers: [] }))
+    #[derive(Serialize)]
+    struct Alertmanager {
+        url: String,
+    }
+    let known = app.notifier.alertmanagers();
+    let all = |urls: Vec<String>| urls.into_iter().map(|url| Alertmanager { url }).collect();
+    Ok(Success::new(Known {
+        active_alertmanagers: all(known.active),
+        dropped_alertmanagers: all(known.dropped),
+    }))
 }

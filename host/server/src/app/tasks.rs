@@ -12,6 +12,7 @@ use super::{App, SYNC_INTERVAL};
 use crate::config::files::Watched;
 use crate::features::Features;
 use crate::memory;
+use crate::notifier;
 use crate::spans::SpanIntake;
 
 /// How often blocks are cut and retention is looked at.
@@ -37,6 +38,7 @@ pub(crate) fn spawn(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         every(app, MAINTENANCE_INTERVAL, maintain),
         every(app, SPAN_METRICS_INTERVAL, flush_spans),
         every(app, GROWTH_INTERVAL, note_growth),
+        tokio::spawn(find_alertmanagers(Arc::clone(app))),
         tokio::spawn(watch_memory(Arc::clone(app))),
         tokio::spawn(watch_plugins(Arc::clone(app))),
         tokio::spawn(watch_config(Arc::clone(app))),
@@ -73,6 +75,18 @@ async fn watch_memory(app: Arc<App>) {
         let app = Arc::clone(&app);
         if let Err(error) = tokio::task::spawn_blocking(move || app.memory.watch()).await {
             tracing::error!(%error, "memory was not looked at");
+        }
+    }
+}
+
+/// Takes over the Alertmanagers that discovery finds.
+async fn find_alertmanagers(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(notifier::DISCOVERY_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            _ = ticks.tick() => app.notifier.discover(&app.scrape),
         }
     }
 }

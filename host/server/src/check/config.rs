@@ -11,6 +11,7 @@ use super::Verdict;
 use super::rules;
 use crate::cli::{CheckConfig, Lint};
 use crate::config::{self, ConfigErrors};
+use crate::notifier::Notifier;
 
 /// Reads each configuration and all that it names; loads each plugin and asks it whether its configuration is right.
 pub(crate) async fn check(args: CheckConfig) -> anyhow::Result<ExitCode> {
@@ -61,6 +62,7 @@ async fn check_plugins(args: &CheckConfig, mut examined: config::Examined) -> an
     examined.rule_files.clear();
     let loaded = examined.whole()?;
     loaded.check_files()?;
+    Notifier::prepare(&loaded.alerting).context("set up alerting.alertmanagers")?;
     for warning in &loaded.warnings {
         println!("  WARNING: {warning}");
     }

@@ -25,7 +25,7 @@ const SERVER_KEYS: [&str; 9] = [
 /// Adds the plugins of all jobs to those that are configured.
 pub(super) fn expand(loaded: &mut Loaded, errors: &mut Vec<FileError>) {
     let mut found = Vec::new();
-    for job in &loaded.scrape_configs {
+    for job in loaded.scrape_configs.iter().chain(&loaded.sought) {
         let place = loaded.places.jobs.get(&job.job_name).copied();
         for block in &job.sd_blocks {
             let mechanism = &block.mechanism;
