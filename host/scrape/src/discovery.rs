@@ -82,8 +82,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut discoverer: watch::Receiver<Dis
                 let groups: BTreeMap<String, TargetGroup> =
                     snapshot.groups.into_iter().map(|group| (group.source.clone(), group)).collect();
                 if known.as_ref() != Some(&groups) {
-                    let count = groups.values().map(|group| group.targets.len()).sum();
-                    shared.metrics.discovery.found(&current.name, count);
+                    shared.metrics.discovery.found();
                     sink(&current.name, groups.values().cloned().collect());
                     known = Some(groups);
                 }

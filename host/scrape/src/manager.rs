@@ -178,6 +178,7 @@ impl Manager {
         for (name, job) in before {
             job.pool.remove();
             self.0.shared.metrics.forget_job(&name);
+            self.0.shared.metrics.discovery.forget_job(&name);
         }
         let names: HashSet<&str> = own.iter().map(|(discoverer, _)| discoverer.name.as_str()).collect();
         let is_gone = |(name, running): (&String, &Discovering)| {
@@ -399,8 +400,10 @@ impl Inner {
 
     fn sync(&self, job: &mut Job, state: &State) {
         let found = job.sources.iter().filter_map(|source| state.groups.get(source));
-        let groups = job.static_groups.iter().chain(found.flatten());
-        job.pool.sync(&self.context(state), &job.config, &job.client, groups);
+        let groups: Vec<&TargetGroup> = job.static_groups.iter().chain(found.flatten()).collect();
+        let count = groups.iter().map(|group| group.targets.len()).sum();
+        self.shared.metrics.discovery.discovered(&job.config.job_name, count);
+        job.pool.sync(&self.context(state), &job.config, &job.client, groups.into_iter());
     }
 
     fn count(&self, state: &State) {

@@ -307,11 +307,21 @@ impl DiscoveryMetrics {
         }
     }
 
-    /// It found what was not known, this many targets.
-    pub(crate) fn found(&self, config: &str, targets: usize) {
+    /// It found what was not known.
+    pub(crate) fn found(&self) {
         self.received.with_label_values(&["scrape"]).inc();
         self.updates.with_label_values(&["scrape"]).inc();
-        self.targets.with_label_values(&[config, "scrape"]).set(targets as i64);
+    }
+
+    /// So many targets are known for a job, before relabelling.
+    pub(crate) fn discovered(&self, job: &str, targets: usize) {
+        self.targets.with_label_values(&[job, "scrape"]).set(targets as i64);
+    }
+
+    /// A job is gone.
+    pub(crate) fn forget_job(&self, job: &str) {
+        // One that was never looked for has none.
+        let _ = self.targets.remove_label_values(&[job, "scrape"]);
     }
 
     /// A discoverer is gone.
@@ -319,7 +329,6 @@ impl DiscoveryMetrics {
         self.durations.remove(&[mechanism, config]);
         // One that never answered has none.
         let _ = self.failures.remove_label_values(&[mechanism, config]);
-        let _ = self.targets.remove_label_values(&[config, "scrape"]);
     }
 
     pub(crate) fn file_read(&self, name: &str, mtime_secs: Option<f64>) {

@@ -7,7 +7,10 @@ use model::ConfigDuration;
 use serde::{Deserialize, Deserializer, de};
 
 use super::keys::{self, SplitConfig};
-use super::{FileSdConfig, HttpConfig, HttpSdConfig, JobKeys, PluginSdConfig, Scheme, ScrapeConfig, SdBlock, StaticConfig};
+use super::{
+    FileSdConfig, HttpConfig, HttpSdConfig, JobKeys, PluginSdConfig, Scheme, ScrapeConfig, SdBlock,
+    StaticConfig,
+};
 use crate::relabel::RelabelConfig;
 
 /// How long a request to an Alertmanager may take where nothing else is said.
