@@ -37,7 +37,7 @@ use crate::head::Head;
 use crate::options::{Options, Retention};
 use crate::tombstones::Tombstones;
 use crate::wal::readers::LogReaders;
-use crate::wal::{LogPosition, LogReader, Wal};
+use crate::wal::{LogHold, LogPosition, LogReader, Wal};
 
 pub use growth::Growth;
 pub use latest::{GroupKey, Latest, LatestBy};
@@ -182,6 +182,11 @@ impl Tsdb {
     /// [`Error::Io`].
     pub fn log_reader(&self, from: Option<LogPosition>) -> Result<LogReader> {
         LogReader::open(Arc::clone(&self.shared.log_readers), from)
+    }
+
+    /// Keeps the log until the answer is dropped, for readers that begin meanwhile.
+    pub fn hold_log(&self) -> LogHold {
+        self.shared.log_readers.hold()
     }
 
     /// Up to where the log holds what has been acknowledged.

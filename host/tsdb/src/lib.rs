@@ -69,4 +69,4 @@ pub use head::RefusedSeries;
 pub use options::{Downsampling, DownsamplingLevel, Options, Retention, RetentionRule, WalSync};
 pub use starts::UNKNOWN_START;
 pub use verify::{Verification, verify};
-pub use wal::{LogFrame, LogItems, LogPosition, LogReader, LogSamples};
+pub use wal::{LogFrame, LogHold, LogItems, LogPosition, LogReader, LogSamples};

@@ -54,6 +54,7 @@ use crate::header::{FileKind, HEADER_BYTES};
 use crate::options::{Options, WalSync};
 
 pub use reader::{LogFrame, LogItems, LogReader, LogSamples};
+pub use readers::LogHold;
 use readers::LogReaders;
 
 /// The version that is written.

@@ -19,6 +19,18 @@ use crate::error::{IoContext, Result};
 use crate::fs::FileSystem;
 use crate::header::HEADER_BYTES;
 
+/// Keeps the log for readers that are still to come, until it is dropped.
+pub struct LogHold {
+    log: Arc<LogReaders>,
+    number: u64,
+}
+
+impl Drop for LogHold {
+    fn drop(&mut self) {
+        self.log.leave(self.number);
+    }
+}
+
 /// See the module.
 pub(crate) struct LogReaders {
     pub(super) fs: Arc<dyn FileSystem>,
@@ -100,6 +112,15 @@ impl LogReaders {
         needs.next += 1;
         needs.first.insert(number, segment);
         Ok((number, answer))
+    }
+
+    /// Sees to it that nothing goes as long as the answer lives, but for what has been kept for long enough.
+    pub(crate) fn hold(self: &Arc<Self>) -> LogHold {
+        let mut needs = self.needs.lock();
+        let number = needs.next;
+        needs.next += 1;
+        needs.first.insert(number, 0);
+        LogHold { log: Arc::clone(self), number }
     }
 
     /// Notes that a reader needs nothing any more below `segment`.
