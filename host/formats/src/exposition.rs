@@ -14,6 +14,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub(crate) mod cursor;
+mod federate;
 pub mod lint;
 pub mod nhcb;
 pub mod protobuf;
@@ -29,6 +30,7 @@ use std::borrow::Cow;
 use model::MetricKind;
 
 use cursor::Cursor;
+pub use federate::{ScrapeFormat, ScrapedFamily, ScrapedValue};
 pub use sample::{ScrapedExemplar, ScrapedHistogram, ScrapedSample};
 pub use write::{write_metadata, write_sample};
 

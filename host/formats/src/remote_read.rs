@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod crc;
+mod histograms;
 mod xor;
 
 #[cfg(test)]
@@ -312,24 +313,66 @@ fn read_series(bytes: &[u8]) -> Result<ReadSeries, WireFailed> {
     Ok(series)
 }
 
-/// Appends the frames of one series of floats to a stream; `query` is the number of the query that it answers.
+/// A chunk as it is sent.
+struct Chunk {
+    first: Timestamp,
+    last: Timestamp,
+    /// Prometheus' number of the encoding.
+    encoding: u64,
+    data: Vec<u8>,
+}
+
+impl Chunk {
+    fn floats(samples: &[Sample]) -> Option<Self> {
+        let (first, last) = (samples.first()?.timestamp, samples.last()?.timestamp);
+        Some(Self { first, last, encoding: 1, data: xor::encode(samples) })
+    }
+
+    fn histograms(samples: &[(Timestamp, Arc<Histogram>)]) -> Option<Self> {
+        let (first, last) = (samples.first()?.0, samples.last()?.0);
+        Some(Self { first, last, encoding: 3, data: histograms::encode(samples) })
+    }
+}
+
+/// The chunks of a series, by time. Where both kinds of samples take turns, each turn is a chunk of its own.
+fn chunks(series: &ReadSeries) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    let (mut floats, mut histograms) = (series.samples.as_slice(), series.histograms.as_slice());
+    loop {
+        let next_histogram = histograms.first().map_or(Timestamp::MAX, |(time, _)| *time);
+        let turn = floats.partition_point(|sample| sample.timestamp <= next_histogram).min(CHUNK_SAMPLES);
+        let (samples, rest) = floats.split_at_checked(turn).unwrap_or((floats, &[]));
+        floats = rest;
+        if let Some(chunk) = Chunk::floats(samples) {
+            chunks.push(chunk);
+            continue;
+        }
+        let next_float = floats.first().map_or(Timestamp::MAX, |sample| sample.timestamp);
+        let Some((_, layout)) = histograms.first() else { return chunks };
+        let alike = histograms.iter().skip(1).take(CHUNK_SAMPLES - 1);
+        let alike = alike.take_while(|(time, h)| *time < next_float && histograms::share_layout(layout, h));
+        let (samples, rest) = histograms.split_at_checked(alike.count() + 1).unwrap_or((histograms, &[]));
+        histograms = rest;
+        chunks.extend(Chunk::histograms(samples));
+    }
+}
+
+/// Appends the frames of one series to a stream; `query` is the number of the query that it answers.
 pub fn put_frames(out: &mut Vec<u8>, query: usize, series: &ReadSeries) {
-    let mut chunks = series.samples.chunks(CHUNK_SAMPLES).peekable();
+    let mut chunks = chunks(series).into_iter().peekable();
     while chunks.peek().is_some() {
         let mut data = Vec::new();
         let mut root = MessageWriter(&mut data);
         root.message(1, |m| {
             write_labels(m, &series.labels);
             let mut bytes = 0;
-            while let Some(samples) = chunks.next_if(|_| bytes < FRAME_BYTES) {
-                let encoded = xor::encode(samples);
-                bytes += encoded.len();
+            while let Some(chunk) = chunks.next_if(|_| bytes < FRAME_BYTES) {
+                bytes += chunk.data.len();
                 m.message(2, |m| {
-                    let time = |sample: Option<&Sample>| sample.map_or(0, |s| s.timestamp.millis() as u64);
-                    m.varint(1, time(samples.first()));
-                    m.varint(2, time(samples.last()));
-                    m.varint(3, 1);
-                    m.bytes(4, &encoded);
+                    m.varint(1, chunk.first.millis() as u64);
+                    m.varint(2, chunk.last.millis() as u64);
+                    m.varint(3, chunk.encoding);
+                    m.bytes(4, &chunk.data);
                 });
             }
         });

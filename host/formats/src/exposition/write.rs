@@ -92,7 +92,7 @@ impl<'o> SeriesWriter<'o> {
     }
 }
 
-fn write_name(out: &mut String, name: &str, bare: bool) {
+pub(super) fn write_name(out: &mut String, name: &str, bare: bool) {
     if bare {
         out.push_str(name);
     } else {
@@ -116,7 +116,7 @@ pub(super) fn write_escaped(out: &mut String, text: &str, quoted: bool) {
     }
 }
 
-fn is_metric_name(name: &str) -> bool {
+pub(super) fn is_metric_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')

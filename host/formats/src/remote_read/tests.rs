@@ -81,6 +81,110 @@ fn decode_xor(bytes: &[u8]) -> Vec<(i64, u64)> {
     samples
 }
 
+/// Reads a chunk of histograms as Prometheus' decoder does: the times, and all numbers of each.
+fn decode_histograms(bytes: &[u8], numbers: usize) -> Vec<(i64, Vec<u64>)> {
+    let mut reader = BitReader { bytes, at: 0 };
+    let count = reader.bits(16);
+    reader.bits(8);
+    if reader.bits(8) == 255 {
+        reader.bits(64);
+    }
+    let width = |reader: &mut BitReader<'_>| {
+        let ones = (0..8).take_while(|_| reader.bits(1) == 1).count();
+        [0, 3, 6, 9, 12, 18, 25, 56, 64][ones]
+    };
+    let int = |reader: &mut BitReader<'_>| match width(reader) {
+        0 => 0,
+        64 => reader.bits(64) as i64,
+        width => {
+            let value = reader.bits(width) as i64;
+            if value > 1 << (width - 1) { value - (1 << width) } else { value }
+        }
+    };
+    let uint = |reader: &mut BitReader<'_>| match width(reader) {
+        0 => 0,
+        width => reader.bits(width),
+    };
+    int(&mut reader);
+    for _ in 0..2 {
+        for _ in 0..uint(&mut reader) {
+            uint(&mut reader);
+            int(&mut reader);
+        }
+    }
+    let (mut time, mut difference) = (0i64, 0i64);
+    let mut values = vec![(0u64, (0, 0)); numbers];
+    let mut samples = Vec::new();
+    for index in 0..count {
+        if index == 0 {
+            time = int(&mut reader);
+        } else {
+            difference += int(&mut reader);
+            time += difference;
+        }
+        for (value, window) in &mut values {
+            if index == 0 {
+                *value = reader.bits(64);
+            } else if reader.bits(1) == 1 {
+                if reader.bits(1) == 1 {
+                    let leading = reader.bits(5) as u32;
+                    let length = match reader.bits(6) as u32 {
+                        0 => 64,
+                        length => length,
+                    };
+                    *window = (leading, 64 - leading - length);
+                }
+                *value ^= reader.bits(64 - window.0 - window.1) << window.1;
+            }
+        }
+        samples.push((time, values.iter().map(|(value, _)| *value).collect()));
+    }
+    samples
+}
+
+#[test]
+fn histograms_are_cut_where_their_layout_changes_and_floats_come_between() {
+    let histogram = |at: i64, buckets: &[(i32, f64)], threshold: f64| {
+        let positive = Buckets::from_pairs(buckets.iter().copied());
+        let value = Histogram {
+            schema: 2,
+            zero_threshold: threshold,
+            count: at as f64,
+            sum: 0.1 * at as f64,
+            positive,
+            ..Histogram::stale()
+        };
+        (Timestamp::from_millis(at), Arc::new(value))
+    };
+    let narrow = [(1, 2.0), (2, 0.5)];
+    let wide = [(-70, 2.0), (9, 0.25), (10, 1e9)];
+    let series = ReadSeries {
+        labels: Labels::from_pairs([("__name__", "h")]),
+        samples: vec![Sample::new(350, 1.0), Sample::new(360, 2.0)],
+        histograms: vec![
+            histogram(100, &narrow, 0.001),
+            histogram(200, &narrow, 0.001),
+            histogram(310, &narrow, 0.001),
+            histogram(400, &narrow, 0.001),
+            histogram(500, &wide, 0.25),
+            histogram(600, &wide, 0.25),
+        ],
+    };
+    let chunks = chunks(&series);
+    let spans: Vec<(i64, i64, u64)> =
+        chunks.iter().map(|chunk| (chunk.first.millis(), chunk.last.millis(), chunk.encoding)).collect();
+    assert_eq!(spans, [(100, 310, 3), (350, 360, 1), (400, 400, 3), (500, 600, 3)]);
+    let mut read = Vec::new();
+    for (chunk, numbers) in chunks.iter().filter(|chunk| chunk.encoding == 3).zip([5, 5, 6]) {
+        read.extend(decode_histograms(&chunk.data, numbers));
+    }
+    let expected = series.histograms.iter().map(|(time, h)| {
+        let numbers = [h.count, h.zero_count, h.sum].into_iter().chain(h.positive.counts.iter().copied());
+        (time.millis(), numbers.map(f64::to_bits).collect::<Vec<_>>())
+    });
+    assert_eq!(read, expected.collect::<Vec<_>>());
+}
+
 fn floats() -> impl Strategy<Value = Vec<Sample>> {
     let step = prop_oneof![Just(15_000i64), 1..100i64, 1..1i64 << 21, 1..1i64 << 50];
     let value = prop_oneof![Just(1.0), any::<f64>(), (0..1000i32).prop_map(f64::from)];

@@ -16,16 +16,21 @@ use crate::wire::unzigzag;
 /// Leading zeros that five bits can say.
 const LEADING_MAX: u32 = 31;
 
-#[derive(Default)]
-struct Bits {
-    bytes: Vec<u8>,
+/// Bits, the highest of each byte first.
+pub(super) struct Bits {
+    pub(super) bytes: Vec<u8>,
     /// How many bits of the last byte are free.
     free: u32,
 }
 
 impl Bits {
+    /// Behind whole bytes.
+    pub(super) const fn after(bytes: Vec<u8>) -> Self {
+        Self { bytes, free: 0 }
+    }
+
     /// Appends the lowest `count` bits of `value`.
-    fn put(&mut self, value: u64, count: u32) {
+    pub(super) fn put(&mut self, value: u64, count: u32) {
         for bit in (0..count).rev() {
             if self.free == 0 {
                 self.bytes.push(0);
@@ -76,12 +81,13 @@ impl Bits {
 }
 
 /// Which bits of a value changed last.
-struct Window {
+pub(super) struct Window {
     leading: u32,
     trailing: u32,
 }
 
-fn put_value(bits: &mut Bits, window: &mut Option<Window>, changed: u64) {
+/// Appends what changed of a value's bits.
+pub(super) fn put_value(bits: &mut Bits, window: &mut Option<Window>, changed: u64) {
     if changed == 0 {
         return bits.put(0, 1);
     }
@@ -104,7 +110,7 @@ fn put_value(bits: &mut Bits, window: &mut Option<Window>, changed: u64) {
 /// Encodes samples in time order; at most as many as two bytes can count.
 pub(super) fn encode(samples: &[Sample]) -> Vec<u8> {
     let count = u16::try_from(samples.len()).unwrap_or(u16::MAX);
-    let mut bits = Bits { bytes: count.to_be_bytes().to_vec(), free: 0 };
+    let mut bits = Bits::after(count.to_be_bytes().to_vec());
     let mut window = None;
     let (mut time, mut difference, mut value) = (0i64, 0i64, 0u64);
     for (index, sample) in samples.iter().take(usize::from(count)).enumerate() {

@@ -65,7 +65,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Result<Read, String>, WireError> {
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Whether all counts are whole numbers, as those of a histogram that was observed are.
-fn is_whole(histogram: &Histogram) -> bool {
+pub(crate) fn is_whole(histogram: &Histogram) -> bool {
     let sides = [&histogram.negative, &histogram.positive];
     let buckets = sides.into_iter().flat_map(|side| &side.counts);
     [&histogram.count, &histogram.zero_count]
