@@ -99,6 +99,7 @@ fn dependencies_point_as_the_architecture_says() {
             "scrape" => only(&["model", "formats", "instruments"]),
             "alerting" => only(&["model", "promql", "instruments"]),
             "storage" => only(&["model", "promql", "tsdb"]),
+            "remote" => only(&["model", "formats", "promql", "scrape", "tsdb"]),
             guest if guests.contains(guest) => only(&["stormglass-sdk"]),
             _ => {}
         }
