@@ -1,7 +1,7 @@
 //! Tests of the whole: the tidy test, which holds the code base to its own rules; the end-to-end test, which drives
 //! the built server as a process; the contract test, which holds its API to Prometheus'; the differential test, which
-//! holds its answers to Prometheus'; the test of what becomes of stored metrics; and that of start timestamps.
-//! `cargo xtask test` builds what they need.
+//! holds its answers to Prometheus'; the test of what becomes of stored metrics; that of start timestamps; and that of
+//! servers that send to each other and read from each other. `cargo xtask test` builds what they need.
 
 mod checks;
 mod collect;
@@ -15,6 +15,7 @@ mod memory;
 mod mixin;
 mod notifications;
 mod queries;
+mod remote;
 mod rule_tests;
 mod starts;
 mod storage;

@@ -59,6 +59,11 @@ impl Client {
         read(request.send(body).unwrap_or_else(|error| panic!("{path}: {error}")))
     }
 
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        let request = self.agent.delete(format!("{}{path}", self.base));
+        read(request.call().unwrap_or_else(|error| panic!("{path}: {error}")))
+    }
+
     pub(crate) fn get_with(&self, path: &str, parameters: &[(&str, &str)]) -> Answer {
         let mut request = self.agent.get(format!("{}{path}", self.base));
         for (name, value) in parameters {

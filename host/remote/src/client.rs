@@ -56,7 +56,8 @@ impl Send for Receiver {
             Version::V1 => ("application/x-protobuf", "0.1.0"),
             Version::V2 => ("application/x-protobuf;proto=io.prometheus.write.v2.Request", "2.0.0"),
         };
-        let request = self.client.request(Method::POST, &self.url).await.map_err(unreachable)?;
+        let request =
+            self.client.request(Method::POST, &self.url).await.map_err(|error| unreachable(&error))?;
         let mut request = with_headers(request, &self.headers)
             .timeout(self.timeout)
             .header(CONTENT_ENCODING, "snappy")
@@ -86,7 +87,7 @@ pub(crate) fn with_headers(request: RequestBuilder, headers: &BTreeMap<String, S
 }
 
 /// Credentials that cannot be read may be there with the next try.
-pub(crate) fn unreachable(error: scrape::Error) -> Error {
+pub(crate) fn unreachable(error: &scrape::Error) -> Error {
     Error::Recoverable { what: error.to_string(), after: None }
 }
 

@@ -267,7 +267,7 @@ impl Follower {
         for items in about.into_iter().chain(samples) {
             match items {
                 LogItems::Series(all) => {
-                    all.into_iter().for_each(|(id, labels)| self.define(id, labels));
+                    all.into_iter().for_each(|(id, labels)| self.define(id, &labels));
                 }
                 LogItems::Metadata(all) => {
                     self.families_version += 1;
@@ -301,7 +301,7 @@ impl Follower {
         out
     }
 
-    fn define(&mut self, id: u32, labels: Labels) {
+    fn define(&mut self, id: u32, labels: &Labels) {
         let mut builder = labels.to_builder();
         for (name, value) in &self.external_labels {
             if labels.get(name).is_none() {

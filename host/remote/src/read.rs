@@ -119,6 +119,11 @@ impl RemoteRead {
         Ok(())
     }
 
+    /// Whether there is nobody to ask.
+    pub fn is_empty(&self) -> bool {
+        self.servers.read().is_empty()
+    }
+
     /// For one query: what is here with what the servers have. `None` where there is nobody to ask. `oldest` is since
     /// when everything is here.
     pub fn merged<'a>(
@@ -325,7 +330,11 @@ impl Server {
         let request =
             ReadRequest { queries: vec![query.clone()], accepts_chunks: false, accepts_samples: true };
         let timeout: Duration = self.config.remote_timeout.0;
-        let built = self.client.request(Method::POST, self.config.url.as_str()).await.map_err(unreachable)?;
+        let built = self
+            .client
+            .request(Method::POST, self.config.url.as_str())
+            .await
+            .map_err(|error| unreachable(&error))?;
         let mut response = with_headers(built, &self.config.headers)
             .timeout(timeout)
             .header(CONTENT_ENCODING, "snappy")

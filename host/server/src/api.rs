@@ -14,12 +14,15 @@ mod client;
 mod cors;
 pub(crate) mod envelope;
 mod features;
+mod federate;
 mod lifecycle;
 mod notifications;
 mod own_metrics;
 mod params;
 mod plugins;
+mod push;
 mod query;
+mod read;
 mod relabel_steps;
 mod requests;
 mod search;
@@ -37,7 +40,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -82,6 +85,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/plugins/{name}/probe", get(plugins::probe))
         .route("/plugins/{name}/{action}", post(plugins::act))
         .route("/write", get(write::remote_write).post(write::remote_write).layer(admit_push.clone()))
+        .route("/read", post(read::remote_read))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
         .route("/status/config", get(status::config))
@@ -96,6 +100,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/search/metric_names", get(search::metric_names).post(search::metric_names))
         .route("/search/label_names", get(search::label_names).post(search::label_names))
         .route("/search/label_values", get(search::label_values).post(search::label_values))
+        .route("/metrics", get(push::groups))
+        .route("/admin/wipe", post(push::wipe).put(push::wipe))
         .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
@@ -119,6 +125,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/graph", get(status::graph))
         .route("/metrics", get(own_metrics::text))
         .route("/version", get(status::version))
+        .route("/metrics/{*group}", put(push::push).post(push::push).delete(push::push))
+        .route("/federate", get(federate::federate))
         .route("/-/healthy", get(lifecycle::healthy).head(lifecycle::healthy))
         .route("/-/ready", get(lifecycle::ready).head(lifecycle::ready))
         .route("/-/reload", post(lifecycle::reload).put(lifecycle::reload))

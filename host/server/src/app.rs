@@ -18,8 +18,10 @@ use formats::remote_write;
 use model::{Append, Labels, Timestamp};
 use plugin::{Host, HostOptions, Kind};
 use prometheus::{Gauge, IntGauge, Registry};
+use remote::{RemoteRead, RemoteWrite, RemoteWriteOptions};
 use scrape::{CollectorTarget, Discoverer};
 use storage::Storage;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use traces::{SpanMetrics, SpanMetricsOptions, TraceOptions, TraceStore};
 use tsdb::{Options, RealFileSystem, Retention, SystemClock, Tsdb};
@@ -39,6 +41,7 @@ use crate::notifier::{Both, Notifier, QueueOptions};
 use crate::otlp;
 use crate::plugins::{PluginCollector, PluginDiscoverer, PluginFunctions, Plugins, RunningSet};
 use crate::processors::{ProcessedAppend, Processors};
+use crate::push::PushGateway;
 use crate::queries::Queries;
 use crate::queries::log::QueryLog;
 use crate::self_metrics::StorageGauges;
@@ -95,6 +98,11 @@ pub(crate) struct App {
     dispatcher: Arc<Dispatcher>,
     detectors: Detectors,
     decoders: Decoders,
+    remote_write: RemoteWrite,
+    remote_read: Arc<RemoteRead>,
+    pub(crate) push: PushGateway,
+    /// Places for those who read all of their series here.
+    pub(crate) reads: Arc<Semaphore>,
     config: ArcSwap<Loaded>,
     last_reload: ArcSwap<Reload>,
     /// Held while a configuration is applied.
@@ -178,11 +186,27 @@ impl App {
             Arc::new(ProcessedAppend::new(Arc::clone(&append), Arc::clone(&processors)));
         let metrics = SpanMetrics::new(SpanMetricsOptions::tempo()).context("set up span metrics")?;
         let spans = Arc::new(SpanIntake { store, metrics, processors: Arc::clone(&processors) });
+        let remote_read = Arc::new(RemoteRead::new(&registry)?);
+        let remote_write = RemoteWrite::new(
+            storage.shared(),
+            RemoteWriteOptions {
+                dir: args.storage_path.join("remote_write"),
+                log_kept: args.remote_log_kept.0,
+                flush_deadline: args.remote_flush_deadline.0,
+            },
+            &registry,
+        )?;
+        let push = PushGateway::open(args.storage_path.join("push"));
+        let reads = match args.remote_read_concurrency {
+            0 => Semaphore::MAX_PERMITS,
+            limit => limit,
+        };
         let functions = Arc::new(PluginFunctions::new());
         let queries = Arc::new(Queries::new(
             &args,
             storage.clone(),
             Arc::clone(&functions) as Arc<dyn promql::ExternalFunctions>,
+            Arc::clone(&remote_read),
             &registry,
         )?);
         let budget = args.memory_budget.map_or_else(memory::default_budget, |size| Some(size.0));
@@ -263,6 +287,10 @@ impl App {
             dispatcher,
             detectors,
             decoders,
+            remote_write,
+            remote_read,
+            reads: Arc::new(Semaphore::new(reads)),
+            push,
             config: ArcSwap::from_pointee(loaded.clone()),
             last_reload: ArcSwap::from_pointee(Reload { success: true, at: now }),
             reloading: tokio::sync::Mutex::default(),
@@ -391,6 +419,10 @@ impl App {
         self.rules.apply(loaded.rules.clone(), settings).await?;
         self.detectors.apply(self.wanted_detectors()).await;
         self.decoders.apply(decoders).await;
+        let external_labels = &loaded.global.external_labels;
+        self.otlp.set_options(loaded.otlp.resolve());
+        self.remote_read.apply(&loaded.remote_read, external_labels)?;
+        self.remote_write.apply(&loaded.remote_write, external_labels).await?;
         self.storage.tsdb().set_retention(retention(&self.args, &loaded));
         self.storage.tsdb().set_out_of_order_window(loaded.storage.tsdb.out_of_order_window());
         for warning in &loaded.warnings {
@@ -485,6 +517,11 @@ impl App {
         if let Err(error) = self.dispatcher.stop().await {
             tracing::error!(%error, "alert state was not saved");
         }
+    }
+
+    /// Sends what has been stored to other servers, as far as they take it.
+    pub(crate) async fn stop_sending(&self) {
+        self.remote_write.stop().await;
     }
 
     /// Writes what is still in memory and closes storage, last of all.

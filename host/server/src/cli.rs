@@ -149,6 +149,24 @@ pub(crate) struct ServerArgs {
     #[arg(long = "storage.tsdb.job-series-max", value_name = "COUNT")]
     pub(crate) job_series_max: Option<u64>,
 
+    /// How long log is kept at most for servers of `remote_write` that are away; what they have missed by then is lost to
+    /// them.
+    #[arg(long = "storage.remote.log-kept", value_name = "DURATION", default_value = "2h", value_parser = duration)]
+    pub(crate) remote_log_kept: ConfigDuration,
+
+    /// How long a shutdown waits for samples to be sent to servers of `remote_write`. What is left is sent after the next
+    /// start.
+    #[arg(long = "storage.remote.flush-deadline", value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub(crate) remote_flush_deadline: ConfigDuration,
+
+    /// Most samples that one answer of remote read may hold; 0 for any number. Does not count for streams.
+    #[arg(long = "storage.remote.read-sample-limit", value_name = "COUNT", default_value_t = 50_000_000)]
+    pub(crate) remote_read_samples: u64,
+
+    /// Most requests of remote read that are answered at once; more wait. 0 for any number.
+    #[arg(long = "storage.remote.read-concurrent-limit", value_name = "COUNT", default_value_t = 10)]
+    pub(crate) remote_read_concurrency: usize,
+
     /// Memory that the server is to stay within, pages of mapped files left out. As it is neared, new series are refused
     /// first, then queries are stopped; what has been acknowledged stays. 0 for no budget. Default: four fifths of what
     /// the machine or its container has.

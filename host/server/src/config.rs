@@ -7,6 +7,7 @@
 mod discovery;
 mod environment;
 pub(crate) mod files;
+pub(crate) mod otlp;
 pub(crate) mod secrets;
 mod sections;
 pub(crate) mod storage;
@@ -19,10 +20,12 @@ use std::path::{Path, PathBuf};
 use alerting::config::Config as AlertmanagerConfig;
 use alerting::rules::RuleFile;
 use plugin::{Kind, PluginConfig};
+use remote::{RemoteRead, RemoteReadConfig, RemoteWrite, RemoteWriteConfig};
 use scrape::config::{AlertingConfig, GlobalConfig, ScrapeConfig};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
+use self::otlp::OtlpConfig;
 use self::sections::{Runtime, Tracing};
 use self::storage::StorageConfig;
 use crate::notifier::Notifier;
@@ -53,6 +56,12 @@ struct Written {
     alertmanager: Option<Spanned<AlertmanagerConfig>>,
     #[serde(default)]
     storage: StorageConfig,
+    #[serde(default)]
+    otlp: OtlpConfig,
+    #[serde(default)]
+    remote_write: Vec<Spanned<RemoteWriteConfig>>,
+    #[serde(default)]
+    remote_read: Vec<Spanned<RemoteReadConfig>>,
 }
 
 /// A configuration that can be applied, as far as the file alone tells: whether each plugin is of the kind that it is
@@ -78,6 +87,9 @@ pub(crate) struct Loaded {
     pub(crate) storage: StorageConfig,
     /// The plugins that `*_sd_configs` stand for, by their names among `plugins`, with the mechanism of each.
     pub(crate) discovery: BTreeMap<String, String>,
+    pub(crate) otlp: OtlpConfig,
+    pub(crate) remote_write: Vec<RemoteWriteConfig>,
+    pub(crate) remote_read: Vec<RemoteReadConfig>,
     /// Rule files by the name that the API shows.
     pub(crate) rules: Vec<(String, RuleFile)>,
 }
@@ -169,6 +181,8 @@ impl Examined {
         for config in written.alerting.iter_mut().flat_map(|alerting| &mut alerting.value.alertmanagers) {
             config.resolve_paths(folder);
         }
+        written.remote_write.iter_mut().for_each(|config| config.value.resolve_paths(folder));
+        written.remote_read.iter_mut().for_each(|config| config.value.resolve_paths(folder));
         let included = read_scrape_configs(path, folder, &written.scrape_config_files, &mut errors);
         if !written.global.query_log_file.is_empty() {
             // A path that is absolute stays so.
@@ -189,6 +203,7 @@ impl Examined {
         written.global.external_labels = labels;
         sections::warn(path, &written, &mut warnings);
         check_names(path, &written, &included, &mut errors);
+        check_remote(path, &written, &mut errors);
         let rule_files = read_rules(path, folder, &written.rule_files, &mut errors);
         let mut loaded = Loaded {
             path: path.to_owned(),
@@ -218,6 +233,9 @@ impl Examined {
             alertmanager: written.alertmanager.map(|config| config.value),
             storage: written.storage,
             discovery: BTreeMap::new(),
+            otlp: written.otlp,
+            remote_write: written.remote_write.into_iter().map(|config| config.value).collect(),
+            remote_read: written.remote_read.into_iter().map(|config| config.value).collect(),
             rules: Vec::new(),
             text: secrets::hide(text),
             warnings,
@@ -388,6 +406,27 @@ fn check_names(
                     what,
                 ));
             }
+        }
+    }
+}
+
+/// Names of other servers are unique, and connections to them can be made.
+fn check_remote(path: &Path, written: &Written, errors: &mut Vec<FileError>) {
+    let writes: Vec<RemoteWriteConfig> =
+        written.remote_write.iter().map(|config| config.value.clone()).collect();
+    let reads: Vec<RemoteReadConfig> =
+        written.remote_read.iter().map(|config| config.value.clone()).collect();
+    // With one more each time, so that the complaint has a place.
+    for (end, config) in (1..).zip(&written.remote_write) {
+        if let Err(error) = RemoteWrite::check(writes.get(..end).unwrap_or_default()) {
+            errors.push(FileError::at(path, config.referenced, "remote_write", error));
+            break;
+        }
+    }
+    for (end, config) in (1..).zip(&written.remote_read) {
+        if let Err(error) = RemoteRead::check(reads.get(..end).unwrap_or_default()) {
+            errors.push(FileError::at(path, config.referenced, "remote_read", error));
+            break;
         }
     }
 }

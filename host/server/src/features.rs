@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use promql::EngineOptions;
 
 /// Features of Prometheus 3.14 whose work is done here whether they are named or not.
-const ALWAYS_ON: [&str; 7] = [
+const ALWAYS_ON: [&str; 8] = [
     "exemplar-storage",
     "metadata-wal-records",
     "native-histograms",
@@ -16,6 +16,7 @@ const ALWAYS_ON: [&str; 7] = [
     "promql-duration-expr",
     "st-storage",
     "search-api",
+    "otlp-deltatocumulative",
 ];
 
 /// Features that change something outside of the query language.
@@ -23,7 +24,7 @@ const AUTO_RELOAD: &str = "auto-reload-config";
 const CONCURRENT_RULES: &str = "concurrent-rule-eval";
 
 /// Features of Prometheus 3.14 that have no counterpart here.
-const WITHOUT_EFFECT: [&str; 12] = [
+const WITHOUT_EFFECT: [&str; 11] = [
     "memory-snapshot-on-shutdown",
     "created-timestamp-zero-ingestion",
     "xor2-encoding",
@@ -31,7 +32,6 @@ const WITHOUT_EFFECT: [&str; 12] = [
     "st-synthesis",
     "delayed-compaction",
     "old-ui",
-    "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
     "use-uncached-io",
     "fast-startup",

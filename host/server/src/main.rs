@@ -17,6 +17,7 @@ mod otlp;
 mod plugin_command;
 mod plugins;
 mod processors;
+mod push;
 mod queries;
 mod self_metrics;
 mod serve;

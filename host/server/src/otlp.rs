@@ -6,9 +6,10 @@ pub(crate) mod http;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use formats::DecodeError;
-use formats::otlp::metrics::TranslateOptions;
+use formats::otlp::metrics::{Deltas, TranslateOptions};
 use formats::otlp::response::{self, Signal};
 use formats::otlp::{self, Encoding, Limits};
 use model::Append;
@@ -50,6 +51,8 @@ pub(crate) struct Receiver {
     spans: Arc<SpanIntake>,
     ingest: IngestMetrics,
     rejected_spans: IntCounter,
+    options: ArcSwap<TranslateOptions>,
+    deltas: Deltas,
 }
 
 impl Receiver {
@@ -62,7 +65,13 @@ impl Receiver {
         let rejected_spans =
             IntCounter::new("stormglass_otlp_rejected_spans_total", "Spans that were not kept.")?;
         registry.register(Box::new(rejected_spans.clone()))?;
-        Ok(Self { storage, spans, ingest, rejected_spans })
+        let options = ArcSwap::from_pointee(TranslateOptions::prometheus());
+        Ok(Self { storage, spans, ingest, rejected_spans, options, deltas: Deltas::default() })
+    }
+
+    /// Translates metrics in this way from now on.
+    pub(crate) fn set_options(&self, options: TranslateOptions) {
+        self.options.store(Arc::new(options));
     }
 
     /// Takes one message and gives the answer's body, in the message's encoding. What has been acknowledged is
@@ -85,7 +94,8 @@ impl Receiver {
 
     fn metrics(&self, encoding: Encoding, body: &[u8]) -> Result<Vec<u8>, ExportError> {
         let request = otlp::metrics::decode(encoding, body, &LIMITS)?;
-        let (write, mut rejected) = otlp::metrics::translate(&request, &TranslateOptions::prometheus());
+        let options = self.options.load();
+        let (write, mut rejected) = otlp::metrics::translate(&request, &options, &self.deltas);
         ingest::store(&write, &mut rejected, &*self.storage, "otlp", &self.ingest)
             .map_err(|error| ExportError::Unavailable(error.to_string()))?;
         Ok(response::success(Signal::Metrics, &rejected, encoding))

@@ -26,6 +26,7 @@ use promql::{
     Answer, Engine, EngineOptions, ExternalFunctions, MemoryPool, QueryControl, QueryError, QueryResult,
     Times,
 };
+use remote::RemoteRead;
 use storage::Storage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
@@ -105,6 +106,8 @@ impl QueryFailed {
 pub(crate) struct Queries {
     engine: Engine,
     storage: Storage,
+    /// Other servers that are asked as well.
+    remote: Arc<RemoteRead>,
     queue: FairQueue,
     inside: Arc<Semaphore>,
     active: ActiveQueries,
@@ -133,6 +136,7 @@ impl Queries {
         args: &ServerArgs,
         storage: Storage,
         functions: Arc<dyn ExternalFunctions>,
+        remote: Arc<RemoteRead>,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
         let options = EngineOptions {
@@ -151,7 +155,7 @@ impl Queries {
         let inside = Arc::new(Semaphore::new(INSIDE_MAX));
         let (active, timeout) = (ActiveQueries::default(), args.query_timeout.0);
         let log = Arc::new(QueryLog::register(registry)?);
-        Ok(Self { engine, storage, queue, inside, active, timeout, metrics, log })
+        Ok(Self { engine, storage, remote, queue, inside, active, timeout, metrics, log })
     }
 
     pub(crate) const fn engine(&self) -> &Engine {
@@ -224,13 +228,20 @@ impl Queries {
         };
         let cancel = CancelOnDrop(Arc::clone(&control.canceled));
         let (engine, storage, text) = (self.engine.clone(), self.storage.clone(), text.to_owned());
-        let log = Arc::clone(&self.log);
+        let (log, remote) = (Arc::clone(&self.log), Arc::clone(&self.remote));
         let span = evaluation_span();
         let answer = tokio::task::spawn_blocking(move || {
             // Both go with the evaluation, which a caller who goes away leaves running for a moment.
             let (_place, listed) = (place, listed);
             listed.start();
-            let answer = span.in_scope(|| engine.run(&storage, &text, times, &control));
+            let answer =
+                span.in_scope(|| match remote.merged(&storage, || storage.tsdb().stats().min_time) {
+                    None => engine.run(&storage, &text, times, &control),
+                    Some(merged) => engine.run(&merged, &text, times, &control).map(|mut answer| {
+                        answer.warnings.extend(merged.warnings());
+                        answer
+                    }),
+                });
             log.write(&text, times, client.as_deref(), &answer);
             answer
         })
@@ -251,8 +262,8 @@ impl Queries {
         started: Instant,
         timeout: Duration,
     ) -> Option<Result<Answer, QueryFailed>> {
-        // The log is a file, which may keep its writer waiting.
-        let may_wait = options.analyze || self.log.is_enabled();
+        // The log is a file, which may keep its writer waiting, and so may other servers.
+        let may_wait = options.analyze || self.log.is_enabled() || !self.remote.is_empty();
         if may_wait || self.engine.expected(text, times)? > QUICK_USUALLY {
             return None;
         }

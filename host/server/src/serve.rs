@@ -88,6 +88,7 @@ pub(crate) async fn serve(
     stopping.cancel();
     drain(servers.into_iter().chain(tasks).collect()).await;
     app.stop_alerting().await;
+    app.stop_sending().await;
     // The last spans go into a store that is still open.
     tokio::task::block_in_place(|| telemetry.flush());
     app.close().await;

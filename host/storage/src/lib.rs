@@ -26,6 +26,11 @@ impl Storage {
         &self.0
     }
 
+    /// The database, to share further.
+    pub fn shared(&self) -> Arc<Tsdb> {
+        Arc::clone(&self.0)
+    }
+
     /// What is known of metric families, by name.
     pub fn metadata(&self) -> Vec<(String, Metadata)> {
         self.0.metadata()

@@ -3,8 +3,8 @@
 use formats::exposition::{self, Entry, Format, ParseError, protobuf};
 use formats::otlp::{self, Encoding};
 use formats::remote_write::{Compression, Version};
-use formats::{TimeSeries, WriteRequest, decompress, openmetrics, remote_write};
-use model::{Exemplar, Labels, Sample, SeriesRef, Timestamp};
+use formats::{TimeSeries, WriteRequest, decompress, openmetrics, remote_read, remote_write};
+use model::{Exemplar, Labels, Matcher, Sample, SeriesRef, Timestamp};
 
 use crate::Target;
 
@@ -113,6 +113,39 @@ pub(crate) const REMOTE_WRITE: Target = Target {
     },
 };
 
+pub(crate) const REMOTE_READ: Target = Target {
+    name: "remote_read",
+    run: |bytes| {
+        let limits = remote_read::Limits { decompressed_bytes_max: BODY_BYTES_MAX };
+        if let Ok(request) = remote_read::ReadRequest::decode(bytes, &limits) {
+            let again = remote_read::ReadRequest::decode(&request.encode(), &limits)
+                .unwrap_or_else(|error| panic!("what was taken once is refused the second time: {error}"));
+            assert_eq!(again.queries.len(), request.queries.len());
+        }
+        if let Ok(results) = remote_read::decode_samples(bytes, &limits) {
+            for series in results.iter().flatten() {
+                remote_read::put_frames(&mut Vec::new(), 0, series);
+            }
+        }
+    },
+    seeds: || {
+        let query = remote_read::ReadQuery {
+            start: Timestamp::from_millis(1_700_000_000_000),
+            end: Timestamp::from_millis(1_700_000_060_000),
+            matchers: vec![Matcher::equal("__name__", "m")],
+            hints: Some(remote_read::ReadHints::default()),
+        };
+        let request =
+            remote_read::ReadRequest { queries: vec![query], accepts_chunks: true, accepts_samples: true };
+        let series = remote_read::ReadSeries {
+            labels: Labels::from_pairs([("__name__", "m")]),
+            samples: vec![Sample { timestamp: Timestamp::from_millis(1_700_000_000_000), value: 0.5 }],
+            ..remote_read::ReadSeries::default()
+        };
+        vec![request.encode(), remote_read::encode_samples(&[vec![series]])]
+    },
+};
+
 /// As every version and compression, with all series new and then with all of them known.
 fn read_twice(bytes: &[u8], limits: &remote_write::Limits) {
     for version in [Version::V1, Version::V2] {
@@ -149,7 +182,8 @@ pub(crate) const OTLP_METRICS: Target = Target {
     run: |bytes| {
         let Some((encoding, body)) = encoding(bytes) else { return };
         if let Ok(request) = otlp::metrics::decode(encoding, body, &OTLP_LIMITS) {
-            otlp::metrics::translate(&request, &otlp::metrics::TranslateOptions::prometheus());
+            let options = otlp::metrics::TranslateOptions::prometheus();
+            otlp::metrics::translate(&request, &options, &otlp::metrics::Deltas::default());
         }
     },
     seeds: || {

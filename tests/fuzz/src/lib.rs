@@ -42,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     formats::EXPOSITION_PROTOBUF,
     formats::OPENMETRICS_LINT,
     formats::REMOTE_WRITE,
+    formats::REMOTE_READ,
     formats::OTLP_METRICS,
     formats::OTLP_TRACES,
     formats::DECOMPRESS,

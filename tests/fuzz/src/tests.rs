@@ -48,6 +48,7 @@ targets! {
     exposition_protobuf: DAMAGED_COUNT,
     openmetrics_lint: DAMAGED_COUNT,
     remote_write: DAMAGED_COUNT,
+    remote_read: DAMAGED_COUNT,
     otlp_metrics: DAMAGED_COUNT,
     otlp_traces: DAMAGED_COUNT,
     decompress: DAMAGED_COUNT,

@@ -1,5 +1,5 @@
-//! OTLP metrics, as series: names, labels and shapes as Prometheus' OTLP receiver makes them with its default
-//! strategy, `UnderscoreEscapingWithSuffixes`.
+//! OTLP metrics, as series: names, labels and shapes as Prometheus' OTLP receiver makes them. The table has names as the
+//! default [`Strategy`] makes them.
 //!
 //! | OTLP | becomes |
 //! |---|---|
@@ -10,10 +10,11 @@
 //! | summary | `…{quantile="…"}`, `…_sum`, `…_count` |
 //! | resource | labels `job` and `instance`; the other attributes on `target_info` |
 //!
-//! Only cumulative temporality fits this model; delta points are rejected, counted and told of. A point flagged
+//! Only cumulative temporality fits this model; delta points are added up by [`Deltas`]. A point flagged
 //! "no recorded value" becomes a stale marker. Start times of what only grows (monotonic sums, histograms, counts and sums
-//! of summaries) are the starts of its samples.
+//! of summaries) are the starts of its samples; totals of deltas have none.
 
+mod delta;
 mod exponential;
 mod labels;
 mod names;
@@ -27,7 +28,8 @@ use std::collections::HashSet;
 use model::{Metadata, MetricKind};
 
 use super::{Encoding, Limits, count, proto};
-use crate::{DecodeError, Rejected, WriteRequest};
+use crate::{DecodeError, Rejected, Starts, WriteRequest};
+pub use delta::Deltas;
 use labels::Source;
 use names::Suffix;
 use points::SeriesWriter;
@@ -36,12 +38,46 @@ use points::SeriesWriter;
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricsRequest(proto::ExportMetricsServiceRequest);
 
-/// What may differ from one installation to the next in how metrics are translated. Both are settings of
-/// Prometheus' `otlp` configuration, under these names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What becomes of names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// Other characters than letters, digits, underscores and colons become underscores; unit and type are appended.
+    #[default]
+    UnderscoreEscapingWithSuffixes,
+    /// As above, without unit and type.
+    UnderscoreEscapingWithoutSuffixes,
+    /// Names stay as they are; unit and type are appended.
+    NoUtf8EscapingWithSuffixes,
+    /// Names stay as they are.
+    NoTranslation,
+}
+
+impl Strategy {
+    const fn escapes(self) -> bool {
+        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::UnderscoreEscapingWithoutSuffixes)
+    }
+
+    const fn has_suffixes(self) -> bool {
+        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::NoUtf8EscapingWithSuffixes)
+    }
+}
+
+/// What may differ from one installation to the next in how metrics are translated: settings of Prometheus' `otlp`
+/// configuration, under these names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TranslateOptions {
     /// Resource attributes that become labels of every series, besides being on `target_info`.
     pub promote_resource_attributes: Vec<String>,
+    /// All of them become labels, but for those of the next list.
+    pub promote_all_resource_attributes: bool,
+    /// Resource attributes that do not become labels where all others do.
+    pub ignore_resource_attributes: Vec<String>,
+    /// Whether `target_info` has the attributes that `job` and `instance` are made of, too.
+    pub keep_identifying_resource_attributes: bool,
+    /// Whether histograms with bounds of their own become native histograms with custom buckets.
+    pub convert_histograms_to_nhcb: bool,
+    /// What becomes of names.
+    pub strategy: Strategy,
     /// Whether every series is labelled with the name, version, schema URL and attributes of its
     /// instrumentation scope (`otel_scope_name`, `otel_scope_version`, …). Without it, the same metric from two scopes
     /// of a process is one series.
@@ -49,9 +85,9 @@ pub struct TranslateOptions {
 }
 
 impl TranslateOptions {
-    /// What Prometheus does where its configuration says nothing: neither.
-    pub const fn prometheus() -> Self {
-        Self { promote_resource_attributes: Vec::new(), promote_scope_metadata: false }
+    /// What Prometheus does where its configuration says nothing.
+    pub fn prometheus() -> Self {
+        Self::default()
     }
 }
 
@@ -64,9 +100,14 @@ pub fn decode(encoding: Encoding, bytes: &[u8], limits: &Limits) -> Result<Metri
 }
 
 /// Turns metrics into series. What is rejected is counted in data points.
-pub fn translate(request: &MetricsRequest, options: &TranslateOptions) -> (WriteRequest, Rejected) {
+pub fn translate(
+    request: &MetricsRequest,
+    options: &TranslateOptions,
+    deltas: &Deltas,
+) -> (WriteRequest, Rejected) {
     let mut translator = Translator {
         options,
+        deltas,
         families: HashSet::new(),
         write: WriteRequest::default(),
         rejected: Rejected::default(),
@@ -79,6 +120,7 @@ pub fn translate(request: &MetricsRequest, options: &TranslateOptions) -> (Write
 
 struct Translator<'a> {
     options: &'a TranslateOptions,
+    deltas: &'a Deltas,
     /// The families whose metadata is written.
     families: HashSet<String>,
     write: WriteRequest,
@@ -88,7 +130,7 @@ struct Translator<'a> {
 impl Translator<'_> {
     fn resource(&mut self, metrics: &proto::ResourceMetrics) {
         let attributes = metrics.resource.as_ref().map_or(&[][..], |r| &r.attributes);
-        let mut source = Source::new(attributes, &self.options.promote_resource_attributes);
+        let mut source = Source::new(attributes, self.options);
         let mut latest_nanos = 0;
         for scope in &metrics.scope_metrics {
             source.set_scope(self.options.promote_scope_metadata.then_some(scope));
@@ -97,7 +139,7 @@ impl Translator<'_> {
             }
         }
         if latest_nanos > 0
-            && let Some(series) = source.target_info(attributes, latest_nanos)
+            && let Some(series) = source.target_info(attributes, latest_nanos, self.options)
         {
             self.write.series.push(series);
             self.declare(labels::TARGET_INFO, MetricKind::Gauge, "Target metadata", "");
@@ -110,17 +152,16 @@ impl Translator<'_> {
         if points_count == 0 {
             return 0;
         }
-        if temporality.is_some_and(|t| t != CUMULATIVE) {
+        if temporality.is_some_and(|t| t != CUMULATIVE && t != DELTA) {
             self.rejected.note(points_count as u64, || {
                 format!(
-                    "metric {:?}: only cumulative temporality is supported; \
-                     set the exporter's temporality preference to cumulative",
+                    "metric {:?}: its aggregation temporality is neither cumulative nor delta",
                     metric.name
                 )
             });
             return 0;
         }
-        let name = names::metric_name(&metric.name, &metric.unit, suffix);
+        let name = names::metric_name(&metric.name, &metric.unit, suffix, self.options.strategy);
         if name.is_empty() {
             self.rejected.note(points_count as u64, || {
                 format!("metric {:?}: no character of its name can stand in a metric name", metric.name)
@@ -128,9 +169,31 @@ impl Translator<'_> {
             return 0;
         }
         self.declare(&name, kind, &metric.description, &names::unit_name(&metric.unit));
+        let first = self.write.series.len();
         let series = &mut self.write.series;
-        let mut writer = SeriesWriter { metric, name: &name, source, series, rejected: &mut self.rejected };
-        writer.write()
+        let nhcb = self.options.convert_histograms_to_nhcb;
+        let rejected = &mut self.rejected;
+        let mut writer = SeriesWriter { metric, name: &name, source, series, rejected, nhcb };
+        let latest = writer.write();
+        // A gauge has no totals: what it says is how things are.
+        if temporality == Some(DELTA) {
+            self.add_up(first, metric, latest);
+        }
+        latest
+    }
+
+    /// Puts totals in place of deltas, in the series from `first` on.
+    fn add_up(&mut self, first: usize, metric: &proto::Metric, latest_nanos: u64) {
+        let new = self.write.series.split_off(first.min(self.write.series.len()));
+        for mut series in new {
+            // Each report has a start of its own, which is not that of the total.
+            series.starts = Starts::default();
+            match self.deltas.add_up(&mut series) {
+                Ok(()) => self.write.series.push(series),
+                Err(what) => self.rejected.note(1, || format!("metric {:?}: {what}", metric.name)),
+            }
+        }
+        self.deltas.reported(labels::timestamp(latest_nanos));
     }
 
     fn declare(&mut self, family: &str, kind: MetricKind, help: &str, unit: &str) {
@@ -141,6 +204,8 @@ impl Translator<'_> {
     }
 }
 
+/// `AggregationTemporality.DELTA`.
+const DELTA: i32 = 1;
 /// `AggregationTemporality.CUMULATIVE`.
 const CUMULATIVE: i32 = 2;
 

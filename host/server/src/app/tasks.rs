@@ -42,6 +42,7 @@ pub(crate) fn spawn(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         tokio::spawn(watch_memory(Arc::clone(app))),
         tokio::spawn(watch_plugins(Arc::clone(app))),
         tokio::spawn(watch_config(Arc::clone(app))),
+        tokio::spawn(write_pushed(Arc::clone(app))),
     ]
 }
 
@@ -131,6 +132,25 @@ async fn watch_config(app: Arc<App>) {
             tracing::info!("configuration files have changed");
             // What goes wrong is logged where it is found; the old configuration goes on.
             let _ = app.reload().await;
+        }
+    }
+}
+
+/// Writes what was pushed, at the interval at which targets are scraped, and at once when it changes.
+async fn write_pushed(app: Arc<App>) {
+    loop {
+        let writing = Arc::clone(&app);
+        let written = tokio::task::spawn_blocking(move || writing.push.write(&writing.storage, now())).await;
+        match written {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "pushed metrics were not written"),
+            Err(error) => tracing::error!(%error, "pushed metrics were not written"),
+        }
+        let interval = app.config().global.scrape_interval.0;
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = app.push.changed() => {}
+            () = tokio::time::sleep(interval) => {}
         }
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use model::{Exemplar, Labels, LabelsBuilder, METRIC_NAME, Sample, Timestamp};
 
 use super::names::label_name;
+use super::{Strategy, TranslateOptions};
 use crate::TimeSeries;
 use crate::otlp::{attributes, proto};
 
@@ -23,10 +24,17 @@ pub(super) struct Source {
     promoted: Vec<(String, String)>,
     /// Promoted facts of the scope, which win as well.
     scope: Vec<(String, String)>,
+    strategy: Strategy,
+}
+
+/// What a label is called; `None` where nothing of `key` can stay.
+fn named(key: &str, strategy: Strategy) -> Option<String> {
+    if strategy.escapes() { label_name(key) } else { Some(key.to_owned()).filter(|key| !key.is_empty()) }
 }
 
 impl Source {
-    pub(super) fn new(resource: &[proto::KeyValue], promote: &[String]) -> Self {
+    pub(super) fn new(resource: &[proto::KeyValue], options: &TranslateOptions) -> Self {
+        let strategy = options.strategy;
         let find = |key: &str| {
             resource
                 .iter()
@@ -45,8 +53,16 @@ impl Source {
         if let Some(instance) = find(SERVICE_INSTANCE) {
             identity.push(("instance", instance));
         }
-        let promoted = promote.iter().filter_map(|key| Some((label_name(key)?, find(key)?))).collect();
-        Self { identity, promoted, scope: Vec::new() }
+        let promote: Vec<&String> = match options.promote_all_resource_attributes {
+            true => {
+                let ignored = |key: &&String| options.ignore_resource_attributes.contains(key);
+                resource.iter().map(|attribute| &attribute.key).filter(|key| !ignored(key)).collect()
+            }
+            false => options.promote_resource_attributes.iter().collect(),
+        };
+        let promoted =
+            promote.into_iter().filter_map(|key| Some((named(key, strategy)?, find(key)?))).collect();
+        Self { identity, promoted, scope: Vec::new(), strategy }
     }
 
     /// Says which scope the next points come from; `None` where scopes are not promoted.
@@ -56,7 +72,7 @@ impl Source {
         let nameless = proto::InstrumentationScope::default();
         let scope = from.scope.as_ref().unwrap_or(&nameless);
         for attribute in &scope.attributes {
-            if let Some(name) = label_name(&format!("otel_scope_{}", attribute.key)) {
+            if let Some(name) = named(&format!("otel_scope_{}", attribute.key), self.strategy) {
                 let value = attribute.value.as_ref().map(text).unwrap_or_default();
                 self.scope.push((name, value.into_owned()));
             }
@@ -76,7 +92,7 @@ impl Source {
     /// # Errors
     /// Names the attribute whose name cannot be a label's.
     pub(super) fn labels(&self, attributes: &[proto::KeyValue]) -> Result<LabelsBuilder, String> {
-        let mut labels = own_labels(attributes.iter())?;
+        let mut labels = own_labels(attributes.iter(), self.strategy)?;
         for (name, value) in &self.promoted {
             if labels.get(name).is_none() {
                 labels.set(name, value);
@@ -93,17 +109,26 @@ impl Source {
 
     /// The series with the attributes that are no identity; `None` where there are none, or nothing to join
     /// them by.
-    pub(super) fn target_info(&self, resource: &[proto::KeyValue], nanos: u64) -> Option<TimeSeries> {
-        let identifying = [SERVICE_NAME, SERVICE_NAMESPACE, SERVICE_INSTANCE];
+    pub(super) fn target_info(
+        &self,
+        resource: &[proto::KeyValue],
+        nanos: u64,
+        options: &TranslateOptions,
+    ) -> Option<TimeSeries> {
+        let identifying: &[&str] = match options.keep_identifying_resource_attributes {
+            true => &[],
+            false => &[SERVICE_NAME, SERVICE_NAMESPACE, SERVICE_INSTANCE],
+        };
         let others = || {
-            let usable =
-                |a: &&proto::KeyValue| !identifying.contains(&a.key.as_str()) && label_name(&a.key).is_some();
+            let usable = |a: &&proto::KeyValue| {
+                !identifying.contains(&a.key.as_str()) && named(&a.key, self.strategy).is_some()
+            };
             resource.iter().filter(usable)
         };
         if self.identity.is_empty() || others().next().is_none() {
             return None;
         }
-        let mut labels = own_labels(others()).ok()?;
+        let mut labels = own_labels(others(), self.strategy).ok()?;
         for (name, value) in &self.identity {
             labels.set(name, value);
         }
@@ -114,12 +139,15 @@ impl Source {
 }
 
 /// Attributes as labels. Those whose names become the same are joined, in the order of their keys.
-fn own_labels<'a>(attributes: impl Iterator<Item = &'a proto::KeyValue>) -> Result<LabelsBuilder, String> {
+fn own_labels<'a>(
+    attributes: impl Iterator<Item = &'a proto::KeyValue>,
+    strategy: Strategy,
+) -> Result<LabelsBuilder, String> {
     let mut sorted: Vec<&proto::KeyValue> = attributes.collect();
     sorted.sort_by(|a, b| a.key.cmp(&b.key));
     let mut labels = LabelsBuilder::new();
     for attribute in sorted {
-        let name = label_name(&attribute.key).ok_or_else(|| {
+        let name = named(&attribute.key, strategy).ok_or_else(|| {
             format!("no character of the attribute name {:?} can stand in a label name", attribute.key)
         })?;
         let value = attribute.value.as_ref().map(text).unwrap_or_default();

@@ -1,6 +1,8 @@
 //! Names as Prometheus has them: metric names with their unit and type spelled out, label names without dots.
 //! The rules are OpenTelemetry's ("Prometheus and OpenMetrics compatibility"), the words Prometheus' own.
 
+use super::Strategy;
+
 /// How the name of a metric ends, besides its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Suffix {
@@ -54,7 +56,57 @@ const PER_UNITS: [(&str, &str); 7] = [
 ];
 
 /// The name of a metric; empty where nothing of `name` can stay.
-pub(super) fn metric_name(name: &str, unit: &str, suffix: Suffix) -> String {
+pub(super) fn metric_name(name: &str, unit: &str, suffix: Suffix, strategy: Strategy) -> String {
+    match (strategy.escapes(), strategy.has_suffixes()) {
+        (true, true) => escaped_with_suffixes(name, unit, suffix),
+        (true, false) => escaped(name),
+        (false, true) => with_suffixes(name, unit, suffix),
+        (false, false) => name.to_owned(),
+    }
+}
+
+/// A name with an underscore for each character that cannot stand in it.
+fn escaped(name: &str) -> String {
+    let mut escaped: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == ':' || c == '_' { c } else { '_' })
+        .collect();
+    if escaped.starts_with(|c: char| c.is_ascii_digit()) {
+        escaped.insert(0, '_');
+    }
+    if escaped.chars().all(|c| c == '_') { String::new() } else { escaped }
+}
+
+/// A name as it is, with unit and type behind it where it does not end in them.
+fn with_suffixes(name: &str, unit: &str, suffix: Suffix) -> String {
+    let mut whole = name.to_owned();
+    let (main, per) = unit_words(unit);
+    let last = last_word(unit, suffix);
+    // The type stays behind the unit.
+    if !last.is_empty()
+        && let Some(without) = whole.strip_suffix(last).and_then(|rest| rest.strip_suffix('_'))
+    {
+        whole.truncate(without.len());
+    }
+    for word in [main.as_str(), per.as_str(), last] {
+        if !whole.is_empty() && !word.is_empty() && !whole.ends_with(&format!("_{word}")) {
+            whole.push('_');
+            whole.push_str(word);
+        }
+    }
+    whole
+}
+
+/// The word that a name ends in for its type.
+fn last_word(unit: &str, suffix: Suffix) -> &'static str {
+    match suffix {
+        Suffix::Counter => "total",
+        Suffix::Gauge if unit == "1" => "ratio",
+        _ => "",
+    }
+}
+
+fn escaped_with_suffixes(name: &str, unit: &str, suffix: Suffix) -> String {
     let mut words: Vec<&str> =
         name.split(|c: char| !c.is_ascii_alphanumeric() && c != ':').filter(|w| !w.is_empty()).collect();
     if words.is_empty() {
@@ -66,11 +118,7 @@ pub(super) fn metric_name(name: &str, unit: &str, suffix: Suffix) -> String {
             words.push(word);
         }
     }
-    let last = match suffix {
-        Suffix::Counter => "total",
-        Suffix::Gauge if unit == "1" => "ratio",
-        _ => "",
-    };
+    let last = last_word(unit, suffix);
     if !last.is_empty() {
         words.retain(|word| *word != last);
         words.push(last);
@@ -176,11 +224,44 @@ mod tests {
             ("@#$%", "s", Gauge, "", "seconds"),
         ] {
             assert_eq!(
-                (metric_name(name, unit, suffix).as_str(), unit_name(unit).as_str()),
+                (metric_name(name, unit, suffix, Strategy::default()).as_str(), unit_name(unit).as_str()),
                 (expected, unit_expected),
                 "{name} in {unit}"
             );
         }
+    }
+
+    #[test]
+    fn strategies_differ_in_characters_and_suffixes() {
+        use Suffix::{Counter, Gauge, Other};
+        let check = |name: &str, unit: &str, suffix: Suffix, expected: [&str; 4]| {
+            let strategies = [
+                Strategy::UnderscoreEscapingWithSuffixes,
+                Strategy::UnderscoreEscapingWithoutSuffixes,
+                Strategy::NoUtf8EscapingWithSuffixes,
+                Strategy::NoTranslation,
+            ];
+            assert_eq!(strategies.map(|strategy| metric_name(name, unit, suffix, strategy)), expected);
+        };
+        check(
+            "http.server.duration",
+            "s",
+            Other,
+            [
+                "http_server_duration_seconds",
+                "http_server_duration",
+                "http.server.duration_seconds",
+                "http.server.duration",
+            ],
+        );
+        check("io", "By/s", Counter, ["io_bytes_per_second_total", "io", "io_bytes_per_second_total", "io"]);
+        check(
+            "reads_total",
+            "By",
+            Counter,
+            ["reads_bytes_total", "reads_total", "reads_bytes_total", "reads_total"],
+        );
+        check("3d", "1", Gauge, ["_3d_ratio", "_3d", "3d_ratio", "3d"]);
     }
 
     #[test]

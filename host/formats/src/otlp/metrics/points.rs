@@ -1,7 +1,7 @@
 //! From the points of one metric to samples.
 
 use model::staleness::STALE_NAN;
-use model::{Exemplar, LabelsBuilder, METRIC_NAME, Sample, Timestamp, UNKNOWN_START};
+use model::{Buckets, Exemplar, Histogram, LabelsBuilder, METRIC_NAME, Sample, Timestamp, UNKNOWN_START};
 
 use super::exponential;
 use super::labels::{Source, exemplar, timestamp};
@@ -12,6 +12,9 @@ use crate::{Rejected, Starts, TimeSeries};
 /// The bit of a point's flags that says "no recorded value".
 const NO_RECORDED_VALUE: u32 = 1;
 
+/// The schema of histograms whose bounds are listed.
+const CUSTOM_BOUNDS: i8 = -53;
+
 /// Writes the series of one metric.
 pub(super) struct SeriesWriter<'a> {
     pub(super) metric: &'a proto::Metric,
@@ -20,6 +23,8 @@ pub(super) struct SeriesWriter<'a> {
     pub(super) source: &'a Source,
     pub(super) series: &'a mut Vec<TimeSeries>,
     pub(super) rejected: &'a mut Rejected,
+    /// Whether histograms with bounds of their own become native ones.
+    pub(super) nhcb: bool,
 }
 
 impl SeriesWriter<'_> {
@@ -69,6 +74,9 @@ impl SeriesWriter<'_> {
         let mut labels = self.source.labels(&point.attributes)?;
         let at = (timestamp(point.time_unix_nano), timestamp(point.start_time_unix_nano));
         let stale = point.flags & NO_RECORDED_VALUE != 0;
+        if self.nhcb {
+            return self.custom_buckets(point, labels, stale);
+        }
         let or_stale = |value: f64| if stale { STALE_NAN } else { value };
         if let Some(sum) = point.sum {
             self.push(&mut labels, "_sum", at, or_stale(sum), Vec::new());
@@ -90,9 +98,41 @@ impl SeriesWriter<'_> {
         Ok(())
     }
 
+    fn custom_buckets(
+        &mut self,
+        point: &proto::HistogramDataPoint,
+        mut labels: LabelsBuilder,
+        stale: bool,
+    ) -> Result<(), String> {
+        let counts = (0..).zip(&point.bucket_counts).filter(|(_, count)| **count > 0);
+        let histogram = match stale {
+            true => Histogram::stale(),
+            false => Histogram {
+                schema: CUSTOM_BOUNDS,
+                count: point.count as f64,
+                sum: point.sum.unwrap_or(0.0),
+                positive: Buckets::from_pairs(counts.map(|(index, count)| (index, *count as f64))),
+                custom_values: Some(point.explicit_bounds.clone().into()),
+                ..Histogram::stale()
+            },
+        };
+        if !stale {
+            histogram.validate().map_err(|error| error.to_string())?;
+        }
+        labels.set(METRIC_NAME, self.name);
+        self.series.push(TimeSeries {
+            labels: labels.build(),
+            histograms: vec![(timestamp(point.time_unix_nano), histogram)],
+            exemplars: point.exemplars.iter().filter_map(exemplar).collect(),
+            starts: Starts { samples: Vec::new(), histograms: known(timestamp(point.start_time_unix_nano)) },
+            ..TimeSeries::default()
+        });
+        Ok(())
+    }
+
     fn exponential(&mut self, point: &proto::ExponentialHistogramDataPoint) -> Result<(), String> {
         let stale = point.flags & NO_RECORDED_VALUE != 0;
-        let histogram = if stale { model::Histogram::stale() } else { exponential::to_histogram(point)? };
+        let histogram = if stale { Histogram::stale() } else { exponential::to_histogram(point)? };
         let mut labels = self.source.labels(&point.attributes)?;
         labels.set(METRIC_NAME, self.name);
         self.series.push(TimeSeries {

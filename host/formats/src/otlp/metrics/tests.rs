@@ -1,6 +1,7 @@
 //! Requests in OTLP's JSON, and the series that they become.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use expect_test::{Expect, expect};
 use model::Timestamp;
@@ -12,7 +13,7 @@ use super::*;
 
 const LIMITS: Limits = Limits { messages_max: 10_000 };
 
-const PLAIN: TranslateOptions = TranslateOptions::prometheus();
+static PLAIN: LazyLock<TranslateOptions> = LazyLock::new(TranslateOptions::prometheus);
 
 fn render(write: &WriteRequest, rejected: &Rejected) -> String {
     let mut out = String::new();
@@ -58,12 +59,12 @@ fn render(write: &WriteRequest, rejected: &Rejected) -> String {
 #[expect(clippy::needless_pass_by_value, reason = "expectations and requests are written in place")]
 fn check(options: &TranslateOptions, request: Value, expected: Expect) {
     let from_json = decode(Encoding::Json, request.to_string().as_bytes(), &LIMITS).unwrap();
-    let (write, rejected) = translate(&from_json, options);
+    let (write, rejected) = translate(&from_json, options, &Deltas::default());
     let text = render(&write, &rejected);
     expected.assert_eq(&text);
     let from_protobuf = decode(Encoding::Protobuf, &from_json.0.encode_to_vec(), &LIMITS).unwrap();
     // By text, since a stale marker is not equal to itself.
-    let (write, rejected) = translate(&from_protobuf, options);
+    let (write, rejected) = translate(&from_protobuf, options, &Deltas::default());
     assert_eq!(render(&write, &rejected), text);
 }
 
@@ -141,6 +142,7 @@ fn resource_and_scope_can_be_promoted() {
     let options = TranslateOptions {
         promote_resource_attributes: vec!["k8s.pod.name".to_owned(), "missing".to_owned()],
         promote_scope_metadata: true,
+        ..TranslateOptions::prometheus()
     };
     let metrics = json!([{"name": "up", "gauge": {"dataPoints": [{"timeUnixNano": "1000000", "asInt": 1}]}}]);
     check(
@@ -280,12 +282,49 @@ fn what_does_not_fit_is_counted_and_explained() {
         &PLAIN,
         request(metrics),
         expect![[r#"
-        bad_label: gauge "" []
-        rejected 6: metric "delta": only cumulative temporality is supported; set the exporter's temporality preference to cumulative
-          metric "unset": only cumulative temporality is supported; set the exporter's temporality preference to cumulative
-          metric "字": no character of its name can stand in a metric name
-          metric "bad.label": no character of the attribute name "" can stand in a label name
-          metric "bad.label": a point without a value
+            delta_total{instance="i-1", job="shop/checkout"} 1 @0ms
+            target_info{instance="i-1", job="shop/checkout", k8s_pod_name="checkout-0"} 1 @0ms
+            delta_total: counter "" []
+            bad_label: gauge "" []
+            target_info: gauge "Target metadata" []
+            rejected 5: metric "delta": a delta that is out of order
+              metric "unset": its aggregation temporality is neither cumulative nor delta
+              metric "字": no character of its name can stand in a metric name
+              metric "bad.label": no character of the attribute name "" can stand in a label name
+              metric "bad.label": a point without a value
+        "#]],
+    );
+}
+
+#[test]
+fn deltas_become_totals_and_histograms_native_ones() {
+    let options = TranslateOptions {
+        convert_histograms_to_nhcb: true,
+        strategy: super::Strategy::NoTranslation,
+        promote_all_resource_attributes: true,
+        ignore_resource_attributes: vec!["service.version".to_owned()],
+        keep_identifying_resource_attributes: true,
+        ..TranslateOptions::prometheus()
+    };
+    let sum = |nanos: &str, value: u32| json!({"timeUnixNano": nanos, "asInt": value});
+    let histogram = json!({"timeUnixNano": "2000000", "count": "4", "sum": 9.5, "bucketCounts": ["1", "0", "3"],
+        "explicitBounds": [1.5, 5.0]});
+    let metrics = json!([
+        {"name": "http.requests", "unit": "1", "sum": {"aggregationTemporality": 1, "isMonotonic": true,
+            "dataPoints": [sum("1000000", 2), sum("2000000", 3)]}},
+        {"name": "size", "histogram": {"aggregationTemporality": 2, "dataPoints": [histogram]}},
+    ]);
+    check(
+        &options,
+        request(metrics),
+        expect![[r#"
+        {"http.requests", instance="i-1", job="shop/checkout", "k8s.pod.name"="checkout-0", "service.instance.id"="i-1", "service.name"="checkout", "service.namespace"="shop"} 2 @1ms
+        {"http.requests", instance="i-1", job="shop/checkout", "k8s.pod.name"="checkout-0", "service.instance.id"="i-1", "service.name"="checkout", "service.namespace"="shop"} 5 @2ms
+        size{instance="i-1", job="shop/checkout", "k8s.pod.name"="checkout-0", "service.instance.id"="i-1", "service.name"="checkout", "service.namespace"="shop"} schema=-53 count=4 sum=9.5 zero=0(<=0e0) [] [(0, 1.0), (2, 3.0)] @2ms
+        target_info{instance="i-1", job="shop/checkout", "k8s.pod.name"="checkout-0", "service.instance.id"="i-1", "service.name"="checkout", "service.namespace"="shop"} 1 @2ms
+        http.requests: counter "" []
+        size: histogram "" []
+        target_info: gauge "Target metadata" []
     "#]],
     );
 }
@@ -316,7 +355,7 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         for encoding in [Encoding::Json, Encoding::Protobuf] {
             if let Ok(request) = decode(encoding, &bytes, &LIMITS) {
-                let _ = translate(&request, &PLAIN);
+                let _ = translate(&request, &PLAIN, &Deltas::default());
             }
         }
     }
@@ -336,7 +375,7 @@ proptest! {
             }]}},
         ]);
         let request = decode(Encoding::Json, request(metrics).to_string().as_bytes(), &LIMITS).unwrap();
-        for series in translate(&request, &PLAIN).0.series {
+        for series in translate(&request, &PLAIN, &Deltas::default()).0.series {
             for (_, histogram) in series.histograms {
                 prop_assert_eq!(histogram.validate(), Ok(()));
             }
@@ -345,7 +384,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(request) = decode(Encoding::Protobuf, &bytes, &LIMITS) {
-            let _ = translate(&request, &PLAIN);
+            let _ = translate(&request, &PLAIN, &Deltas::default());
         }
     }
 }
