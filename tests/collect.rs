@@ -237,7 +237,7 @@ fn a_server_behind_tls_is_scraped_with_certificate_and_password() {
     let server = Server::start(folder.path(), Ports::free());
     until_value(&server.api, "up{job=\"secured\"}", |up| up == 1.0);
     until_value(&server.api, "up{job=\"renamed\",instance=~\"127.0.0.1.*\"}", |up| up == 1.0);
-    assert_eq!(server.api.value("up{job=\"stranger\"}"), Some(0.0));
+    until_value(&server.api, "up{job=\"stranger\"}", |up| up == 0.0);
     let last_error = until("the scrape without a password has failed", PATIENCE, || {
         let data = server.api.data("/api/v1/targets", &[("scrapePool", "nobody")]);
         data["activeTargets"][0]["lastError"].as_str().filter(|error| !error.is_empty()).map(str::to_owned)

@@ -67,8 +67,14 @@ impl Given {
         for flag in Cli::command().get_arguments() {
             let (Some(name), id) = (flag.get_long(), flag.get_id().as_str()) else { continue };
             let Ok(raw) = matches.try_get_raw(id) else { continue };
-            let values: Vec<String> =
-                raw.into_iter().flatten().map(|value| value.to_string_lossy().into_owned()).collect();
+            // Sizes and durations are told as Prometheus writes them, however they were given.
+            let size = matches.try_get_one::<ByteSize>(id).ok().flatten().map(ToString::to_string);
+            let duration =
+                || matches.try_get_one::<ConfigDuration>(id).ok().flatten().copied().map(String::from);
+            let values: Vec<String> = match size.or_else(duration) {
+                Some(value) => vec![value],
+                None => raw.into_iter().flatten().map(|value| value.to_string_lossy().into_owned()).collect(),
+            };
             let unset = UNSET.iter().find(|(unset, _)| *unset == name && values.is_empty());
             let value = unset.map_or_else(|| values.join(","), |(_, value)| (*value).to_owned());
             if matches.value_source(id) == Some(ValueSource::CommandLine) {
