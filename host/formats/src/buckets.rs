@@ -3,9 +3,9 @@
 //! repeated field are legal.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
-use model::{BucketSpan, Buckets};
+use model::{BucketSpan, Buckets, Histogram};
 
-use crate::wire::{Field, Message, WireError, zigzag};
+use crate::wire::{Field, Message, MessageWriter, WireError, unzigzag, zigzag};
 
 /// One side as it is on the wire.
 #[derive(Default)]
@@ -74,4 +74,40 @@ pub(crate) fn read_doubles(into: &mut Vec<f64>, field: Field<'_>) -> Result<(), 
         _ => {}
     }
     Ok(())
+}
+
+/// Up to here, every whole number is a float.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Whether all counts are whole numbers, as those of a histogram that was observed are.
+pub(crate) fn is_whole(histogram: &Histogram) -> bool {
+    let sides = [&histogram.negative, &histogram.positive];
+    let buckets = sides.into_iter().flat_map(|side| &side.counts);
+    [&histogram.count, &histogram.zero_count]
+        .into_iter()
+        .chain(buckets)
+        .all(|count| count.fract() == 0.0 && (0.0..WHOLE_MAX).contains(count))
+}
+
+/// Writes one side: its spans as the field `spans_number`, and its counts as differences in the next field where they are
+/// `whole`, else as they are in the one after that.
+pub(crate) fn write_buckets(message: &mut MessageWriter<'_>, spans_number: u64, side: &Buckets, whole: bool) {
+    for span in &side.spans {
+        message.message(spans_number, |m| {
+            m.sint(1, i64::from(span.offset));
+            m.varint(2, u64::from(span.length));
+        });
+    }
+    if !whole {
+        message.doubles(spans_number + 2, &side.counts);
+    } else if !side.counts.is_empty() {
+        message.message(spans_number + 1, |m| {
+            let mut before = 0;
+            for count in &side.counts {
+                let count = *count as i64;
+                m.raw_varint(unzigzag(count - before));
+                before = count;
+            }
+        });
+    }
 }

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use model::{Histogram, Timestamp, Value};
 
 use super::write::{SeriesWriter, is_metric_name, write_escaped, write_name};
+use crate::buckets::{is_whole, write_buckets};
 use crate::float::write_shortest;
-use crate::remote_write::histogram::is_whole;
-use crate::wire::{MessageWriter, unzigzag};
+use crate::wire::MessageWriter;
 
 /// The formats that are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,23 +184,7 @@ fn write_histogram(message: &mut MessageWriter<'_>, histogram: &Histogram) {
     message.sint(5, i64::from(histogram.schema));
     message.double(6, histogram.zero_threshold);
     for (spans_number, side) in [(9, &histogram.negative), (12, &histogram.positive)] {
-        for span in &side.spans {
-            message.message(spans_number, |m| {
-                m.sint(1, i64::from(span.offset));
-                m.varint(2, u64::from(span.length));
-            });
-        }
-        if !whole {
-            message.doubles(spans_number + 2, &side.counts);
-        } else if !side.counts.is_empty() {
-            message.message(spans_number + 1, |m| {
-                let mut before = 0;
-                for count in &side.counts {
-                    m.raw_varint(unzigzag(*count as i64 - before));
-                    before = *count as i64;
-                }
-            });
-        }
+        write_buckets(message, spans_number, side, whole);
     }
 }
 

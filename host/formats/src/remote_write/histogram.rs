@@ -3,8 +3,8 @@
 
 use model::{Histogram, ResetHint, Timestamp, UNKNOWN_START};
 
-use crate::buckets::{BucketsReader, read_doubles};
-use crate::wire::{Field, Message, MessageWriter, WireError, unzigzag, zigzag};
+use crate::buckets::{BucketsReader, is_whole, read_doubles, write_buckets};
+use crate::wire::{Field, Message, MessageWriter, WireError, zigzag};
 
 /// A histogram as it was read.
 pub(crate) struct Read {
@@ -61,19 +61,6 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Result<Read, String>, WireError> {
     })
 }
 
-/// Up to here, every whole number is a float.
-const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
-
-/// Whether all counts are whole numbers, as those of a histogram that was observed are.
-pub(crate) fn is_whole(histogram: &Histogram) -> bool {
-    let sides = [&histogram.negative, &histogram.positive];
-    let buckets = sides.into_iter().flat_map(|side| &side.counts);
-    [&histogram.count, &histogram.zero_count]
-        .into_iter()
-        .chain(buckets)
-        .all(|count| count.fract() == 0.0 && (0.0..WHOLE_MAX).contains(count))
-}
-
 /// Writes one histogram: as whole numbers where it has no others, which is what a receiver keeps in least space, else with
 /// absolute counts.
 pub(crate) fn write(message: &mut MessageWriter<'_>, at: Timestamp, histogram: &Histogram) {
@@ -92,24 +79,7 @@ pub(crate) fn write(message: &mut MessageWriter<'_>, at: Timestamp, histogram: &
         message.double(7, histogram.zero_count);
     }
     for (spans_number, side) in [(8, &histogram.negative), (11, &histogram.positive)] {
-        for span in &side.spans {
-            message.message(spans_number, |m| {
-                m.sint(1, i64::from(span.offset));
-                m.varint(2, u64::from(span.length));
-            });
-        }
-        if !whole {
-            message.doubles(spans_number + 2, &side.counts);
-        } else if !side.counts.is_empty() {
-            message.message(spans_number + 1, |m| {
-                let mut before = 0;
-                for count in &side.counts {
-                    let count = *count as i64;
-                    m.raw_varint(unzigzag(count - before));
-                    before = count;
-                }
-            });
-        }
+        write_buckets(message, spans_number, side, whole);
     }
     message.varint(14, hint_number(histogram.reset_hint));
     message.varint(15, at.millis() as u64);
