@@ -15,6 +15,7 @@ use crate::kinds::Kind;
 use crate::limits::FUNCTION_BYTES_MAX;
 use crate::metrics::Metrics;
 use crate::state::State;
+use crate::wrap::wrap;
 
 /// A compiled component and what it is.
 pub(crate) struct Loaded {
@@ -166,16 +167,6 @@ impl Form {
             _ => None,
         }
     }
-}
-
-/// Makes a component of a core module that carries component type information, as toolchains without WASI make them.
-fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
-    let mut encoder = wit_component::ComponentEncoder::default();
-    encoder
-        .validate(true)
-        .module(module)
-        .and_then(wit_component::ComponentEncoder::encode)
-        .map_err(|error| format!("the core module cannot be made a component: {error:#}"))
 }
 
 /// Refuses functions that compiling would take for ever over: it is not linear in their size, and cannot be stopped.

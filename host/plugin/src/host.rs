@@ -13,6 +13,7 @@ use crate::component::{Loaded, Loader, digest};
 use crate::config::PluginConfig;
 use crate::engine;
 use crate::error::{CallError, PluginError};
+use crate::fake::Fake;
 use crate::grants::Grants;
 use crate::imports::http::Client;
 use crate::imports::query::Query;
@@ -136,6 +137,20 @@ impl Host {
         self.start_stamped(config, bytes, stamp).await
     }
 
+    /// As [`start`](Self::start), but on surroundings of a test's own.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_on(
+        &self,
+        config: PluginConfig,
+        fake: Arc<Fake>,
+    ) -> Result<Arc<Instance>, PluginError> {
+        let stamp = FileStamp::of(&resolve(&self.plugins_dir, &config.plugin));
+        let bytes = self.read(&config.plugin, config.limits.component.0).await?;
+        self.start_in(config, bytes, stamp, Some(fake)).await
+    }
+
     /// Whether a configured plugin would start, short of initialising it, which may already reach outside; gives its
     /// kinds.
     ///
@@ -172,9 +187,20 @@ impl Host {
         bytes: Vec<u8>,
         stamp: FileStamp,
     ) -> Result<Arc<Instance>, PluginError> {
+        self.start_in(config, bytes, stamp, None).await
+    }
+
+    async fn start_in(
+        &self,
+        config: PluginConfig,
+        bytes: Vec<u8>,
+        stamp: FileStamp,
+        fake: Option<Arc<Fake>>,
+    ) -> Result<Arc<Instance>, PluginError> {
         check_digest(&config, &bytes)?;
         let loaded = self.load(&config.name, bytes, &config.limits).await?;
-        let mut tenant = self.tenant(&config.name, config.grants.clone(), config.limits.clone());
+        let mut tenant =
+            Tenant { fake, ..self.tenant(&config.name, config.grants.clone(), config.limits.clone()) };
         let info = described(&loaded, &tenant).await?;
         check_config(&config, &info)?;
         let (kv, models, name) = (Arc::clone(&self.kv), Arc::clone(&self.models), config.name.clone());
@@ -201,6 +227,7 @@ impl Host {
             metrics: Arc::clone(&self.metrics),
             kv: None,
             query: self.query.clone(),
+            fake: None,
         }
     }
 

@@ -18,6 +18,7 @@ mod component;
 mod config;
 mod engine;
 mod error;
+mod fake;
 mod grants;
 mod host;
 mod imports;
@@ -31,12 +32,15 @@ mod state;
 mod status;
 mod telemetry;
 mod watch;
+mod wrap;
 
 pub use config::{
     DecodeConfig, DetectConfig, Listen, OnFailure, PluginConfig, ProcessConfig, RecycleConfig, TrainConfig,
 };
 pub use error::{CallError, FailureKind, Operation, PluginError};
 pub use grants::{FileGrant, FileMode, Grants, HttpGrant, SecretGrant, SecretHeader};
+pub use fake::{Answer, Exchange, Fake};
+pub use grants::{FileGrant, FileMode, Grants, HttpGrant};
 pub use host::{Host, HostOptions, Inspection, resolve};
 pub use imports::query::{Query, QueryFailure};
 pub use instance::Instance;
@@ -50,3 +54,4 @@ pub use kinds::receiver::{Alert, AlertStatus, Notification};
 pub use kinds::{Kind, Label};
 pub use limits::{ByteSize, Limits};
 pub use status::{InstanceState, InstanceStatus, LastError};
+pub use wrap::componentize;

@@ -10,6 +10,7 @@ use wasmtime::ResourceLimiter;
 use wasmtime::component::{HasSelf, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::fake::{Fake, StoppedClock};
 use crate::grants::{Denied, Grants};
 use crate::imports::http::Client;
 use crate::imports::query::Query;
@@ -35,6 +36,8 @@ pub(crate) struct Tenant {
     /// None where there is nothing to keep, as when it describes itself.
     pub(crate) kv: Option<Arc<Store>>,
     pub(crate) query: Option<Arc<dyn Query>>,
+    /// What stands in for the machine, in tests of plugins.
+    pub(crate) fake: Option<Arc<Fake>>,
 }
 
 /// What one store holds.
@@ -80,6 +83,9 @@ impl State {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false);
+        if let Some(fake) = &tenant.fake {
+            wasi.wall_clock(StoppedClock(fake.now_ms));
+        }
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(HANDLES_MAX);
         Self {

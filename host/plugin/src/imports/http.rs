@@ -107,6 +107,12 @@ impl From<Error> for Refused {
 impl Host for State {
     async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Response, Error>> {
         self.count_host_call()?;
+        if let Some(fake) = self.tenant.fake.clone() {
+            return Ok(match fake.fetch(&self.tenant.grants, &request) {
+                Ok(answer) => answer,
+                Err(denied) => Err(Error::Denied(self.deny(denied))),
+            });
+        }
         let timeout = timeout(request.timeout_ms, self.time_left());
         let Client(client) = self.tenant.client.clone();
         let limit = self.tenant.limits.response.0;

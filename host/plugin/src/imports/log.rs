@@ -18,6 +18,10 @@ impl Host for State {
         self.call.log_lines += 1;
         let plugin = &*self.tenant.name;
         let message = printable(&message);
+        if let Some(fake) = &self.tenant.fake {
+            fake.log(name(level), &message);
+            return Ok(());
+        }
         match level {
             Level::Trace => tracing::trace!(plugin, "{message}"),
             Level::Debug => tracing::debug!(plugin, "{message}"),
@@ -31,6 +35,16 @@ impl Host for State {
     async fn stderr(&mut self, text: String) -> wasmtime::Result<()> {
         self.stderr.append(text.as_bytes());
         Ok(())
+    }
+}
+
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::Trace => "trace",
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
     }
 }
 

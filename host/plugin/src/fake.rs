@@ -1,0 +1,145 @@
+//! What a plugin under test finds in place of the machine: a clock that stands still, answers to HTTP requests, files.
+//!
+//! Only tests of plugins have one; see [`Host::start_on`](crate::Host::start_on). Grants are asked before it as always, so that
+//! a plugin is denied in its tests what it would be denied in a server.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use parking_lot::Mutex;
+use url::Url;
+
+use crate::bindings::stormglass::host::files::{self, Entry, EntryKind};
+use crate::bindings::stormglass::host::http::{self, Header, Request, Response};
+use crate::grants::{Denied, Grants};
+
+/// The surroundings of one test.
+#[derive(Debug)]
+pub struct Fake {
+    /// The time, in milliseconds since the Unix epoch; WASI's clock as well.
+    pub now_ms: i64,
+    /// Answers to requests. Each may be asked for any number of times.
+    pub http: Vec<Exchange>,
+    /// Files by absolute path; directories are where files are.
+    pub files: BTreeMap<String, Vec<u8>>,
+    lines: Mutex<Vec<String>>,
+    asked: Mutex<BTreeSet<usize>>,
+}
+
+/// One HTTP request that a plugin is expected to send, and its answer.
+#[derive(Debug)]
+pub struct Exchange {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// As the plugin writes it.
+    pub url: String,
+    /// What the body has to be; any where there is none.
+    pub body: Option<Vec<u8>>,
+    /// What comes back; a text where there is no connection.
+    pub answer: Result<Answer, String>,
+}
+
+/// A response.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its header fields.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Fake {
+    /// Surroundings of these things and no other.
+    pub fn new(now_ms: i64, http: Vec<Exchange>, files: BTreeMap<String, Vec<u8>>) -> Self {
+        Self { now_ms, http, files, lines: Mutex::default(), asked: Mutex::default() }
+    }
+
+    /// What the plugin has logged so far, as `level: message`.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().clone()
+    }
+
+    /// The exchanges that the plugin has not asked for.
+    pub fn unasked(&self) -> Vec<&Exchange> {
+        let asked = self.asked.lock();
+        self.http.iter().enumerate().filter(|(index, _)| !asked.contains(index)).map(|(_, e)| e).collect()
+    }
+
+    pub(crate) fn log(&self, level: &str, message: &str) {
+        self.lines.lock().push(format!("{level}: {message}"));
+    }
+
+    pub(crate) fn fetch(
+        &self,
+        grants: &Grants,
+        request: &Request,
+    ) -> Result<Result<Response, http::Error>, Denied> {
+        let url = match Url::parse(&request.url) {
+            Ok(url) => url,
+            Err(error) => return Ok(Err(http::Error::Invalid(format!("url: {error}")))),
+        };
+        grants.check_url(&url)?;
+        let matches = |exchange: &Exchange| {
+            exchange.method.eq_ignore_ascii_case(&request.method)
+                && exchange.url == request.url
+                && exchange.body.as_ref().is_none_or(|body| *body == request.body)
+        };
+        let Some(index) = self.http.iter().position(matches) else {
+            let body = String::from_utf8_lossy(&request.body);
+            let asked = format!("the test has no answer to {} {} {body}", request.method, request.url);
+            return Ok(Err(http::Error::Connect(asked.trim_end().to_owned())));
+        };
+        self.asked.lock().insert(index);
+        Ok(match self.http.get(index).map(|exchange| &exchange.answer) {
+            Some(Ok(answer)) => Ok(Response {
+                status: answer.status,
+                headers: answer
+                    .headers
+                    .iter()
+                    .map(|(name, value)| Header { name: name.clone(), value: value.clone() })
+                    .collect(),
+                body: answer.body.clone(),
+            }),
+            Some(Err(text)) => Err(http::Error::Connect(text.clone())),
+            None => Err(http::Error::Other("the answer is gone".to_owned())),
+        })
+    }
+
+    pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>, files::Error> {
+        self.files.get(path).cloned().ok_or_else(|| denied(path))
+    }
+
+    pub(crate) fn read_dir(&self, path: &str) -> Result<Vec<Entry>, files::Error> {
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        let mut kinds = BTreeMap::new();
+        for below in self.files.keys().filter_map(|file| file.strip_prefix(&prefix)) {
+            match below.split_once('/') {
+                Some((directory, _)) => kinds.insert(directory, EntryKind::Directory),
+                None => kinds.insert(below, EntryKind::File),
+            };
+        }
+        if kinds.is_empty() {
+            return Err(denied(path));
+        }
+        Ok(kinds.into_iter().map(|(name, kind)| Entry { name: name.to_owned(), kind }).collect())
+    }
+}
+
+/// What is not there is not granted either: a test grants what it has.
+pub(crate) fn denied(path: &str) -> files::Error {
+    files::Error::Denied(format!("files: {path} is not granted"))
+}
+
+/// WASI's clock, standing still.
+pub(crate) struct StoppedClock(pub(crate) i64);
+
+impl wasmtime_wasi::HostWallClock for StoppedClock {
+    fn resolution(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(1)
+    }
+
+    fn now(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(u64::try_from(self.0).unwrap_or_default())
+    }
+}
