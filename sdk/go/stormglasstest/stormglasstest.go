@@ -1,0 +1,85 @@
+// Package stormglasstest is a server in miniature, so that ordinary tests can call a plugin as the server would.
+//
+//	host := stormglasstest.Host{Now: 1000, Files: map[string]string{"/etc/hostname": "storm\n"}}
+//	defer host.Use()()
+package stormglasstest
+
+import (
+	"sort"
+	"strings"
+)
+
+// Header is one field of a request or response.
+type Header struct {
+	Name  string
+	Value string
+}
+
+// Request is what a plugin sends.
+type Request struct {
+	Method    string
+	URL       string
+	Headers   []Header
+	Body      []byte
+	TimeoutMs *uint64
+}
+
+// Host is what the plugin under test finds around it.
+type Host struct {
+	Now   int64
+	Files map[string]string
+	// HTTP answers all requests; nil denies them.
+	HTTP func(request Request) (status uint16, body string)
+	// Lines are what the plugin has logged.
+	Lines []string
+}
+
+var current = &Host{}
+
+// Use makes it the host of all calls until the function it gives is called.
+func (h *Host) Use() (restore func()) {
+	before := current
+	current = h
+	return func() { current = before }
+}
+
+// Log is for package log.
+func Log(level uint32, message string) { current.Lines = append(current.Lines, message) }
+
+// NowMs is for package clock.
+func NowMs() int64 { return current.Now }
+
+// Fetch is for package http.
+func Fetch(request Request) (status uint16, body string, ok bool) {
+	if current.HTTP == nil {
+		return 0, "", false
+	}
+	status, body = current.HTTP(request)
+	return status, body, true
+}
+
+// File is for package files.
+func File(path string) (string, bool) {
+	text, ok := current.Files[path]
+	return text, ok
+}
+
+// Below is for package files: names in a directory, with a slash behind those of directories.
+func Below(path string) []string {
+	prefix := strings.TrimSuffix(path, "/") + "/"
+	seen := map[string]bool{}
+	for name := range current.Files {
+		if below, ok := strings.CutPrefix(name, prefix); ok {
+			if directory, _, deeper := strings.Cut(below, "/"); deeper {
+				below = directory + "/"
+			}
+			seen[below] = true
+		}
+	}
+	names := make([]string, 0, len(seen))
+	for name := range seen {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}

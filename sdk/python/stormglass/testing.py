@@ -1,0 +1,104 @@
+"""A server in miniature, so that ordinary unit tests can call a plugin as the server would.
+
+    host = Host(now_ms=1000, http=lambda method, url, headers, body: (200, "{}"))
+    with host:
+        plugin = Hello({})
+        assert collect(plugin) == 'hello_answer{planet="earth"} 42.0\\n'
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from . import _host
+from .files import FileError
+from .http import HttpError, Response
+from .metrics import Metrics
+
+
+class Host:
+    """What the plugin under test finds around it, while a `with` of it lasts."""
+
+    def __init__(
+        self,
+        *,
+        now_ms: int = 0,
+        http: Callable[[str, str, list, bytes], Any] | None = None,
+        files: dict[str, bytes | str] | None = None,
+        kv: dict[str, bytes] | None = None,
+        secrets: dict[str, str] | None = None,
+    ) -> None:
+        self.now = now_ms
+        self.lines: list[tuple[str, str]] = []
+        self.kv = dict(kv or {})
+        self._http = http
+        self._files = {path: text.encode() if isinstance(text, str) else text for path, text in (files or {}).items()}
+        self._secrets = dict(secrets or {})
+        self._before: dict[str, Any] = {}
+
+    def __enter__(self) -> Host:
+        self._before = dict(_host.functions)
+        _host.functions.update(
+            log=_Log(self), clock=_Clock(self), http=_Http(self), files=_Files(self)
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _host.functions.clear()
+        _host.functions.update(self._before)
+
+
+class _Part:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+
+class _Log(_Part):
+    def line(self, level: str, message: str) -> None:
+        self._host.lines.append((level, message))
+
+
+class _Clock(_Part):
+    def now_ms(self) -> int:
+        return self._host.now
+
+
+class _Http(_Part):
+    def fetch(self, method: str, url: str, headers: list, body: bytes, timeout_ms: int | None) -> Response:
+        if self._host._http is None:
+            raise HttpError("denied", f"http: {url} is not granted")
+        answer = self._host._http(method, url, headers, body)
+        if isinstance(answer, Response):
+            return answer
+        status, text = answer
+        return Response(status, [], text.encode() if isinstance(text, str) else text)
+
+
+class _Files(_Part):
+    def read(self, path: str) -> bytes:
+        try:
+            return self._host._files[path]
+        except KeyError:
+            raise FileError("not-found", f"{path}: no such file") from None
+
+    def read_dir(self, path: str) -> list[tuple[str, str]]:
+        prefix = path.rstrip("/") + "/"
+        found = {}
+        for name in self._host._files:
+            if name.startswith(prefix):
+                first, slash, _ = name[len(prefix) :].partition("/")
+                found[first] = "directory" if slash else "file"
+        if not found:
+            raise FileError("not-found", f"{path}: no such file")
+        return sorted(found.items())
+
+    def read_link(self, path: str) -> str:
+        raise FileError("not-found", f"{path}: no such link")
+
+
+def collect(plugin: Any) -> str:
+    """Collects once; gives the lines of the samples, without help and types."""
+    out = Metrics()
+    plugin.collect(out)
+    lines = [line for line in out.render().splitlines() if line and not line.startswith("#")]
+    return "".join(line + "\n" for line in lines)

@@ -1,0 +1,83 @@
+"""The SDK in ordinary Python: what is rendered, and the server in miniature."""
+
+import unittest
+
+from stormglass import Collector, Metrics, PluginError, clock, files, http, kinds, log, plugin
+from stormglass.testing import Host, collect
+
+
+class Rendering(unittest.TestCase):
+    def check(self, fill, expected: str) -> None:
+        out = Metrics()
+        fill(out)
+        self.assertEqual(out.render(), expected)
+
+    def test_families_keep_together(self) -> None:
+        def fill(out: Metrics) -> None:
+            out.gauge("a", "A.").set(1)
+            out.counter("b_total", "B.").set(2, x="1")
+            out.gauge("a", "Other.").set(3, {"le-gal": "no"}, y="2")
+
+        self.check(
+            fill,
+            '# HELP a A.\n# TYPE a gauge\na 1.0\na{le-gal="no",y="2"} 3.0\n'
+            '# HELP b_total B.\n# TYPE b_total counter\nb_total{x="1"} 2.0\n',
+        )
+
+    def test_numbers_and_texts_of_any_kind(self) -> None:
+        def fill(out: Metrics) -> None:
+            family = out.gauge("n", "Two\nlines, a \\.")
+            for value in (float("nan"), float("inf"), float("-inf"), 1e300, True):
+                family.set(value, value='"\\\n')
+
+        escaped = '{value="\\"\\\\\\n"}'
+        self.check(
+            fill,
+            "# HELP n Two\\nlines, a \\\\.\n# TYPE n gauge\n"
+            + "".join(f"n{escaped} {text}\n" for text in ("NaN", "+Inf", "-Inf", "1e+300", "1.0")),
+        )
+
+    def test_text_and_samples_exclude_each_other(self) -> None:
+        out = Metrics()
+        out.text("a 1\n")
+        self.assertEqual(out.render(), "a 1\n")
+        out.gauge("b", "B.")
+        with self.assertRaises(PluginError):
+            out.render()
+
+
+class Surroundings(unittest.TestCase):
+    def test_a_plugin_sees_the_host_of_its_test(self) -> None:
+        class Asks(Collector):
+            def collect(self, out: Metrics) -> None:
+                log.info("asking")
+                answer = http.get("http://api/").check().json()
+                out.gauge("answer", "").set(answer["n"])
+                out.gauge("now", "").set(clock.now_ms())
+                out.gauge("file", "").set(len(files.read("/etc/storm")))
+
+        host = Host(now_ms=7, http=lambda *_: (200, '{"n": 3}'), files={"/etc/storm": "glass"})
+        with host:
+            self.assertEqual(collect(Asks({})), "answer 3.0\nnow 7.0\nfile 5.0\n")
+            self.assertEqual(host.lines, [("info", "asking")])
+            with self.assertRaises(files.FileError):
+                files.read("/etc/shadow")
+        with self.assertRaises(RuntimeError):
+            clock.now_ms()
+
+    def test_what_is_not_granted_is_refused(self) -> None:
+        with Host(), self.assertRaises(http.HttpError) as refused:
+            http.get("http://api/")
+        self.assertEqual((refused.exception.kind, refused.exception.retryable), ("denied", False))
+
+    def test_a_project_has_one_plugin(self) -> None:
+        plugin(type("One", (Collector,), {}))
+        try:
+            with self.assertRaises(TypeError):
+                plugin(type("Two", (Collector,), {}))
+        finally:
+            kinds._registered = None
+
+
+if __name__ == "__main__":
+    unittest.main()
