@@ -38,9 +38,8 @@ pub use config::{
     DecodeConfig, DetectConfig, Listen, OnFailure, PluginConfig, ProcessConfig, RecycleConfig, TrainConfig,
 };
 pub use error::{CallError, FailureKind, Operation, PluginError};
-pub use grants::{FileGrant, FileMode, Grants, HttpGrant, SecretGrant, SecretHeader};
 pub use fake::{Answer, Exchange, Fake};
-pub use grants::{FileGrant, FileMode, Grants, HttpGrant};
+pub use grants::{FileGrant, FileMode, Grants, HttpGrant, SecretGrant, SecretHeader};
 pub use host::{Host, HostOptions, Inspection, resolve};
 pub use imports::query::{Query, QueryFailure};
 pub use instance::Instance;

@@ -23,6 +23,8 @@ use self::accepted::AcceptedArgs;
 const UNSET: [(&str, &str); 2] =
     [("storage.tsdb.retention.time", "0s"), ("storage.tsdb.retention.size", "0B")];
 
+use crate::plugin_command::Language;
+
 /// A WebAssembly-extensible observability server: Prometheus, OTLP, Alertmanager and Tempo in one binary.
 ///
 /// Without a subcommand it starts the server.
@@ -381,7 +383,7 @@ pub(crate) enum Command {
     /// Check files without starting anything.
     #[command(subcommand)]
     Check(Check),
-    /// Look at plugins and try them.
+    /// Make plugins, look at them and try them.
     #[command(subcommand)]
     Plugin(Plugin),
     /// Run test scripts.
@@ -516,15 +518,31 @@ pub(crate) enum Lint {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plugin {
+    /// Make a project for a plugin that builds, passes its test and runs: in Rust, Go, Python, JavaScript or C.
+    New {
+        /// The language to write it in.
+        #[arg(long, value_enum)]
+        lang: Language,
+        /// What the plugin is called: lower-case letters, digits and dashes. The folder gets this name.
+        name: String,
+    },
+    /// Build the project in a folder to build/NAME.wasm, with the toolchain of its language.
+    Build {
+        /// The project's folder.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+    },
     /// Show what a plugin is: kinds, version, what it imports and what it would like to be granted.
     Inspect {
-        /// A .wasm file: a component, or a core module that carries its component type.
+        /// A .wasm file, component or core module that carries its component type; or the folder of a project.
+        #[arg(default_value = ".")]
         file: PathBuf,
     },
     /// Start a plugin, call it once and print what it yields. A receiver is given a notification of one made-up alert,
     /// a detector a wave that jumps at its end.
     Run {
-        /// A .wasm file.
+        /// A .wasm file, or the folder of a project, which is built where it has changed.
+        #[arg(default_value = ".")]
         file: PathBuf,
         /// Its configuration, as JSON.
         #[arg(long, value_name = "JSON", default_value = "{}")]
@@ -535,6 +553,25 @@ pub(crate) enum Plugin {
         /// Grant HTTP to SCHEME://HOST:PORT or HOST:PORT. May be repeated.
         #[arg(long = "grant-http", value_name = "HOST:PORT")]
         grant_http: Vec<String>,
+        /// Go on: build and run again after each change.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Run cases: configurations with a clock, HTTP answers and files of their own, and what the plugin has to yield on
+    /// them. Fails where any does.
+    Test {
+        /// A .wasm file, or the folder of a project, which is built where it has changed.
+        #[arg(default_value = ".")]
+        file: PathBuf,
+        /// A file of cases. May be repeated. Default: all of the project's tests/*.yaml.
+        #[arg(long, value_name = "FILE")]
+        cases: Vec<PathBuf>,
+    },
+    /// Say what plugins a folder holds; fails where one cannot be loaded.
+    List {
+        /// The folder.
+        #[arg(default_value = "plugins")]
+        dir: PathBuf,
     },
 }
 

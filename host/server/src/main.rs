@@ -71,10 +71,16 @@ fn run(given: Given) -> anyhow::Result<ExitCode> {
         Some(Command::Tsdb(Tsdb::Snapshot { dir, to, skip_head })) => {
             tsdb_command::snapshot(&dir, &to, skip_head)
         }
+        Some(Command::Plugin(Plugin::New { lang, name })) => plugin_command::new(lang, &name),
+        Some(Command::Plugin(Plugin::Build { dir })) => plugin_command::build(&dir),
         Some(Command::Plugin(Plugin::Inspect { file })) => runtime.block_on(plugin_command::inspect(&file)),
-        Some(Command::Plugin(Plugin::Run { file, config, grant_files, grant_http })) => {
-            runtime.block_on(plugin_command::run(&file, &config, &grant_files, &grant_http))
+        Some(Command::Plugin(Plugin::Run { file, config, grant_files, grant_http, watch })) => {
+            runtime.block_on(plugin_command::run(&file, &config, &grant_files, &grant_http, watch))
         }
+        Some(Command::Plugin(Plugin::Test { file, cases })) => {
+            runtime.block_on(plugin_command::test(&file, &cases))
+        }
+        Some(Command::Plugin(Plugin::List { dir })) => runtime.block_on(plugin_command::list(&dir)),
     }
     .map(|()| ExitCode::SUCCESS)
 }
