@@ -18,5 +18,6 @@ mod queries;
 mod remote;
 mod rule_tests;
 mod starts;
+mod sdks;
 mod storage;
 mod tidy;

@@ -37,6 +37,11 @@ pub(crate) fn collect_plugins(into: &Path) {
     }
 }
 
+/// One of the guests in `tests/guests`.
+pub(crate) fn test_plugin(name: &str) -> PathBuf {
+    built("STORMGLASS_TEST_PLUGINS", "target/test-plugins").join(format!("{name}.wasm"))
+}
+
 /// The built binary.
 pub(crate) fn binary() -> PathBuf {
     built("STORMGLASS_SERVER", "target/debug/stormglass")

@@ -114,6 +114,17 @@ fn toolchain(root: &Path) -> Result<Toolchain> {
     }
 }
 
+/// A cargo that builds for WebAssembly, as a shell script; `None` where the one on the path does.
+pub(crate) fn cargo_script(root: &Path) -> Result<Option<String>> {
+    let Toolchain::Debian { linker } = toolchain(root)? else { return Ok(None) };
+    Ok(Some(format!(
+        "#!/bin/sh\nunset RUSTUP_TOOLCHAIN CARGO\nexport RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc\n\
+         export CARGO_UNSTABLE_BUILD_STD=std,panic_abort\n\
+         export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER='{}'\nexec /usr/bin/cargo \"$@\"\n",
+        linker.display()
+    )))
+}
+
 fn has_target(root: &Path) -> bool {
     Run::new("rustc", root)
         .args(["--print", "target-libdir", "--target", TARGET])
@@ -123,7 +134,7 @@ fn has_target(root: &Path) -> bool {
 
 /// Debian's compiler, installed where it is missing. It has no linker for WebAssembly; rustup's brings one.
 fn debian(root: &Path) -> Result<Toolchain> {
-    install_packages(root)?;
+    install_debian(root, &PACKAGES)?;
     let ask = |what: &str| {
         let answer = Run::new("rustc", root).args(["--print", what]).output();
         answer.with_context(|| format!("ask rustc for its {what}"))
@@ -136,12 +147,13 @@ fn debian(root: &Path) -> Result<Toolchain> {
     Ok(Toolchain::Debian { linker })
 }
 
-fn install_packages(root: &Path) -> Result<()> {
-    let packages = PACKAGES.join(" ");
+/// Installs packages of Debian's, where they are not there yet and we may.
+pub(crate) fn install_debian(root: &Path, names: &[&str]) -> Result<()> {
+    let packages = names.join(" ");
     if Run::new("dpkg-query", root).arg("--version").output().is_none() {
         bail!("this is no Debian, which would have a compiler for it in {packages}");
     }
-    let installed = PACKAGES.iter().all(|package| {
+    let installed = names.iter().all(|package| {
         Run::new("dpkg-query", root)
             .args(["--show", "--showformat=${Status}", package])
             .output()
@@ -153,11 +165,11 @@ fn install_packages(root: &Path) -> Result<()> {
     if Run::new("id", root).arg("-u").output().is_none_or(|user| user != "0") {
         bail!("only root can install Debian's: `sudo apt-get install --no-install-recommends {packages}`");
     }
-    say(&format!("installing Debian's {packages}, which build for {TARGET} from source"));
+    say(&format!("installing Debian's {packages}"));
     Run::new("apt-get", root).args(["update"]).check()?;
     Run::new("apt-get", root)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["install", "--yes", "--no-install-recommends"])
-        .args(PACKAGES)
+        .args(names)
         .check()
 }

@@ -6,6 +6,7 @@ mod guests;
 mod listen;
 mod process;
 mod tests;
+mod toolchains;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use crate::guests;
 use crate::process::{Run, say};
 use crate::target_dir;
+use crate::toolchains;
 
 /// What a run of tests came to.
 #[derive(Default)]
@@ -20,6 +21,7 @@ struct Count {
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     guests::build(root, "plugins", "plugins")?;
     guests::build(root, "tests/guests", "test-plugins")?;
+    let path = toolchains::install(root)?;
     say("building the server for the end-to-end tests");
     Run::cargo(root).args(["build", "--package", "server"]).check()?;
     let target = target_dir(root);
@@ -28,7 +30,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
         .args(arguments)
         .env("STORMGLASS_SERVER", target.join("debug/stormglass"))
         .env("STORMGLASS_PLUGINS", target.join("plugins"))
-        .env("STORMGLASS_TEST_PLUGINS", target.join("test-plugins"));
+        .env("STORMGLASS_TEST_PLUGINS", target.join("test-plugins"))
+        .env("STORMGLASS_TOOLCHAINS", path);
     say(&run.line());
     let (success, count) = run_and_count(run)?;
     println!("{} passed, {} failed", count.passed, count.failed);
