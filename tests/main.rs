@@ -17,7 +17,7 @@ mod notifications;
 mod queries;
 mod remote;
 mod rule_tests;
-mod starts;
 mod sdks;
+mod starts;
 mod storage;
 mod tidy;
