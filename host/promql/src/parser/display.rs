@@ -6,8 +6,8 @@ use std::time::Duration;
 use model::{METRIC_NAME, MatchOp, Matcher};
 
 use super::ast::{
-    Aggregate, At, Binary, DurationExpr, Expr, ExprKind, Extension, Group, Matching, Subquery, TimeShift,
-    VectorSelector,
+    Aggregate, At, Binary, BinaryOp, DurationExpr, Expr, ExprKind, Extension, Group, Matching, Subquery,
+    TimeShift, VectorSelector,
 };
 use crate::lexer::quote;
 
@@ -165,7 +165,19 @@ fn matching_text(matching: &Matching) -> String {
 }
 
 fn binary_text(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
-    write!(f, "{} {} {}", binary.left, operator_text(binary), binary.right)
+    match left_number(binary) {
+        Some(number) => f.write_str(&number)?,
+        None => write!(f, "{}", binary.left)?,
+    }
+    write!(f, " {} {}", operator_text(binary), binary.right)
+}
+
+/// The left side where it is a number, without the sign of `+Inf` before `^`: a sign binds looser than that, and would
+/// be read as one of the power.
+pub(super) fn left_number(binary: &Binary) -> Option<String> {
+    let ExprKind::Number { .. } = binary.left.kind else { return None };
+    let text = binary.left.to_string();
+    Some(if binary.op == BinaryOp::Pow { text.trim_start_matches('+').to_owned() } else { text })
 }
 
 /// The operator and how it matches.

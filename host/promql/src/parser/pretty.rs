@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::ast::{Expr, ExprKind};
-use super::display::{aggregate_head, operator_text, subquery_tail};
+use super::display::{aggregate_head, left_number, operator_text, subquery_tail};
 
 /// Prometheus splits what is longer, without its indentation.
 const LINE_BYTES_MAX: usize = 100;
@@ -52,7 +52,10 @@ fn write(expr: &Expr, level: usize, out: &mut String) {
             out.push_str(&subquery_tail(subquery));
         }
         ExprKind::Binary(binary) => {
-            write(&binary.left, level + 1, out);
+            match left_number(binary) {
+                Some(number) => write_line(&number, level + 1, out),
+                None => write(&binary.left, level + 1, out),
+            }
             out.push('\n');
             indent(level, out);
             let _ = writeln!(out, "{}", operator_text(binary));

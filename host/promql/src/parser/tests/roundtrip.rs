@@ -179,6 +179,19 @@ proptest! {
 }
 
 #[test]
+fn infinity_before_a_power_is_printed_without_its_sign() {
+    for (query, printed) in [
+        ("Inf ^ a", "Inf ^ a"),
+        ("a + inf ^ a", "a + Inf ^ a"),
+        ("(Inf) ^ a", "(+Inf) ^ a"),
+        ("Inf + a", "+Inf + a"),
+    ] {
+        let expr = parse(query).expect(query);
+        assert_eq!((expr.to_string(), expr.pretty()), (printed.to_owned(), printed.to_owned()), "{query}");
+    }
+}
+
+#[test]
 fn nesting_is_bounded() {
     for (open, close) in
         [("(", ")"), ("-", ""), ("sum(", ")"), ("a + (", ")"), ("a[", ":]"), ("max_over_time(", "[1m:])")]
