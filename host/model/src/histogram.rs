@@ -6,6 +6,8 @@
 //! absolute (not differences between buckets, as some wire formats have them) and are floats, since every
 //! computation on them is. Layout and names follow Prometheus' native histogram specification.
 
+mod bounds;
+
 use std::sync::Arc;
 
 /// The schema that means "the bounds are listed".
@@ -200,14 +202,7 @@ impl Histogram {
                 Err(_) => f64::NEG_INFINITY,
             };
         }
-        if self.schema <= 0 {
-            return f64::exp2(f64::from(index) * f64::exp2(-f64::from(self.schema)));
-        }
-        // Whole powers of two are exact; only the fraction goes through the exponential function.
-        let per_doubling = 1 << self.schema;
-        let whole = index.div_euclid(per_doubling);
-        let fraction = f64::from(index.rem_euclid(per_doubling)) / f64::from(per_doubling);
-        f64::exp2(fraction) * f64::exp2(f64::from(whole))
+        bounds::upper(self.schema, index)
     }
 
     /// Merges neighbouring buckets until there are `schema`'s; as it is where they are no finer, or listed.

@@ -10,10 +10,10 @@ mod text;
 mod trim;
 
 pub(crate) use arithmetic::{
-    Incompatible, Outcome, add, at_schema, compact, divided, negated, scaled, subtract,
+    Incompatible, Outcome, add, at_schema, compact, divided, is_same, negated, scaled, subtract,
 };
 pub(crate) use quantile::{NanEffect, fraction, quantile, variance};
-pub(crate) use reset::is_reset;
+pub(crate) use reset::{find_resets, has_shrunk, is_reset};
 pub(crate) use sum::HistogramSum;
 pub use text::text;
 pub(crate) use trim::trim;

@@ -141,6 +141,9 @@ pub(crate) struct Select {
     pub(crate) span: Span,
     /// Whether its series have to come in the order of their labels.
     pub(crate) ordered: bool,
+    /// Whether nothing but counts and sums of histograms is asked for. Prometheus then looks for resets as it reads, and
+    /// knows more of them than its storage does.
+    pub(crate) finds_resets: bool,
 }
 
 #[derive(Debug)]
@@ -251,7 +254,9 @@ pub(crate) struct Aggregate {
     pub(crate) input: Box<VectorNode>,
     pub(crate) grouping: Grouping,
     pub(crate) param: AggregateParam,
+    /// Where what is aggregated stands, which most annotations point to.
     pub(crate) span: Span,
+    pub(crate) whole_span: Span,
     pub(crate) param_span: Span,
 }
 
@@ -329,7 +334,10 @@ pub(crate) enum Order {
 pub(crate) struct Buckets {
     pub(crate) function: BucketFunction,
     pub(crate) input: Box<VectorNode>,
+    /// Where the histograms stand.
     pub(crate) span: Span,
+    /// Where the first argument stands, which what native histograms come to is told of.
+    pub(crate) first_span: Span,
 }
 
 #[derive(Debug)]

@@ -136,9 +136,7 @@ fn histograms(
         BinaryOp::Add => native::add(l, r),
         BinaryOp::Sub => native::subtract(l, r),
         BinaryOp::Equal | BinaryOp::NotEqual => {
-            let same = native::compact(l)
-                == native::compact(&Histogram { reset_hint: l.reset_hint, ..(**r).clone() });
-            return if same == (op == BinaryOp::Equal) {
+            return if native::is_same(l, r) == (op == BinaryOp::Equal) {
                 Outcome::Keep(Value::Histogram(Arc::clone(l)))
             } else {
                 Outcome::Filtered

@@ -13,7 +13,6 @@ use crate::error::QueryError;
 use crate::functions::quantile::{self, Bucket, Forced};
 use crate::lexer::quote;
 use crate::native::{self, NanEffect};
-use crate::parser::Span;
 use crate::plan::{BucketFunction, Buckets};
 
 /// One classic histogram over all steps.
@@ -58,7 +57,7 @@ fn answer_all(
         BucketFunction::Quantile { q, span } => {
             let q = super::scalar(q, cx, grid)?;
             q.iter().for_each(|q| quantile::check(*q, &cx.notes, *span));
-            evaluate(inputs, node.span, cx, grid, None, &Statistic::Quantile(&q), sink)
+            evaluate(inputs, node, cx, grid, None, &Statistic::Quantile(&q), sink)
         }
         BucketFunction::Quantiles { label, quantiles } => {
             for (q, span) in quantiles {
@@ -66,13 +65,13 @@ fn answer_all(
                 q.iter().for_each(|q| quantile::check(*q, &cx.notes, *span));
                 let text = crate::number::format_open_metrics(q.first().copied().unwrap_or(f64::NAN));
                 let label = Some((label.as_str(), text.as_str()));
-                evaluate(inputs, node.span, cx, grid, label, &Statistic::Quantile(&q), sink)?;
+                evaluate(inputs, node, cx, grid, label, &Statistic::Quantile(&q), sink)?;
             }
             Ok(())
         }
         BucketFunction::Fraction { lower, upper } => {
             let (lower, upper) = (super::scalar(lower, cx, grid)?, super::scalar(upper, cx, grid)?);
-            evaluate(inputs, node.span, cx, grid, None, &Statistic::Fraction(&lower, &upper), sink)
+            evaluate(inputs, node, cx, grid, None, &Statistic::Fraction(&lower, &upper), sink)
         }
     }
 }
@@ -173,7 +172,7 @@ fn parse_bound(text: &str) -> Option<f64> {
 
 fn evaluate(
     inputs: &Inputs,
-    span: Span,
+    node: &Buckets,
     cx: &Context<'_>,
     grid: Grid,
     label: Option<(&str, &str)>,
@@ -192,8 +191,9 @@ fn evaluate(
         sink(series)
     };
     for series in &inputs.native {
-        let scope = Scope { cx, span, arg_span: span, metric_name: series.metric_name() };
-        let result_scope = Scope { metric_name: kept_name(cx, scope.metric_name), ..scope };
+        let (span, first_span) = (node.span, node.first_span);
+        let scope = Scope { cx, span, arg_span: first_span, metric_name: series.metric_name() };
+        let result_scope = Scope { span: first_span, metric_name: kept_name(cx, scope.metric_name), ..scope };
         cx.check()?;
         let twin = inputs.classic_at.get(&series.labels).map(|at| &inputs.classic[*at]);
         let mut column = Column::empty(grid.count);
@@ -210,6 +210,7 @@ fn evaluate(
     let mut buckets = Vec::new();
     for classic in &inputs.classic {
         let name = classic.labels.metric_name().unwrap_or("");
+        let span = node.span;
         let scope = Scope { cx, span, arg_span: span, metric_name: kept_name(cx, name) };
         cx.check()?;
         let twin = inputs.native_at.get(&classic.labels).map(|at| &inputs.native[*at]);

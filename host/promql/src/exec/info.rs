@@ -147,7 +147,7 @@ fn info_select(node: &Info) -> Select {
     let mut matchers = node.select.matchers.clone();
     // Labels that are asked for with a value narrow down the info series.
     matchers.extend(node.data_matchers.iter().filter(|m| !m.matches_empty()).cloned());
-    Select { matchers, shift: node.select.shift, span: node.select.span, ordered: true }
+    Select { matchers, shift: node.select.shift, span: node.select.span, ordered: true, finds_resets: false }
 }
 
 /// When the samples of the info series were taken: of several series of a metric that still count, the one

@@ -190,6 +190,15 @@ impl Output {
     }
 }
 
+/// What has come of a match at one step so far.
+struct Pairs {
+    count: usize,
+    /// Whether pairs that a comparison leaves out have to be told apart by their labels, as results have.
+    left_out: bool,
+    /// The last step at which something belonged into a slot.
+    slots: AHashMap<usize, usize>,
+}
+
 struct Joiner<'j, 'q> {
     node: &'j Join,
     cx: &'j Context<'q>,
@@ -231,9 +240,16 @@ impl Joiner<'_, '_> {
         let key = &self.key(found);
         // Result slots by pair, found once and not at every step.
         let mut slots: AHashMap<(Option<usize>, Option<usize>), usize> = AHashMap::new();
+        let Join { op, return_bool, matching, .. } = self.node;
+        let filters = op.is_comparison() && !return_bool;
+        let mut pairs = Pairs {
+            count: 0,
+            left_out: filters && matching.group != Group::None && !found.many.more.is_empty(),
+            slots: AHashMap::new(),
+        };
         for step in 0..self.grid.count {
             let one = self.only_one(found, step)?;
-            let mut pairs = 0;
+            pairs.count = 0;
             self.cx.check()?;
             for many in found.many.iter() {
                 let Some(many_value) = self.many[many].column.get(step) else { continue };
@@ -244,8 +260,8 @@ impl Joiner<'_, '_> {
                 let Some(one_value) = one_value else { continue };
                 self.pair(key, step, (Some(many), &many_value), (one, &one_value), &mut slots, &mut pairs)?;
             }
-            let has_many = found.many.iter().any(|m| self.many[m].column.has(step));
-            if let (false, Some(fill), Some(one)) = (has_many, self.fill_many, one)
+            // Samples that do not go together match nothing.
+            if let (0, Some(fill), Some(one)) = (pairs.count, self.fill_many, one)
                 && let Some(one_value) = self.one[one].column.get(step)
             {
                 let filled = Value::Float(fill);
@@ -318,23 +334,26 @@ impl Joiner<'_, '_> {
         (many, many_value): (Option<usize>, &Value),
         (one, one_value): (Option<usize>, &Value),
         slots: &mut AHashMap<(Option<usize>, Option<usize>), usize>,
-        pairs: &mut u32,
+        pairs: &mut Pairs,
     ) -> Result<(), QueryError> {
         let Join { op, return_bool, matching, span, .. } = self.node;
         let (l, r) = if self.swapped { (one_value, many_value) } else { (many_value, one_value) };
         let value = match arithmetic::samples(*op, l, r, *span, &self.cx.notes) {
             Outcome::Nothing => return Ok(()),
-            Outcome::Keep(_) if *return_bool => Value::Float(1.0),
-            Outcome::Filtered if *return_bool => Value::Float(0.0),
-            Outcome::Filtered => return Ok(()),
-            Outcome::Keep(value) => value,
+            Outcome::Keep(_) if *return_bool => Some(Value::Float(1.0)),
+            Outcome::Filtered if *return_bool => Some(Value::Float(0.0)),
+            Outcome::Filtered => None,
+            Outcome::Keep(value) => Some(value),
         };
-        *pairs += 1;
-        if matching.group == Group::None && *pairs > 1 {
+        pairs.count += 1;
+        if matching.group == Group::None && pairs.count > 1 {
             return Err(QueryError::Execution(
                 "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
                     .to_owned(),
             ));
+        }
+        if value.is_none() && !pairs.left_out {
+            return Ok(());
         }
         let slot = match slots.get(&(many, one)) {
             Some(slot) => *slot,
@@ -345,14 +364,18 @@ impl Joiner<'_, '_> {
                 slot
             }
         };
+        // What a comparison leaves out has to be told apart as well.
+        if pairs.left_out && pairs.slots.insert(slot, step) == Some(step) {
+            return Err(grouping_not_unique());
+        }
+        let Some(value) = value else { return Ok(()) };
         let column = &mut self.out.series[slot].column;
         if column.has(step) {
-            let text = if matching.group == Group::None {
-                return Err(super::context::same_labelset());
+            return Err(if matching.group == Group::None {
+                super::context::same_labelset()
             } else {
-                "multiple matches for labels: grouping labels must ensure unique matches"
-            };
-            return Err(QueryError::Execution(text.to_owned()));
+                grouping_not_unique()
+            });
         }
         column.set(step, value);
         Ok(())
@@ -393,6 +416,11 @@ impl Joiner<'_, '_> {
         }
         (labels, drop_name)
     }
+}
+
+fn grouping_not_unique() -> QueryError {
+    let text = "multiple matches for labels: grouping labels must ensure unique matches";
+    QueryError::Execution(text.to_owned())
 }
 
 /// Whether none of the labels goes away with the metric's name.

@@ -14,6 +14,7 @@ use super::{Column, Context, Grid, Series, Sink, Size, parallel};
 use crate::error::QueryError;
 use crate::functions::extended::Edges;
 use crate::functions::{extended, over_time, rate};
+use crate::native;
 use crate::parser::Extension;
 use crate::plan::{self, RangeNode, Subquery, Window, WindowFunction};
 use crate::read::{Columns, Select, SeriesReader};
@@ -82,6 +83,9 @@ impl<'a> Wanted<'a> {
         let whole = !columns.summaries.is_empty() && !columns.histograms.is_empty();
         if windows.is_none() || whole {
             cx.read(reader, self.start, self.end, columns)?;
+        }
+        if self.select.finds_resets {
+            native::find_resets(&mut columns.histograms);
         }
         remove_stale(columns);
         let size = Size::of_columns(columns);

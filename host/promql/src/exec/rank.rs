@@ -20,7 +20,9 @@ pub(crate) fn run(
         AggregateParam::Number(param) => super::scalar(param, cx, grid)?,
         _ => vec![0.0; grid.count],
     };
-    check(node, &params, cx)?;
+    if !check(node, &params, cx)? {
+        return Ok(());
+    }
     if top::run(node, &params, cx, grid, sink)? {
         return Ok(());
     }
@@ -71,29 +73,39 @@ pub(crate) fn run(
     Ok(())
 }
 
-fn check(node: &Aggregate, params: &[f64], cx: &Context<'_>) -> Result<(), QueryError> {
+/// Whether anything can be chosen. What is said of parameters is said of the largest and the smallest alone.
+fn check(node: &Aggregate, params: &[f64], cx: &Context<'_>) -> Result<bool, QueryError> {
     let fail = |text: String| Err(QueryError::Execution(text));
-    for &param in params {
-        if node.op == AggregateOp::LimitRatio {
-            if param.is_nan() {
-                return fail("Ratio value is NaN".to_owned());
-            }
-            if !(-1.0..=1.0).contains(&param) {
-                let (got, cap) = (crate::number::format_general(param), if param > 0.0 { "1" } else { "-1" });
-                cx.notes.warn(
-                    node.param_span,
-                    format!("ratio value should be between -1 and 1, got {got}, capping to {cap}"),
-                );
-            }
-        } else if param.is_nan() {
-            return fail("Parameter value is NaN".to_owned());
-        } else if param >= i64::MAX as f64 {
-            return fail(format!("Scalar value {} overflows int64", crate::number::format_general(param)));
-        } else if param <= i64::MIN as f64 {
-            return fail(format!("Scalar value {} underflows int64", crate::number::format_general(param)));
+    let any_nan = params.iter().any(|param| param.is_nan());
+    let largest = params.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let smallest = params.iter().copied().fold(f64::INFINITY, f64::min);
+    let general = crate::number::format_general;
+    if node.op == AggregateOp::LimitRatio {
+        if any_nan {
+            return fail("Ratio value is NaN".to_owned());
         }
+        for (got, cap) in [(largest, 1.0), (smallest, -1.0)] {
+            if got.abs() > 1.0 && got.is_sign_positive() == (cap > 0.0) {
+                let text =
+                    format!("ratio value should be between -1 and 1, got {}, capping to {cap}", general(got));
+                cx.notes.warn(node.param_span, text);
+            }
+        }
+        return Ok(largest != 0.0 || smallest != 0.0);
     }
-    Ok(())
+    if any_nan {
+        return fail("Parameter value is NaN".to_owned());
+    }
+    if largest < 1.0 {
+        return Ok(false);
+    }
+    if smallest <= i64::MIN as f64 {
+        return fail(format!("Scalar value {} underflows int64", general(smallest)));
+    }
+    if largest >= i64::MAX as f64 {
+        return fail(format!("Scalar value {} overflows int64", general(largest)));
+    }
+    Ok(true)
 }
 
 fn choose(
@@ -120,8 +132,8 @@ fn choose(
             for index in present {
                 match all[index].column.float(step) {
                     Some(value) if k > 0 => heap.offer(k, index, value),
-                    Some(_) => {}
-                    None => info_ignored_histogram(cx, op, node.span),
+                    None if k > 0 => info_ignored_histogram(cx, op, node.whole_span),
+                    _ => {}
                 }
             }
             heap.finish()

@@ -7,6 +7,7 @@ use model::{Timestamp, Value};
 
 use super::{Column, Context, Grid, Series, Sink, Size, parallel, size};
 use crate::error::QueryError;
+use crate::native;
 use crate::plan;
 use crate::read::{Columns, Latest, LatestBy, LatestRequest, Select, SeriesReader, UNKNOWN_START};
 
@@ -50,6 +51,9 @@ pub(crate) fn run(
         let resolution_ms = reader.resolution_ms();
         let lookback_ms = cx.lookback_ms.saturating_add(resolution_ms);
         cx.read(reader, start.offset(resolution_ms.saturating_neg()), end, columns)?;
+        if select.finds_resets {
+            native::find_resets(&mut columns.histograms);
+        }
         let size = Size::of_columns(columns);
         cx.count_read(size.samples);
         cx.hold(size)?;
@@ -87,6 +91,10 @@ fn latest_of_all(
     let Some(parts) = cx.storage.latest(&LatestRequest { select: request, by, threads: cx.threads })? else {
         return Ok(None);
     };
+    if select.finds_resets && parts.iter().any(|part| !part.histograms.is_empty()) {
+        // Those before the latest are looked at as well.
+        return Ok(None);
+    }
     let held = parts.iter().map(Size::of_latest).sum();
     cx.hold(held)?;
     Ok(Some((parts, held)))

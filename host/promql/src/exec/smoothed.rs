@@ -83,7 +83,7 @@ fn value_at(samples: &Samples, at: i64, lookback_ms: i64, scope: &Scope<'_, '_>)
     match (next.checked_sub(1).map(|i| &floats[i]), floats.get(next)) {
         (_, Some((time, value))) if *time == at => return Some(Value::Float(*value)),
         (Some(before), Some(after)) => {
-            return interpolated(before, after, at, false, false).map(Value::Float);
+            return interpolated(before, after, at, (false, false), &|_| {}).map(Value::Float);
         }
         (Some((_, value)), None) => return Some(Value::Float(*value)),
         (None, _) => {}
@@ -99,7 +99,8 @@ fn value_at(samples: &Samples, at: i64, lookback_ms: i64, scope: &Scope<'_, '_>)
             // One gauge beside something else is still more of a counter.
             let gauges = [before, after].iter().all(|h| h.reset_hint == ResetHint::Gauge);
             let (before, after) = ((*before_time, (**before).clone()), (*after_time, (**after).clone()));
-            let value = interpolated(&before, &after, at, !gauges, false)?;
+            let value =
+                interpolated(&before, &after, at, (!gauges, false), &|word| scope.info_reconciled(word))?;
             Some(Value::Histogram(Arc::new(value)))
         }
         (Some((_, h)), None) => {

@@ -21,7 +21,14 @@ pub(crate) fn run(
             let text = "sort is ineffective for range queries since results are always ordered by labels";
             cx.notes.warn(span, text.to_owned());
         }
-        return super::vector(input, cx, grid, sink);
+        // Histograms have no order and are left out here as well.
+        let by_value = matches!(order, Order::Value { .. });
+        return super::vector(input, cx, grid, &mut |mut series| {
+            if by_value {
+                series.column.histograms.clear();
+            }
+            if series.column.is_empty() { Ok(()) } else { sink(series) }
+        });
     }
     let mut all = super::collect(input, cx, grid)?;
     all = match order {

@@ -94,10 +94,13 @@ impl Scope<'_, '_> {
         );
     }
 
+    pub(crate) fn info_reconciled(&self, word: &str) {
+        self.cx.notes.info(self.span, format!("mismatched custom buckets were reconciled during {word}"));
+    }
+
     pub(crate) fn info_ignored_histograms(&self) {
-        self.info_about_metric(
-            "ignored histograms in a range containing both floats and histograms for metric name",
-        );
+        let text = "ignored histograms in a range containing both floats and histograms for metric name";
+        self.cx.notes.info(self.arg_span, format!("{text} {}", self.quoted()));
     }
 }
 

@@ -55,19 +55,26 @@ pub(crate) fn evaluate(
     if matches!(function, WindowFunction::Changes | WindowFunction::Resets) {
         return of_both(function, columns, floats, histograms, edges, scope);
     }
+    // Both kinds do not mix, nor where one of them is only as near as interpolation looks.
+    let reached = |count: usize, time: &dyn Fn(usize) -> i64| {
+        let oldest = edges.start.saturating_sub(edges.lookback_ms);
+        let newest = edges.end.saturating_add(if edges.smoothed { edges.lookback_ms } else { 0 });
+        partition(count, |i| time(i) <= oldest) < partition(count, |i| time(i) <= newest)
+    };
+    if reached(columns.timestamps.len(), &float_times) && reached(columns.histograms.len(), &histogram_times)
+    {
+        scope.warn_mixed();
+        return None;
+    }
     let counter = function != WindowFunction::Delta;
     let seconds = edges.end.saturating_sub(edges.start) as f64 / 1000.0;
     let factor = if function == WindowFunction::Rate { 1.0 / seconds } else { 1.0 };
-    match (floats.is_empty(), (!histograms.is_empty()).then_some(histograms)) {
-        (false, Some(_)) => {
-            scope.warn_mixed();
-            None
-        }
-        (false, None) => {
+    match (floats.is_empty(), histograms.is_empty()) {
+        (false, _) => {
             let points: Vec<(i64, f64)> = floats.map(|i| (float_times(i), columns.values[i])).collect();
-            change(&points, edges, counter).map(|change| Value::Float(change * factor))
+            change(&points, edges, counter, &|_| {}).map(|change| Value::Float(change * factor))
         }
-        (true, Some(histograms)) => {
+        (true, false) => {
             let points: Vec<(i64, Histogram)> =
                 histograms.map(|i| (histogram_times(i), (*columns.histograms[i].1).clone())).collect();
             let custom = points.first()?.1.has_custom_bounds();
@@ -85,11 +92,12 @@ pub(crate) fn evaluate(
             if !counter && !gauges {
                 scope.warn_about_metric("this native histogram metric is not a gauge:");
             }
-            let mut change = change(&points, edges, counter)?.times(factor);
+            let tell = |word: &str| scope.info_reconciled(word);
+            let mut change = change(&points, edges, counter, &tell)?.times(factor);
             change.reset_hint = ResetHint::Gauge;
             Some(Value::Histogram(Arc::new(native::compact(&change))))
         }
-        (true, None) => None,
+        (true, true) => None,
     }
 }
 
@@ -165,21 +173,25 @@ fn of_both(
     over_time::evaluate(function, &window, edges.end.saturating_sub(start), &[], scope)
 }
 
+/// Takes what bounds were reconciled at: `addition` or `subtraction`.
+pub(crate) type Tell<'t> = &'t dyn Fn(&str);
+
 /// What can be interpolated: floats and histograms.
 pub(crate) trait Quantity: Clone {
-    fn minus(&self, other: &Self) -> Option<Self>;
-    fn plus(&self, other: &Self) -> Option<Self>;
+    /// `tell` is told where custom bounds had to be reconciled, and at what.
+    fn minus(&self, other: &Self, tell: Tell<'_>) -> Option<Self>;
+    fn plus(&self, other: &Self, tell: Tell<'_>) -> Option<Self>;
     fn times(&self, factor: f64) -> Self;
     /// Whether a counter was reset on the way from `previous`.
     fn fell_from(&self, previous: &Self) -> bool;
 }
 
 impl Quantity for f64 {
-    fn minus(&self, other: &Self) -> Option<Self> {
+    fn minus(&self, other: &Self, _: Tell<'_>) -> Option<Self> {
         Some(self - other)
     }
 
-    fn plus(&self, other: &Self) -> Option<Self> {
+    fn plus(&self, other: &Self, _: Tell<'_>) -> Option<Self> {
         Some(self + other)
     }
 
@@ -192,13 +204,20 @@ impl Quantity for f64 {
     }
 }
 
+fn told(outcome: native::Outcome, word: &str, tell: Tell<'_>) -> Option<Histogram> {
+    if outcome.bounds_reconciled {
+        tell(word);
+    }
+    Some(outcome.histogram)
+}
+
 impl Quantity for Histogram {
-    fn minus(&self, other: &Self) -> Option<Self> {
-        native::subtract(self, other).ok().map(|outcome| outcome.histogram)
+    fn minus(&self, other: &Self, tell: Tell<'_>) -> Option<Self> {
+        told(native::subtract(self, other).ok()?, "subtraction", tell)
     }
 
-    fn plus(&self, other: &Self) -> Option<Self> {
-        native::add(self, other).ok().map(|outcome| outcome.histogram)
+    fn plus(&self, other: &Self, tell: Tell<'_>) -> Option<Self> {
+        told(native::add(self, other).ok()?, "addition", tell)
     }
 
     fn times(&self, factor: f64) -> Self {
@@ -216,42 +235,42 @@ pub(crate) fn interpolated<Q: Quantity>(
     (from_time, from): &(i64, Q),
     (to_time, to): &(i64, Q),
     time: i64,
-    counter: bool,
-    onto: bool,
+    (counter, onto): (bool, bool),
+    tell: Tell<'_>,
 ) -> Option<Q> {
     let share = (time - from_time) as f64 / (to_time - from_time) as f64;
     if counter && to.fell_from(from) {
         let risen = to.times(share);
-        return if onto { from.plus(&risen) } else { Some(risen) };
+        return if onto { from.plus(&risen, tell) } else { Some(risen) };
     }
-    from.plus(&to.minus(from)?.times(share))
+    from.plus(&to.minus(from, tell)?.times(share), tell)
 }
 
-fn change<Q: Quantity>(points: &[(i64, Q)], edges: Edges, counter: bool) -> Option<Q> {
+fn change<Q: Quantity>(points: &[(i64, Q)], edges: Edges, counter: bool, tell: Tell<'_>) -> Option<Q> {
     let (first, last) = (points.first()?, points.last()?);
     let cut_left = edges.smoothed && first.0 < edges.start && points.len() > 1;
     let cut_right = edges.smoothed && last.0 > edges.end && points.len() > 1;
     let left = if cut_left {
-        interpolated(first, &points[1], edges.start, counter, false)?
+        interpolated(first, &points[1], edges.start, (counter, false), tell)?
     } else {
         first.1.clone()
     };
     let right = if cut_right {
         let same_gap = cut_left && points.len() == 2;
-        interpolated(&points[points.len() - 2], last, edges.end, counter, !same_gap)?
+        interpolated(&points[points.len() - 2], last, edges.end, (counter, !same_gap), tell)?
     } else if last.0 > edges.end {
         return None;
     } else {
         last.1.clone()
     };
-    let mut change = right.minus(&left)?;
+    let mut change = right.minus(&left, tell)?;
     if counter {
         // Resets in the gaps at the edges are part of the interpolation.
         let from = usize::from(cut_left);
         let to = points.len() - usize::from(cut_right);
         for pair in points.get(from..to).unwrap_or(&[]).windows(2) {
             if pair[1].1.fell_from(&pair[0].1) {
-                change = change.plus(&pair[0].1)?;
+                change = change.plus(&pair[0].1, tell)?;
             }
         }
     }

@@ -138,7 +138,7 @@ pub(crate) fn of_buckets(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Forc
         return (f64::NAN, mended);
     }
     let mut rank = q * observations;
-    let at = buckets[..buckets.len() - 1].partition_point(|b| b.count < rank);
+    let at = buckets[..buckets.len() - 1].partition_point(|b| !is_at_least(b.count, rank));
     if at == buckets.len() - 1 {
         return (buckets[buckets.len() - 2].upper, mended);
     }
@@ -156,6 +156,16 @@ pub(crate) fn of_buckets(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Forc
     (start + (end - start) * (rank / count), mended)
 }
 
+/// Whether a count reaches the rank; what is no number reaches none.
+fn is_at_least(count: f64, rank: f64) -> bool {
+    count >= rank
+}
+
+/// Whether there are more than all; what is no number is not more, and stays.
+fn exceeds(rank: f64, count: f64) -> bool {
+    rank > count
+}
+
 /// The share of observations between `lower` and `upper` in cumulative buckets; sorts them.
 pub(crate) fn fraction_of_buckets(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
     if !prepare(buckets) {
@@ -168,7 +178,7 @@ pub(crate) fn fraction_of_buckets(lower: f64, upper: f64, buckets: &mut Vec<Buck
     if lower >= upper {
         return 0.0;
     }
-    let below = |bound: f64| rank_of(bound, buckets).filter(|rank| *rank <= count).unwrap_or(count);
+    let below = |bound: f64| rank_of(bound, buckets).filter(|rank| !exceeds(*rank, count)).unwrap_or(count);
     (below(upper) - below(lower)) / count
 }
 

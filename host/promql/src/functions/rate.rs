@@ -195,9 +195,7 @@ fn histogram_change(
     if counter {
         schema = between.iter().map(|(_, h)| h.schema).fold(schema, i8::min);
     }
-    let reconciled = |word: &str| {
-        scope.cx.notes.info(scope.span, format!("mismatched custom buckets were reconciled during {word}"));
-    };
+    let reconciled = |word: &str| scope.info_reconciled(word);
     let outcome = native::subtract(&native::at_schema(last, schema), &start).ok()?;
     if outcome.bounds_reconciled {
         reconciled("subtraction");

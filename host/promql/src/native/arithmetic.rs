@@ -220,6 +220,13 @@ pub(crate) fn compact(h: &Histogram) -> Histogram {
     Histogram { positive: without_empty(&h.positive), negative: without_empty(&h.negative), ..h.clone() }
 }
 
+/// Whether both say the same, whatever they know of resets and whichever empty buckets they keep. A sum that is no
+/// number is like another one.
+pub(crate) fn is_same(a: &Histogram, b: &Histogram) -> bool {
+    let bare = |h: &Histogram| Histogram { sum: 0.0, reset_hint: ResetHint::Unknown, ..compact(h) };
+    a.sum.to_bits() == b.sum.to_bits() && bare(a) == bare(b)
+}
+
 fn map(h: &Histogram, f: impl Fn(f64) -> f64) -> Histogram {
     let over = |buckets: &Buckets| Buckets {
         spans: buckets.spans.clone(),
@@ -257,6 +264,10 @@ pub(crate) fn divided(h: &Histogram, divisor: f64) -> Histogram {
     if divisor == 0.0 {
         result.positive = Buckets::default();
         result.negative = Buckets::default();
+    }
+    if h.has_custom_bounds() {
+        // There is no bucket around zero, and none comes of dividing nothing by zero.
+        result.zero_count = 0.0;
     }
     result
 }

@@ -1,6 +1,8 @@
 //! Counter resets of histograms: a histogram that could not have grown out of the one before.
 
-use model::{Buckets, Histogram, ResetHint};
+use std::sync::Arc;
+
+use model::{Buckets, Histogram, ResetHint, Timestamp};
 
 use super::arithmetic::{at_schema, bounds, on_bounds, widen_zero, zero_at};
 
@@ -11,6 +13,23 @@ pub(crate) fn is_reset(current: &Histogram, previous: &Histogram) -> bool {
         ResetHint::NotReset => return false,
         ResetHint::Unknown | ResetHint::Gauge => {}
     }
+    has_shrunk(current, previous)
+}
+
+/// Says of each histogram of a series of which nothing is known whether there was a reset before it.
+pub(crate) fn find_resets(histograms: &mut [(Timestamp, Arc<Histogram>)]) {
+    let mut previous: Option<Arc<Histogram>> = None;
+    for (_, current) in histograms.iter_mut().filter(|(_, h)| !h.is_stale()) {
+        let before = previous.replace(Arc::clone(current));
+        if let (Some(before), ResetHint::Unknown) = (before, current.reset_hint) {
+            let reset = has_shrunk(current, &before);
+            Arc::make_mut(current).reset_hint = if reset { ResetHint::Reset } else { ResetHint::NotReset };
+        }
+    }
+}
+
+/// Whether `current` cannot have grown out of `previous`, whatever either says of itself.
+pub(crate) fn has_shrunk(current: &Histogram, previous: &Histogram) -> bool {
     if current.count < previous.count || current.has_custom_bounds() != previous.has_custom_bounds() {
         return true;
     }

@@ -45,7 +45,7 @@ type Built<T> = Result<T, QueryError>;
 /// [`QueryError::Execution`] for what only shows with values known: regular expressions, label names, and
 /// durations that come out negative.
 pub(crate) fn build(expr: &Expr, params: Params<'_>) -> Built<Plan> {
-    let builder = Builder { params, within: Cell::new(1) };
+    let builder = Builder { params, within: Cell::new(1), need: Cell::default() };
     Ok(match expr.value_type() {
         ValueType::Scalar => Plan::Scalar(builder.scalar(expr)?),
         ValueType::Vector => Plan::Vector(builder.outer_vector(expr)?),
@@ -59,6 +59,36 @@ struct Builder<'q> {
     /// How often the shared expression around the current one is written. What is written no more often than
     /// that is within it everywhere.
     within: Cell<usize>,
+    need: Cell<NeedOf>,
+}
+
+/// What is asked for of the histograms of a selector.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum NeedOf {
+    #[default]
+    Unknown,
+    /// `histogram_count` and its like.
+    Statistics,
+    /// Something around needs the buckets as well, or evaluates at steps of its own.
+    Buckets,
+}
+
+impl NeedOf {
+    /// What is needed below an expression of this kind.
+    fn below(self, kind: &ExprKind) -> Self {
+        let buckets = match kind {
+            ExprKind::Call(call) => match call.function.name {
+                "histogram_count" | "histogram_sum" | "histogram_avg" if self == Self::Unknown => {
+                    return Self::Statistics;
+                }
+                name => matches!(name, "histogram_quantile" | "histogram_quantiles" | "histogram_fraction"),
+            },
+            ExprKind::Binary(binary) => matches!(binary.op, BinaryOp::TrimUpper | BinaryOp::TrimLower),
+            ExprKind::Subquery(_) => true,
+            _ => false,
+        };
+        if buckets { Self::Buckets } else { self }
+    }
 }
 
 fn string(expr: &Expr) -> &[u8] {
@@ -128,6 +158,12 @@ impl Builder<'_> {
             ExprKind::Paren(inner) => self.scalar(inner)?,
             ExprKind::Unary { negate: false, expr } => self.scalar(expr)?,
             ExprKind::Unary { negate: true, expr } => ScalarNode::Negate(Box::new(self.scalar(expr)?)),
+            ExprKind::Binary(binary) if !arithmetic::knows_floats(binary.op) => {
+                let op = binary.op.as_str();
+                return Err(QueryError::Execution(format!(
+                    "operator {op:?} not allowed for Scalar operations"
+                )));
+            }
             ExprKind::Binary(binary) => ScalarNode::Binary {
                 op: binary.op,
                 left: Box::new(self.scalar(&binary.left)?),
@@ -178,6 +214,14 @@ impl Builder<'_> {
     }
 
     fn own_vector(&self, expr: &Expr) -> Built<VectorNode> {
+        let around = self.need.get();
+        self.need.set(around.below(&expr.kind));
+        let node = self.bare_vector(expr);
+        self.need.set(around);
+        node
+    }
+
+    fn bare_vector(&self, expr: &Expr) -> Built<VectorNode> {
         Ok(match &expr.kind {
             ExprKind::Paren(inner) => self.vector(inner)?,
             ExprKind::Vector(selector) if selector.extension == Extension::Smoothed => {
@@ -249,6 +293,7 @@ impl Builder<'_> {
             grouping,
             param,
             span: aggregate.expr.span,
+            whole_span: expr.span,
             param_span: aggregate.param.as_ref().map_or(expr.span, |p| p.span),
         }))
     }
@@ -267,8 +312,8 @@ impl Builder<'_> {
                 name,
                 input: self.range(range)?,
                 args: others.map(|(_, arg)| self.scalar(arg)).collect::<Built<_>>()?,
-                span: range.span,
-                arg_span: args[0].span,
+                span: annotated(range),
+                arg_span: annotated(&args[0]),
             }));
         }
         if let Some(function) = map_function(name) {
@@ -348,7 +393,7 @@ impl Builder<'_> {
                     name: call.function.name,
                     input: self.range(&args[0])?,
                     args: Vec::new(),
-                    span: args[0].span,
+                    span: annotated(&args[0]),
                     arg_span: args[0].span,
                 }));
                 absent(input, absent_labels(&args[0]))
@@ -375,6 +420,7 @@ impl Builder<'_> {
                 function: BucketFunction::Quantile { q: self.scalar(&args[0])?, span: args[0].span },
                 input: self.child(expr, &args[1])?,
                 span: args[1].span,
+                first_span: args[0].span,
             }),
             "histogram_quantiles" => VectorNode::Buckets(Buckets {
                 function: BucketFunction::Quantiles {
@@ -386,6 +432,7 @@ impl Builder<'_> {
                 },
                 input: self.child(expr, &args[0])?,
                 span: args[0].span,
+                first_span: args[0].span,
             }),
             "histogram_fraction" => VectorNode::Buckets(Buckets {
                 function: BucketFunction::Fraction {
@@ -394,6 +441,7 @@ impl Builder<'_> {
                 },
                 input: self.child(expr, &args[2])?,
                 span: args[2].span,
+                first_span: args[0].span,
             }),
             "info" => self.info(args, expr)?,
             "start_timestamp" if !self.params.use_start_timestamps => {
@@ -486,7 +534,7 @@ impl Builder<'_> {
         built?;
         Ok(VectorNode::Info(Info {
             input: self.child(expr, &args[0])?,
-            select: Select { matchers, shift, span: expr.span, ordered: true },
+            select: Select { matchers, shift, span: expr.span, ordered: true, finds_resets: false },
             data_matchers,
         }))
     }
@@ -500,7 +548,12 @@ impl Builder<'_> {
                 extension: matrix.selector.extension,
             }),
             ExprKind::Subquery(subquery) => Ok(RangeNode::Subquery(Subquery {
-                input: Box::new(self.outer_vector(&subquery.expr)?),
+                input: {
+                    let around = self.need.replace(NeedOf::Buckets);
+                    let input = self.outer_vector(&subquery.expr);
+                    self.need.set(around);
+                    Box::new(input?)
+                },
                 range_ms: self.positive(&subquery.range, expr.span)?,
                 step_ms: match &subquery.step {
                     Some(step) => self.positive(step, expr.span)?,
@@ -514,7 +567,8 @@ impl Builder<'_> {
 
     fn select(&self, selector: &VectorSelector, span: Span) -> Built<Select> {
         let shift = self.shift(&selector.shift, span)?;
-        Ok(Select { matchers: selector.matchers.clone(), shift, span, ordered: true })
+        let finds_resets = self.need.get() == NeedOf::Statistics;
+        Ok(Select { matchers: selector.matchers.clone(), shift, span, ordered: true, finds_resets })
     }
 
     fn shift(&self, shift: &TimeShift, span: Span) -> Built<Shift> {
@@ -573,6 +627,11 @@ impl Builder<'_> {
             }
         })
     }
+}
+
+/// Where annotations on a range point to: those on a subquery to the start of the query, as in Prometheus.
+fn annotated(range: &Expr) -> Span {
+    if matches!(range.unparen().kind, ExprKind::Subquery(_)) { Span::default() } else { range.span }
 }
 
 fn fold(node: ScalarNode) -> ScalarNode {

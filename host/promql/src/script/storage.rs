@@ -33,7 +33,8 @@ impl MemoryStorage {
         self.series.get(labels)?.keys().next_back().copied()
     }
 
-    /// Says of every counter histogram whether it was reset, as storage finds out when samples come in.
+    /// Says of every counter histogram what Prometheus' storage knows of resets when it is read: that there was none
+    /// within a chunk, and nothing of the first of a chunk, even where a reset is why the chunk was begun.
     pub fn find_resets(&mut self) {
         for samples in self.series.values_mut() {
             let mut previous: Option<Arc<Histogram>> = None;
@@ -46,11 +47,10 @@ impl MemoryStorage {
                     previous = None;
                     continue;
                 }
-                if let (Some(previous), ResetHint::Unknown) = (&previous, current.reset_hint) {
-                    let reset = crate::native::is_reset(current, previous);
-                    Arc::make_mut(current).reset_hint =
-                        if reset { ResetHint::Reset } else { ResetHint::NotReset };
-                }
+                let begins = current.reset_hint == ResetHint::Reset
+                    || previous.as_ref().is_none_or(|previous| begins_chunk(current, previous));
+                Arc::make_mut(current).reset_hint =
+                    if begins { ResetHint::Unknown } else { ResetHint::NotReset };
                 previous = Some(Arc::clone(current));
             }
         }
@@ -69,6 +69,14 @@ impl MemoryStorage {
                 && samples.range(start..=end).next().is_some()
         })
     }
+}
+
+/// Whether the two cannot stand in one chunk: a counter that was reset, or buckets that are others.
+fn begins_chunk(current: &Histogram, previous: &Histogram) -> bool {
+    current.schema != previous.schema
+        || current.zero_threshold.to_bits() != previous.zero_threshold.to_bits()
+        || current.custom_values != previous.custom_values
+        || crate::native::has_shrunk(current, previous)
 }
 
 struct MemoryReader {
