@@ -9,7 +9,7 @@ use model::{
 };
 use storage::Storage;
 use tempfile::TempDir;
-use tsdb::{Options, RealFileSystem, Retention, Sink, SummarySink, SystemClock, Tsdb};
+use tsdb::{Analysis, Options, RealFileSystem, Retention, Sink, SummarySink, SystemClock, Tsdb};
 
 use crate::{FIRST_TIME_MS, Fleet, STEP_MS};
 
@@ -43,6 +43,17 @@ impl Database {
         drop(storage);
         let storage = open(dir.path())?;
         Ok(Self { storage, dir })
+    }
+
+    /// What takes its bytes, once it is closed.
+    ///
+    /// # Errors
+    /// Where it cannot be closed or read.
+    pub fn analyze(self) -> io::Result<Analysis> {
+        let Self { storage, dir } = self;
+        storage.tsdb().close().map_err(io::Error::other)?;
+        drop(storage);
+        tsdb::analyze(&RealFileSystem, dir.path(), None, 0).map_err(io::Error::other)
     }
 
     /// The database.

@@ -12,10 +12,12 @@
 //! * [`RequestWriter`]: remote write 1.0, one sample per series.
 //! * [`Sender`]: sends a load, in real time or as fast as the receiver takes it, and reports.
 //! * [`serve()`]: the same targets as pages to be scraped.
+//! * [`fill()`]: the same samples appended to storage in this process.
 //!
 //! Labels are prometheus-benchmark's: `job="node_exporter"`, `instance="host-N"` and `revision="rN"`. Churn gives a
 //! share of the targets a new revision; their old series end with stale markers, as an agent writes them.
 
+mod fill;
 mod recording;
 mod request;
 mod send;
@@ -27,6 +29,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use fill::fill;
 pub use recording::Recording;
 pub use request::RequestWriter;
 pub use send::{Destination, Pace, Report, Sender};

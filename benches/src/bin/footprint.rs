@@ -2,16 +2,25 @@
 //! a restart.
 //!
 //! `cargo run --release -p benches --bin footprint [series] [steps]`
+//!
+//! With `churn`, what the load generator's exporters take in blocks, section by section, when one target in twenty is
+//! replaced every ten minutes: `footprint churn [targets] [hours]`.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use benches::{Database, Fleet, Usage};
+use benches::load::{Load, Recording, fill};
+use benches::{Database, FIRST_TIME_MS, Fleet, Usage};
 
 const FLEET: Fleet = Fleet { series_per_target: 1_000 };
 
 fn main() -> io::Result<()> {
-    let mut args = std::env::args().skip(1).map(|arg| arg.parse::<usize>().map_err(io::Error::other));
+    let mut args = std::env::args().skip(1).peekable();
+    let churn = args.next_if(|arg| arg == "churn").is_some();
+    let mut args = args.map(|arg| arg.parse::<usize>().map_err(io::Error::other));
+    if churn {
+        return of_churn(args.next().unwrap_or(Ok(10))?, args.next().unwrap_or(Ok(24))?);
+    }
     let series_count = args.next().unwrap_or(Ok(1_000_000))?;
     let steps = args.next().unwrap_or(Ok(2_400))?;
 
@@ -44,5 +53,40 @@ fn main() -> io::Result<()> {
         stats.block_samples,
         stats.block_bytes as f64 / stats.block_samples.max(1) as f64
     );
+    Ok(())
+}
+
+/// What blocks consist of, by their range.
+fn of_churn(targets: usize, hours: usize) -> io::Result<()> {
+    let load = Load {
+        targets,
+        interval: Duration::from_secs(15),
+        churn_percent: 5.0,
+        churn_period: Duration::from_secs(600),
+        seed: 1,
+    };
+    let recording = Recording::included().map_err(io::Error::other)?;
+    let database = Database::create()?;
+    let start = Instant::now();
+    fill(&database, &recording, &load, FIRST_TIME_MS, Duration::from_secs(hours as u64 * 3600))?;
+    println!("{targets} targets for {hours} hours: {:.1?}", start.elapsed());
+    let blocks = database.analyze()?.blocks;
+    println!("hours, series, samples, bytes per sample, all but chunks; bytes by section:");
+    for block in &blocks {
+        let of_chunks: u64 =
+            block.sections.iter().filter(|(name, _)| *name == "chunks").map(|(_, n)| n).sum();
+        println!(
+            "{:.1} h, {}, {}, {:.4}, {:.2} %; {:?}",
+            block.max_time.since(block.min_time) as f64 / 3_600_000.0,
+            block.series,
+            block.samples,
+            block.bytes as f64 / block.samples.max(1) as f64,
+            (block.bytes - of_chunks) as f64 * 100.0 / block.bytes as f64,
+            block.sections
+        );
+    }
+    let (bytes, samples) =
+        blocks.iter().fold((0, 0), |sum, block| (sum.0 + block.bytes, sum.1 + block.samples));
+    println!("all: {:.4} bytes per sample", bytes as f64 / samples.max(1) as f64);
     Ok(())
 }

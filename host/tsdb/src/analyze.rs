@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ahash::RandomState;
 use model::{Labels, METRIC_NAME, Timestamp};
 
-use crate::block::Block;
+use crate::block::{Block, SeriesReader};
 use crate::chunk::ChunkKind;
 use crate::db::{existing_dirs, lock};
 use crate::error::{IoContext, Result};
@@ -165,9 +165,9 @@ fn analyze_series(block: &Block, before: Option<&Block>, count_max: usize) -> Re
     let (mut kinds, mut metrics, mut labels_of, mut pairs) =
         (Counts::default(), Counts::default(), Counts::default(), Counts::default());
     let (mut label_churn, mut pair_churn) = (Counts::default(), Counts::default());
-    let mut new = 0;
+    let (mut new, mut series) = (0, block.series());
     for number in 0..u32::try_from(meta.series_count).unwrap_or(u32::MAX) {
-        let (labels, chunks) = block.series(number, i64::MIN, i64::MAX)?;
+        let (labels, chunks) = (series.labels(number)?, series.chunks(number, i64::MIN, i64::MAX)?);
         for chunk in &chunks {
             let kind = match chunk.meta.kind {
                 ChunkKind::Floats => "floats",
@@ -227,13 +227,14 @@ fn analyze_series(block: &Block, before: Option<&Block>, count_max: usize) -> Re
 /// The series of a block, in order, to look some up that come in order, too.
 struct SeriesOf<'a> {
     block: &'a Block,
+    series: SeriesReader<'a>,
     number: u32,
     next: Option<Labels>,
 }
 
 impl<'a> SeriesOf<'a> {
     const fn new(block: &'a Block) -> Self {
-        Self { block, number: 0, next: None }
+        Self { block, series: block.series(), number: 0, next: None }
     }
 
     fn has(&mut self, wanted: &Labels) -> Result<bool> {
@@ -246,7 +247,7 @@ impl<'a> SeriesOf<'a> {
             if u64::from(self.number) >= self.block.meta().series_count {
                 return Ok(false);
             }
-            self.next = Some(self.block.series(self.number, i64::MAX, i64::MIN)?.0);
+            self.next = Some(self.series.labels(self.number)?);
             self.number += 1;
         }
     }

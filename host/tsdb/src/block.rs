@@ -1,6 +1,6 @@
 //! A block: everything of one time range, in one immutable file that is mapped into memory.
 //!
-//! # Format (version 5)
+//! # Format (version 6)
 //!
 //! Integers are little-endian, offsets count from the start of the file unless said otherwise. A *span* is a
 //! varint length and that many bytes. Series are numbered from 0 in the order of their labels; postings hold
@@ -12,9 +12,8 @@
 //! ├───────────────────┴───────────┴────────────────┤
 //! │ chunks      per chunk: CRC32 4, data           │  read chunk by chunk, checked when read
 //! ├────────────────────────────────────────────────┤
-//! │ series      per series: label count varint,    │  label: number of its name, number of its value among
-//! │             labels, chunk count varint, chunks │  those of the name, varints; see "labels" for both
-//! │ offsets     u32 per series, within "series"    │
+//! │ series      groups of 16, see below            │
+//! │ offsets     u32 per group, within "series"     │
 //! │ postings    portable roaring bitmaps           │
 //! │ labels      see below                          │
 //! │ exemplars   see below                          │
@@ -32,6 +31,7 @@
 //! │ contents 8       │        4 │       4 │      8 │  12 bytes before it
 //! └──────────────────┴──────────┴─────────┴────────┘
 //!
+//! series      see series.rs in this folder
 //! labels      see index.rs in this folder
 //! chunk       see chunks.rs in this folder; its data are the values alone, see crate::codec
 //! times       column count u32, offset of each column u32 (within the section)
@@ -53,11 +53,13 @@
 //! | 3 | the values of a label name are one text, up to eight ids stand with their value; constant chunks are only described, chunks have summaries, offsets of series are half as long; long blocks are packed more densely |
 //! | 4 | chunks of summaries (crate::codec::summaries), in the folders of downsampled data |
 //! | 5 | starts, shared between chunks, and their section |
+//! | 6 | series in groups: labels as differences from the series before, an offset and a place per group, columns as differences; constants that end are only described |
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod chunks;
 mod index;
+mod series;
 pub(crate) mod summary;
 mod verified;
 mod writer;
@@ -66,7 +68,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::{Exemplar, Labels, Metadata};
+use model::{Exemplar, Metadata};
 use parking_lot::RwLock;
 
 use crate::codec::{Malformed, Reader};
@@ -80,12 +82,13 @@ use crate::wal::record::{self, Section};
 
 pub(crate) use chunks::BlockChunk;
 pub(crate) use index::BlockIndex;
+pub(crate) use series::SeriesReader;
 pub(crate) use writer::{BlockSeries, BlockWriter};
 
 use verified::Verified;
 
 /// The version that is written.
-pub const FORMAT_VERSION: u32 = 5;
+pub const FORMAT_VERSION: u32 = 6;
 /// The oldest version that is read.
 pub const OLDEST_READABLE: u32 = 1;
 
@@ -140,9 +143,13 @@ pub(crate) struct BlockMeta {
     pub(crate) exemplar_count: u64,
 }
 
-/// How long the offset of a series is.
-const fn offset_bytes(version: u32) -> usize {
-    if version < 3 { 8 } else { 4 }
+/// How long the section "offsets" is.
+const fn offsets_bytes(version: u32, series_count: u64) -> u64 {
+    match version {
+        1 | 2 => series_count.saturating_mul(8),
+        3..series::GROUPED_FROM => series_count.saturating_mul(4),
+        _ => series_count.div_ceil(series::GROUP as u64) * 4,
+    }
 }
 
 /// Where a section is.
@@ -235,7 +242,7 @@ impl Block {
         };
         let meta = BlockMeta::decode(block.section(SectionKind::Meta));
         block.meta = meta.map_err(|malformed| block.corrupt(SectionKind::Meta, malformed))?;
-        let offsets_bytes = block.meta.series_count.saturating_mul(offset_bytes(version) as u64);
+        let offsets_bytes = offsets_bytes(version, block.meta.series_count);
         if block.section(SectionKind::Offsets).len() as u64 != offsets_bytes {
             let malformed = Malformed { at: 0, what: "as many offsets as series expected" };
             return Err(block.corrupt(SectionKind::Offsets, malformed));
@@ -317,82 +324,9 @@ impl Block {
         Error::corrupt(&self.path, offset as u64, format!("{kind:?}: {}", malformed.what))
     }
 
-    /// Labels and chunks of the series of that number; only the chunks that overlap `[start, end]`.
-    pub(crate) fn series(&self, number: u32, start: i64, end: i64) -> Result<(Labels, Vec<BlockChunk>)> {
-        let read = || {
-            let mut reader = self.series_reader(number)?;
-            let labels = if self.version == 1 {
-                Labels::from_encoded(reader.span()?)
-            } else {
-                Labels::from_sorted(&self.label_numbers(&mut reader)?)
-            };
-            let labels = labels.map_err(|_| reader.malformed("labels are not well-formed"))?;
-            Ok((labels, self.overlapping(&mut reader, start, end)?))
-        };
-        read().map_err(|malformed| self.corrupt(SectionKind::Series, malformed))
-    }
-
-    /// The chunks of the series of that number that overlap `[start, end]`.
-    pub(crate) fn series_chunks(&self, number: u32, start: i64, end: i64) -> Result<Vec<BlockChunk>> {
-        let read = || {
-            let mut reader = self.series_reader(number)?;
-            if self.version == 1 {
-                reader.span()?;
-            } else {
-                for _ in 0..2 * reader.count(2)? {
-                    reader.varint()?;
-                }
-            }
-            self.overlapping(&mut reader, start, end)
-        };
-        read().map_err(|malformed| self.corrupt(SectionKind::Series, malformed))
-    }
-
-    /// Whether the series of that number may have samples in `[start, end]`, deleted ones among them.
-    pub(crate) fn series_overlaps(&self, number: u32, start: i64, end: i64) -> Result<bool> {
-        Ok(!self.series_chunks(number, start, end)?.is_empty())
-    }
-
-    fn label_numbers(&self, reader: &mut Reader<'_>) -> std::result::Result<Vec<(&str, &str)>, Malformed> {
-        let index = self.index();
-        let wrong = reader.malformed("label is not in the index");
-        let count = reader.count(2)?;
-        (0..count)
-            .map(|_| index.pair(reader.varint_u32()?, reader.varint_u32()?).map_err(|_| wrong))
-            .collect()
-    }
-
-    /// The number of the value that a series has under the label name of that number.
-    fn value_number(&self, number: u32, name: u32) -> Result<Option<u32>> {
-        let read = || {
-            let mut reader = self.series_reader(number)?;
-            if self.version == 1 {
-                let wrong = reader.malformed("labels of this version have no numbers");
-                let span = reader.span()?;
-                let labels = Labels::from_encoded(span).map_err(|_| wrong)?;
-                return self.index().value_number(name, &labels);
-            }
-            for _ in 0..reader.count(2)? {
-                let (of_name, value) = (reader.varint_u32()?, reader.varint_u32()?);
-                if of_name == name {
-                    return Ok(Some(value));
-                }
-            }
-            Ok(None)
-        };
-        read().map_err(|malformed| self.corrupt(SectionKind::Series, malformed))
-    }
-
-    fn series_reader(&self, number: u32) -> std::result::Result<Reader<'_>, Malformed> {
-        let mut offsets = Reader::new(self.section(SectionKind::Offsets));
-        offsets.take(number as usize * offset_bytes(self.version))?;
-        let offset = match self.version {
-            1 | 2 => usize::try_from(offsets.u64()?).unwrap_or(usize::MAX),
-            _ => offsets.u32()? as usize,
-        };
-        let mut series = Reader::new(self.section(SectionKind::Series));
-        series.take(offset)?;
-        Ok(series)
+    /// Its series.
+    pub(crate) const fn series(&self) -> SeriesReader<'_> {
+        SeriesReader::new(self)
     }
 
     /// The exemplars of every series that has any, by number of the series.

@@ -112,12 +112,12 @@ impl Verification {
     fn block(&mut self, block: &Block) -> Result<()> {
         let meta = *block.meta();
         let (mut chunks, mut samples, mut exemplars) = (0, 0, 0);
-        let mut before: Option<Labels> = None;
+        let (mut before, mut reader): (Option<Labels>, _) = (None, block.series());
         let mut carriers: BTreeMap<(String, String), RoaringBitmap> = BTreeMap::new();
         for number in 0..u32::try_from(meta.series_count).unwrap_or(u32::MAX) {
-            let Some((labels, of_series)) = self.note(block.series(number, i64::MIN, i64::MAX))? else {
-                continue;
-            };
+            let read = reader.labels(number);
+            let read = read.and_then(|labels| Ok((labels, reader.chunks(number, i64::MIN, i64::MAX)?)));
+            let Some((labels, of_series)) = self.note(read)? else { continue };
             if before.as_ref().is_some_and(|before| *before >= labels) {
                 self.problem(block.path(), format!("series {number} {labels} is out of order"));
             }

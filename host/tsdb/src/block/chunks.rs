@@ -1,35 +1,53 @@
 //! The chunks of a block: how they are described with their series, and how they are read.
 //!
 //! ```text
-//! chunk     flags u8: bits 0-1 kind (1 floats, 2 histograms, 3 summaries), 4 constant, 8 summary, 16 starts
-//!           column varint: the number of its times
+//! chunk     flags u8: bits 0-1 kind (0 no chunk, 1 floats, 2 histograms, 3 summaries), 4 constant, 8 summary,
+//!           16 starts, 32 the column follows that of the description before it in the group, 64 it differs from that
+//!           (neither: it is the same; the first of a group stands after column 0), 128 another chunk of the series
+//!           follows
+//!           column zigzag varint: the number of its times less the one before         with 64
 //!           value number (crate::codec::decimal)        where it is constant: it has no data then
-//!           place varint, length varint                 else; the place is only told of the first such chunk of a
-//!                                                       series, data of the others follow. It is where the CRC32
-//!                                                       begins within "chunks", the length is that of the data
+//!           time varint                                 where it has constant and summary: its last sample is a stale
+//!                                                       marker, so long after the one before it in ms
+//!           length varint                               else; data of a group's chunks follow one another: the CRC32
+//!                                                       first, the length is that of the data
 //!           length varint, summary (see summary.rs)     where it has one
 //!           starts varint: the number of its starts     where any of its samples has one
 //! ```
-//! Most series never change: a chunk of such a series takes four bytes, whatever its length. Everything here is
-//! covered by the checksum of the section, data by their own.
+//! Most series never change: a chunk of such a series takes two bytes, whatever its length, and four where the series
+//! ends in it. Everything here is covered
+//! by the checksum of the section, data by their own. A series without any chunk (it has exemplars) has one description
+//! that is a zero.
+//!
+//! In versions 3 to 5: flags without 32, 64 and 128, the number of the column varint, and before the first length of a
+//! series the place varint where within "chunks" its data begin.
 //!
 //! Before version 3: kind u8, number of its column of times varint (in version 1 a description, see crate::chunk),
 //! offset within "chunks" varint, length varint.
 
 use std::sync::Arc;
 
+use model::staleness::STALE_NAN;
 use model::{Histogram, Summary};
 
-use super::{Block, SectionKind, summary};
+use super::summary::Constant;
+use super::{Block, SectionKind};
 use crate::chunk::{ChunkKind, ChunkMeta, decode_histogram_values, decode_summary_values};
+use crate::codec::bytes::{put_span, put_varint, put_zigzag};
 use crate::codec::{Malformed, Reader, decimal};
 use crate::error::{Error, Result};
 use crate::starts::Starts;
 
-pub(super) const CONSTANT: u8 = 4;
-pub(super) const SUMMARY: u8 = 8;
-pub(super) const STARTS: u8 = 16;
+const CONSTANT: u8 = 4;
+const SUMMARY: u8 = 8;
+const STARTS: u8 = 16;
 const KIND_MASK: u8 = 3;
+const NEXT_COLUMN: u8 = 32;
+const OTHER_COLUMN: u8 = 64;
+const FOLLOWED: u8 = 128;
+
+/// The description of a series that has no chunks.
+pub(super) const NO_CHUNKS: u8 = 0;
 
 /// The CRC32 before the data of a chunk.
 pub(super) const CHECKSUM_BYTES: u64 = 4;
@@ -50,14 +68,137 @@ pub(crate) struct BlockChunk {
 /// Where the values of a chunk are.
 #[derive(Debug, Clone, Copy)]
 enum Values {
-    Constant(f64),
+    Constant(Constant),
     Stored { offset: u64, len: u64 },
 }
 
 type Decoded<T> = std::result::Result<T, Malformed>;
 
+/// What a group's descriptions are told after.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Described {
+    column: u32,
+    /// Where the data of the next chunk begin.
+    place: u64,
+}
+
+/// A chunk as it is described, without a look at its times.
+#[derive(Debug)]
+pub(super) struct Description {
+    kind: ChunkKind,
+    column: u32,
+    values: Values,
+    summary: Option<(usize, usize)>,
+    starts: Option<u32>,
+    /// Whether another of the same series comes next.
+    pub(super) is_followed: bool,
+}
+
+impl Described {
+    /// At the beginning of a group whose data begin there.
+    pub(super) const fn at(place: u64) -> Self {
+        Self { column: 0, place }
+    }
+}
+
+impl Description {
+    /// The next description; `None` where it says that there is no chunk.
+    pub(super) fn read(reader: &mut Reader<'_>, before: &mut Described) -> Decoded<Option<Self>> {
+        let flags = reader.u8()?;
+        if flags == NO_CHUNKS {
+            return Ok(None);
+        }
+        let kind =
+            ChunkKind::of_number(flags & KIND_MASK).ok_or(reader.malformed("unknown kind of chunk"))?;
+        let step = match flags & (NEXT_COLUMN | OTHER_COLUMN) {
+            0 => 0,
+            NEXT_COLUMN => 1,
+            OTHER_COLUMN => reader.zigzag()?,
+            _ => return Err(reader.malformed("unknown flags of a chunk")),
+        };
+        let column = i64::from(before.column).checked_add(step).and_then(|column| u32::try_from(column).ok());
+        before.column = column.ok_or(reader.malformed("times of a chunk are not there"))?;
+        let values = if flags & CONSTANT == 0 {
+            let (offset, len) = (before.place, reader.varint()?);
+            before.place = offset.saturating_add(CHECKSUM_BYTES).saturating_add(len);
+            Values::Stored { offset, len }
+        } else {
+            let value = decimal::number(reader)?;
+            let stale_after_ms = if flags & SUMMARY == 0 { None } else { Some(reader.varint()?) };
+            Values::Constant(Constant { value, stale_after_ms })
+        };
+        let has_summary = flags & (SUMMARY | CONSTANT) == SUMMARY;
+        let summary = if has_summary { Some(read_summary(reader)?) } else { None };
+        let starts = if flags & STARTS == 0 { None } else { Some(reader.varint_u32()?) };
+        let is_followed = flags & FOLLOWED != 0;
+        Ok(Some(Self { kind, column: before.column, values, summary, starts, is_followed }))
+    }
+}
+
+/// A chunk as it is written.
+pub(super) struct DescribedChunk<'a> {
+    pub(super) kind: ChunkKind,
+    /// The number of its times.
+    pub(super) column: u32,
+    /// Its values, where it has no data.
+    pub(super) constant: Option<Constant>,
+    pub(super) data_bytes: usize,
+    pub(super) summary: Option<&'a [u8]>,
+    pub(super) starts: Option<u32>,
+    pub(super) is_followed: bool,
+}
+
+impl DescribedChunk<'_> {
+    /// Writes it; `column` is that of the description before it in its group.
+    pub(super) fn put(&self, out: &mut Vec<u8>, column: &mut u32) {
+        let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+        let step = i64::from(self.column) - i64::from(*column);
+        *column = self.column;
+        let flags = self.kind.number()
+            | flag(self.constant.is_some(), CONSTANT)
+            | flag(self.summary.is_some() || self.constant.is_some_and(Constant::is_ended), SUMMARY)
+            | flag(self.starts.is_some(), STARTS)
+            | flag(step == 1, NEXT_COLUMN)
+            | flag(step != 0 && step != 1, OTHER_COLUMN)
+            | flag(self.is_followed, FOLLOWED);
+        out.push(flags);
+        if flags & OTHER_COLUMN != 0 {
+            put_zigzag(out, step);
+        }
+        match self.constant {
+            Some(Constant { value, stale_after_ms }) => {
+                decimal::put_number(out, value);
+                stale_after_ms.into_iter().for_each(|after| put_varint(out, after));
+            }
+            None => put_varint(out, self.data_bytes as u64),
+        }
+        if let Some(summary) = self.summary {
+            put_span(out, summary);
+        }
+        if let Some(starts) = self.starts {
+            put_varint(out, u64::from(starts));
+        }
+    }
+}
+
+/// Where the summary is that comes next.
+fn read_summary(reader: &mut Reader<'_>) -> Decoded<(usize, usize)> {
+    let len = reader.count(1)?;
+    let at = reader.at();
+    reader.take(len)?;
+    Ok((at, len))
+}
+
 impl Block {
-    /// Those chunks of a series that overlap `[start, end]`.
+    /// A chunk of a group; `reader` stands behind its description.
+    pub(super) fn chunk_of(&self, description: &Description, reader: &Reader<'_>) -> Decoded<BlockChunk> {
+        let Description { kind, column, values, summary, starts, .. } = *description;
+        let wrong = reader.malformed("times of a chunk are not there");
+        let (meta, times_at) = self.times_of(kind, column).map_err(|_| wrong)?;
+        Ok(BlockChunk { meta, times_at: Some(times_at), values, summary, starts })
+    }
+
+    /// Those chunks of a series that overlap `[start, end]`, before version 6.
     pub(super) fn overlapping(
         &self,
         reader: &mut Reader<'_>,
@@ -98,16 +239,9 @@ impl Block {
             *next = Some(offset.saturating_add(CHECKSUM_BYTES).saturating_add(len));
             Values::Stored { offset, len }
         } else {
-            Values::Constant(decimal::number(reader)?)
+            Values::Constant(Constant { value: decimal::number(reader)?, stale_after_ms: None })
         };
-        let summary = if flags & SUMMARY == 0 {
-            None
-        } else {
-            let len = reader.count(1)?;
-            let at = reader.at();
-            reader.take(len)?;
-            Some((at, len))
-        };
+        let summary = if flags & SUMMARY == 0 { None } else { Some(read_summary(reader)?) };
         let starts = if flags & STARTS == 0 { None } else { Some(reader.varint_u32()?) };
         Ok(BlockChunk { meta, times_at: Some(times_at), values, summary, starts })
     }
@@ -172,8 +306,11 @@ impl Block {
     ) -> Result<()> {
         let mut data = Reader::new(self.chunk_data(chunk)?);
         self.decode_times(chunk, &mut data, times)?;
-        if let Values::Constant(value) = chunk.values {
-            floats.resize(floats.len() + chunk.meta.count as usize, value);
+        if let Values::Constant(constant) = chunk.values {
+            floats.resize(floats.len() + chunk.meta.count as usize, constant.value);
+            if let (Some(_), Some(last)) = (constant.stale_after_ms, floats.last_mut()) {
+                *last = STALE_NAN;
+            }
             return Ok(());
         }
         let decoded = chunk.meta.decode_float_values(data, floats);
@@ -221,14 +358,14 @@ impl Block {
 
     /// What the samples of a chunk come to, where that is known without decoding them.
     pub(crate) fn summary(&self, chunk: &BlockChunk) -> Result<Option<Summary>> {
-        if let (Values::Constant(value), ChunkKind::Floats) = (chunk.values, chunk.meta.kind) {
-            return Ok(summary::of_constant(&chunk.meta, value));
+        if let (Values::Constant(constant), ChunkKind::Floats) = (chunk.values, chunk.meta.kind) {
+            return Ok(constant.summary(&chunk.meta));
         }
         let Some((at, len)) = chunk.summary else { return Ok(None) };
         let read = || {
             let mut reader = Reader::new(self.section(SectionKind::Series));
             reader.take(at)?;
-            let decoded = summary::decode(&mut Reader::new(reader.take(len)?), &chunk.meta);
+            let decoded = super::summary::decode(&mut Reader::new(reader.take(len)?), &chunk.meta);
             decoded.map_err(|malformed| Malformed { at: at + malformed.at, ..malformed })
         };
         read().map(Some).map_err(|malformed| self.corrupt(SectionKind::Series, malformed))

@@ -373,7 +373,7 @@ impl LabelIndex for BlockIndex<'_> {
             each("");
             return Ok(());
         };
-        match self.block.value_number(id, number)? {
+        match self.block.series().value_number(id, number)? {
             Some(value) => each(self.labels_ok(found.pair(value))?.1),
             None => each(""),
         }
@@ -381,8 +381,8 @@ impl LabelIndex for BlockIndex<'_> {
     }
 
     fn value_of_ns(&self) -> u64 {
-        // Finding the name, then the series, then its label.
-        800
+        // Finding the name, then the group of the series, then its label.
+        1_000
     }
 
     fn names_of(&self, ids: &RoaringBitmap, each: &mut dyn FnMut(&str)) -> Result<()> {
@@ -401,8 +401,9 @@ impl LabelIndex for BlockIndex<'_> {
         let index = found.as_index();
         let count = index.value_count();
         if ids.len() * 2 < u64::from(count) {
+            let mut series = self.block.series();
             for id in ids {
-                if let Some(value) = self.block.value_number(id, number)? {
+                if let Some(value) = series.value_number(id, number)? {
                     each(self.labels_ok(found.pair(value))?.1);
                 }
             }

@@ -9,6 +9,7 @@
 use std::path::Path;
 
 use model::Labels;
+use model::staleness::STALE_NAN;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
@@ -38,16 +39,72 @@ proptest! {
 
     #[test]
     fn the_index_on_disk_answers_as_a_scan_would(
-        series in btree_set(any_labels(), 1..20), matchers in vec(any_matcher(), 0..4)
+        series in btree_set(any_labels(), 1..40), matchers in vec(any_matcher(), 0..4)
     ) {
         let series: Vec<Labels> = series.into_iter().collect();
         let block = write(&SimFileSystem::default(), &series);
         let all: Vec<_> = series.iter().cloned().map(Some).collect();
         check_index(&block.index(), &matchers, &all)?;
+        let mut one_after_the_other = block.series();
         for (number, labels) in (0u32..).zip(&series) {
-            let (read, chunks) = block.series(number, 0, 10).unwrap();
-            prop_assert_eq!(&read, labels);
-            prop_assert_eq!(chunks.len(), 1);
+            for reader in [&mut one_after_the_other, &mut block.series()] {
+                prop_assert_eq!(&reader.labels(number).unwrap(), labels);
+                prop_assert_eq!(reader.chunks(number, 0, 10).unwrap().len(), 1);
+            }
+        }
+        for (number, labels) in (0..series.len() as u32).zip(&series).rev() {
+            prop_assert_eq!(&one_after_the_other.labels(number).unwrap(), labels);
+            prop_assert_eq!(one_after_the_other.chunks(number, 4, 10).unwrap().len(), 0);
+        }
+    }
+
+    /// Chunks come back whatever stands beside them in their group, and whatever order they are asked for in.
+    #[test]
+    fn chunks_come_back_in_any_order(
+        series in vec(vec((0..4i64, 1..5i64, 0..4u8), 0..4), 1..40), asked in vec(any::<u32>(), 0..80)
+    ) {
+        let fs = SimFileSystem::default();
+        let mut writer = BlockWriter::create(&fs, Path::new(PATH), 0, 1 << 20).unwrap();
+        let all: Vec<Vec<Run>> = series.iter().map(|chunks| {
+            (0i64..).zip(chunks).map(|(at, (first, count, form))| Run {
+                times: (0..*count).map(|step| at * 1_000 + first + step * 10).collect(),
+                values: RunValues::Floats((0..*count).map(|step| match form {
+                    0 => 7.0,
+                    1 => (step * step) as f64,
+                    // The series ends.
+                    3 if step + 1 == *count => STALE_NAN,
+                    3 => 12.5,
+                    _ => 0.1 * step as f64 + 1e-9 * *first as f64,
+                }).collect()),
+                starts: if *form == 2 { Starts::Same(at + 1) } else { Starts::Unknown },
+            }).collect()
+        }).collect();
+        for (number, runs) in all.iter().enumerate() {
+            let labels = Labels::from_pairs([("n", format!("{number:03}"))]);
+            writer.add(&BlockSeries { labels: &labels, runs, exemplars: &[] }).unwrap();
+        }
+        writer.finish(&[]).unwrap();
+        let block = Block::open(&fs, Path::new(PATH)).unwrap();
+        let mut reader = block.series();
+        let count = all.len() as u32;
+        for number in (0..count).chain(asked.iter().map(|asked| asked % count)) {
+            let chunks = reader.chunks(number, i64::MIN, i64::MAX).unwrap();
+            let runs = &all[number as usize];
+            prop_assert_eq!(chunks.len(), runs.len());
+            for (chunk, run) in chunks.iter().zip(runs) {
+                let (mut times, mut floats) = (Vec::new(), Vec::new());
+                block.decode_floats(chunk, &mut times, &mut floats).unwrap();
+                let RunValues::Floats(expected) = &run.values else { panic!("floats were written") };
+                prop_assert_eq!(&times, &run.times);
+                let bits = |floats: &[f64]| floats.iter().map(|float| float.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&floats), bits(expected));
+                if let Some(summary) = block.summary(chunk).unwrap() {
+                    let millis = times.iter().map(|time| model::Timestamp::from_millis(*time));
+                    let own = model::Summary::of(&millis.collect::<Vec<_>>(), expected);
+                    prop_assert_eq!(Some(summary), own);
+                }
+                prop_assert_eq!(block.starts(chunk).unwrap(), run.starts.clone());
+            }
         }
     }
 
@@ -91,14 +148,17 @@ fn write_runs(fs: &SimFileSystem, range: i64, runs: &[Run]) {
 fn check_runs(fs: &SimFileSystem, runs: &[Run]) -> u64 {
     let block = Block::open(fs, Path::new(PATH)).unwrap();
     for (number, run) in runs.iter().enumerate() {
-        let (_, chunks) = block.series(number as u32, i64::MIN, i64::MAX).unwrap();
+        let chunks = block.series().chunks(number as u32, i64::MIN, i64::MAX).unwrap();
         let (mut times, mut floats) = (Vec::new(), Vec::new());
         block.decode_floats(&chunks[0], &mut times, &mut floats).unwrap();
         let RunValues::Floats(expected) = &run.values else { panic!("floats were written") };
         assert_eq!(times, run.times);
         assert!(floats.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits()), "series {number}");
         let summary = block.summary(&chunks[0]).unwrap();
-        assert_eq!(summary.is_some(), !expected[0].is_nan(), "series {number}");
+        let millis: Vec<_> = times.iter().map(|time| model::Timestamp::from_millis(*time)).collect();
+        let own = model::Summary::of(&millis, expected).unwrap();
+        let rounded = model::Summary { sum: own.sum + own.sum_error, sum_error: 0.0, ..own };
+        assert_eq!(summary, (!expected[0].is_nan()).then_some(rounded), "series {number}");
     }
     block.bytes()
 }
@@ -116,10 +176,22 @@ fn long_blocks_are_denser_and_read_the_same() {
 
 /// Written once by [`write_runs`] over a dense range: every form of a value, and summaries.
 #[test]
-fn a_dense_block_of_version_3_is_read() {
+fn dense_blocks_of_older_versions_are_read() {
     let fs = SimFileSystem::default();
     fs.set_bytes(Path::new(PATH), include_bytes!("../../fixtures/v3-dense.block"));
     check_runs(&fs, &runs(500));
+    fs.set_bytes(Path::new(PATH), include_bytes!("../../fixtures/v6-dense.block"));
+    check_runs(&fs, &ending(500));
+}
+
+/// The same, and a series that ends.
+fn ending(samples: i64) -> Vec<Run> {
+    let mut all = runs(samples);
+    let values = (1..=samples).map(|at| if at < samples { 1.5 } else { STALE_NAN }).collect();
+    let ended =
+        Run { times: all[0].times.clone(), values: RunValues::Floats(values), starts: Starts::Unknown };
+    all.push(ended);
+    all
 }
 
 #[test]

@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use ahash::RandomState;
 use model::{Exemplar, Labels, Metadata};
 
+use super::chunks::{self, DescribedChunk};
 use super::index::{self, LabelNumbers};
-use super::{BlockMeta, KIND, MAGIC, SectionKind, chunks, summary};
+use super::series::{GROUP, GroupsWriter};
+use super::summary::{self, Constant};
+use super::{BlockMeta, KIND, MAGIC, SectionKind};
 use crate::chunk::{ChunkMeta, Run, RunValues};
-use crate::codec::bytes::{put_span, put_varint};
+use crate::codec::bytes::put_varint;
+use crate::codec::timestamps;
 use crate::codec::values::Density;
-use crate::codec::{decimal, timestamps};
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{File, FileSystem};
 use crate::index::{MemoryIndex, Runs};
@@ -47,6 +50,8 @@ pub(crate) struct BlockWriter<'a> {
     index: MemoryIndex,
     runs: Runs,
     times: SharedColumns,
+    /// The column that was named last in the group.
+    column: u32,
     starts: SharedColumns,
     exemplar_numbers: Vec<(u32, u32)>,
     exemplars: Vec<u8>,
@@ -64,7 +69,7 @@ impl Drop for BlockWriter<'_> {
 
 struct PendingSeries {
     labels: Labels,
-    /// Count and descriptions of its chunks.
+    /// Descriptions of its chunks, in the first of a group after the place of the group.
     chunks: Box<[u8]>,
 }
 
@@ -117,6 +122,7 @@ impl<'a> BlockWriter<'a> {
             index: MemoryIndex::default(),
             runs: Runs::default(),
             times: SharedColumns::new("times"),
+            column: 0,
             starts: SharedColumns::new("starts"),
             exemplar_numbers: Vec::new(),
             exemplars: Vec::new(),
@@ -145,48 +151,51 @@ impl<'a> BlockWriter<'a> {
             .map_err(|_| Error::SectionTooLarge { section: "series" })?;
         self.meta.series_count += 1;
         self.runs.add(&mut self.index, number, series.labels);
-        let (mut described, mut data) = (Vec::new(), Vec::new());
-        let count = series.runs.iter().filter(|run| !run.times.is_empty()).count();
-        put_varint(&mut described, count as u64);
-        let mut stored = 0;
-        for run in series.runs {
-            let Some(meta) = run.meta() else { continue };
+        let (mut described, mut data, mut summed) = (Vec::new(), Vec::new(), Vec::new());
+        if number.is_multiple_of(GROUP) {
+            self.column = 0;
+            put_varint(&mut described, self.at - self.chunks_at);
+        }
+        let mut runs = series.runs.iter().filter_map(|run| Some((run, run.meta()?))).peekable();
+        if runs.peek().is_none() {
+            described.push(chunks::NO_CHUNKS);
+        }
+        while let Some((run, meta)) = runs.next() {
             let (constant, summary) = match &run.values {
-                RunValues::Floats(floats) => match summary::constant(floats) {
+                RunValues::Floats(floats) => match Constant::of(&run.times, floats) {
                     None => (None, summary::of_chunk(&meta, &run.times, floats)),
                     constant => (constant, None),
                 },
                 RunValues::Histograms(_) | RunValues::Summaries(_) => (None, None),
             };
-            let flag = |is: bool, flag: u8| if is { flag } else { 0 };
-            let flags = flag(constant.is_some(), chunks::CONSTANT)
-                | flag(summary.is_some(), chunks::SUMMARY)
-                | flag(!run.starts.is_unknown(), chunks::STARTS);
-            described.push(meta.kind.number() | flags);
-            put_varint(&mut described, u64::from(self.times.number(column_of(&meta, &run.times))?));
-            if let Some(value) = constant {
-                decimal::put_number(&mut described, value);
-            } else {
-                data.clear();
+            data.clear();
+            if constant.is_none() {
                 run.encode_values(self.density, &mut data);
-                if stored == 0 {
-                    put_varint(&mut described, self.at - self.chunks_at);
-                }
-                stored += 1;
-                put_varint(&mut described, data.len() as u64);
                 self.write(&crc32fast::hash(&data).to_le_bytes())?;
                 self.write(&data)?;
             }
-            if let Some(summary) = summary {
-                data.clear();
-                summary::encode(&summary, &meta, &mut data);
-                put_span(&mut described, &data);
-            }
-            if !run.starts.is_unknown() {
+            let summary = summary.map(|summary| {
+                summed.clear();
+                summary::encode(&summary, &meta, &mut summed);
+                &*summed
+            });
+            let starts = if run.starts.is_unknown() {
+                None
+            } else {
                 let mut starts = Vec::new();
                 run.starts.encode(&mut starts);
-                put_varint(&mut described, u64::from(self.starts.number(starts)?));
-            }
+                Some(self.starts.number(starts)?)
+            };
+            let chunk = DescribedChunk {
+                kind: meta.kind,
+                column: self.times.number(column_of(&meta, &run.times))?,
+                constant,
+                data_bytes: data.len(),
+                summary,
+                starts,
+                is_followed: runs.peek().is_some(),
+            };
+            chunk.put(&mut described, &mut self.column);
             self.meta.chunk_count += 1;
             self.meta.sample_count += u64::from(meta.count);
             self.saw(meta.min_time, meta.max_time);
@@ -204,19 +213,22 @@ impl<'a> BlockWriter<'a> {
 
     /// The sections "series" and "offsets".
     fn encode_series(&self, numbers: &LabelNumbers<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
-        let (mut series, mut offsets) = (Vec::new(), Vec::with_capacity(self.series.len() * 4));
+        let (mut groups, mut pairs) = (GroupsWriter::default(), Vec::new());
         for PendingSeries { labels, chunks } in &self.series {
-            offsets.extend_from_slice(&offset_u32(series.len(), "series")?.to_le_bytes());
-            put_varint(&mut series, labels.count() as u64);
-            for (name, value) in labels {
+            pairs.clear();
+            pairs.extend(labels.iter().map(|(name, value)| {
                 // The index was made of the same labels: every pair has its numbers.
                 let (name_number, values) = &numbers[name];
-                put_varint(&mut series, u64::from(*name_number));
-                put_varint(&mut series, u64::from(values[value]));
-            }
-            series.extend_from_slice(chunks);
+                (*name_number, values[value])
+            }));
+            groups.add(&pairs, chunks);
         }
-        Ok((series, offsets))
+        groups.finish_group();
+        let mut offsets = Vec::with_capacity(groups.starts.len() * 4);
+        for start in &groups.starts {
+            offsets.extend_from_slice(&offset_u32(*start, "series")?.to_le_bytes());
+        }
+        Ok((groups.series, offsets))
     }
 
     fn saw(&mut self, first: i64, last: i64) {

@@ -243,6 +243,16 @@ pub(crate) fn put_number(out: &mut Vec<u8>, value: f64) {
     }
 }
 
+/// The mantissa of a float at so many decimals, where that loses no bit.
+pub(crate) fn mantissa_of(value: f64, decimals: usize) -> Option<i64> {
+    POWERS.get(decimals).and_then(|power| mantissa(value, *power))
+}
+
+/// The float that a mantissa at so many decimals stands for.
+pub(crate) fn value(mantissa: i64, decimals: usize) -> f64 {
+    mantissa as f64 / POWERS.get(decimals).copied().unwrap_or(1.0)
+}
+
 /// Reads one float.
 pub(crate) fn number(reader: &mut Reader<'_>) -> Result<f64, Malformed> {
     let Some(word) = reader.varint()?.checked_sub(1) else { return reader.f64() };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::Labels;
 
-use crate::block::{Block, BlockChunk};
+use crate::block::{Block, BlockChunk, SeriesReader};
 use crate::error::Result;
 use crate::tombstones::Tombstones;
 
@@ -12,6 +12,7 @@ use crate::tombstones::Tombstones;
 pub(super) struct Cursor<'a> {
     pub(super) block: &'a Block,
     pub(super) deleted: Arc<Tombstones>,
+    series: SeriesReader<'a>,
     number: u32,
     next: Option<(Labels, Vec<BlockChunk>)>,
 }
@@ -19,7 +20,8 @@ pub(super) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// At the first series of a block.
     pub(super) fn new(block: &'a Block) -> Result<Self> {
-        let mut cursor = Self { block, deleted: block.tombstones(), number: 0, next: None };
+        let mut cursor =
+            Self { block, deleted: block.tombstones(), series: block.series(), number: 0, next: None };
         cursor.read()?;
         Ok(cursor)
     }
@@ -45,7 +47,12 @@ impl<'a> Cursor<'a> {
 
     fn read(&mut self) -> Result<()> {
         let more = u64::from(self.number) < self.block.meta().series_count;
-        self.next = more.then(|| self.block.series(self.number, i64::MIN, i64::MAX)).transpose()?;
+        self.next = if more {
+            let labels = self.series.labels(self.number)?;
+            Some((labels, self.series.chunks(self.number, i64::MIN, i64::MAX)?))
+        } else {
+            None
+        };
         Ok(())
     }
 }

@@ -125,11 +125,11 @@ impl Shared {
 /// The tombstones of a block with those of a deletion, and of how many series it takes something.
 fn delete_of_block(block: &Block, query: &Query<'_>, start: i64, end: i64) -> Result<(Tombstones, u64)> {
     let mut deleted = Tombstones::clone(&block.tombstones());
-    let mut count = 0;
+    let (mut count, mut series) = (0, block.series());
     for number in query.resolve(&block.index())? {
         let (first, last) = (start.max(block.meta().min_time), end.min(block.meta().max_time));
         let gone = deleted.of(number).is_some_and(|gone| gone.covers(first, last));
-        if !gone && (block.series_overlaps(number, start, end)? || !block.exemplars(number)?.is_empty()) {
+        if !gone && (series.overlaps(number, start, end)? || !block.exemplars(number)?.is_empty()) {
             deleted.add(number, first, last);
             count += 1;
         }

@@ -125,9 +125,12 @@ pub(super) fn find_in_blocks(
     let matchers: Vec<Matcher> = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
     let query = Query::new(&matchers);
     for block in blocks.iter().filter(|block| block.meta().overlaps(time, time)) {
+        let mut series = block.series();
         for number in query.resolve(&block.index())? {
-            let (known, chunks) = block.series(number, time, time)?;
-            if known != *labels || block.tombstones().of(number).is_some_and(|gone| gone.contains(time)) {
+            let chunks = series.chunks(number, time, time)?;
+            if series.labels(number)? != *labels
+                || block.tombstones().of(number).is_some_and(|gone| gone.contains(time))
+            {
                 continue;
             }
             for chunk in chunks {

@@ -201,8 +201,9 @@ impl Shared {
         let mut parts: Vec<(Labels, Part)> = Vec::new();
         for visible in blocks {
             let (block, (start, end)) = (&visible.block, visible.range);
+            let mut series = block.series();
             for number in query.resolve(&block.index())? {
-                let (labels, mut chunks) = block.series(number, start, end)?;
+                let (labels, mut chunks) = (series.labels(number)?, series.chunks(number, start, end)?);
                 let deleted = visible.hidden(number);
                 chunks.retain(|chunk| {
                     !deleted.covers(chunk.meta.min_time.max(start), chunk.meta.max_time.min(end))
@@ -239,8 +240,9 @@ impl Shared {
             let mut ids = query.resolve(&index)?;
             if block.meta().min_time < start || block.meta().max_time > end || !visible.is_whole() {
                 let mut active = RoaringBitmap::new();
+                let mut series = block.series();
                 for number in &ids {
-                    if visible.shows(number, start, end)? {
+                    if visible.shows(&mut series, number, start, end)? {
                         active.insert(number);
                     }
                 }
@@ -262,13 +264,14 @@ impl Shared {
         for visible in blocks {
             let (block, (start, end)) = (&visible.block, visible.range);
             let wanted = |exemplar: &Exemplar| (start..=end).contains(&exemplar.timestamp.millis());
+            let mut series = block.series();
             for number in query.resolve(&block.index())? {
                 let mut exemplars = block.exemplars(number)?;
                 let hidden = visible.hidden(number);
                 exemplars
                     .retain(|exemplar| wanted(exemplar) && !hidden.contains(exemplar.timestamp.millis()));
                 if !exemplars.is_empty() {
-                    parts.push((block.series(number, i64::MAX, i64::MIN)?.0, exemplars));
+                    parts.push((series.labels(number)?, exemplars));
                 }
             }
         }

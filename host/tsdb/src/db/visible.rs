@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::Exemplar;
 use roaring::RoaringBitmap;
 
-use crate::block::Block;
+use crate::block::{Block, SeriesReader};
 use crate::error::Result;
 use crate::head::{LatestIn, SeriesIn, SeriesView};
 use crate::tombstones::{Intervals, Tombstones};
@@ -52,10 +52,16 @@ impl VisibleBlock {
         self.deleted.is_empty() && self.past.is_empty()
     }
 
-    /// Whether anything of a series may be seen in `[start, end]`.
-    pub(super) fn shows(&self, number: u32, start: i64, end: i64) -> Result<bool> {
+    /// Whether anything of a series may be seen in `[start, end]`; `series` are those of the block.
+    pub(super) fn shows(
+        &self,
+        series: &mut SeriesReader<'_>,
+        number: u32,
+        start: i64,
+        end: i64,
+    ) -> Result<bool> {
         let hidden = self.hidden(number);
-        let chunks = self.block.series_chunks(number, start, end)?;
+        let chunks = series.chunks(number, start, end)?;
         Ok(chunks
             .iter()
             .any(|chunk| !hidden.covers(chunk.meta.min_time.max(start), chunk.meta.max_time.min(end))))

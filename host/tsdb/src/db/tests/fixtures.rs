@@ -5,7 +5,7 @@ use super::*;
 
 type Files = [(&'static str, &'static [u8]); 3];
 
-const VERSIONS: [Files; 5] = [
+const VERSIONS: [Files; 6] = [
     [
         ("wal/00000005.checkpoint", include_bytes!("../../../fixtures/v1.checkpoint")),
         ("wal/00000005.wal", include_bytes!("../../../fixtures/v1.wal")),
@@ -30,6 +30,11 @@ const VERSIONS: [Files; 5] = [
         ("wal/00000011.checkpoint", include_bytes!("../../../fixtures/v5.checkpoint")),
         ("wal/00000011.wal", include_bytes!("../../../fixtures/v5.wal")),
         ("blocks/00000001.block", include_bytes!("../../../fixtures/v5.block")),
+    ],
+    [
+        ("wal/00000011.checkpoint", include_bytes!("../../../fixtures/v5.checkpoint")),
+        ("wal/00000011.wal", include_bytes!("../../../fixtures/v5.wal")),
+        ("blocks/00000001.block", include_bytes!("../../../fixtures/v6.block")),
     ],
 ];
 
