@@ -5,6 +5,7 @@
 //! nothing of it. Either way it is counted, and the sender is told that all went well: sending it again would not help.
 
 mod append;
+mod starts;
 
 use std::sync::Arc;
 

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use model::{
-    Append, AppendError, Appender, CommitError, Exemplar, Histogram, Labels, Metadata, Refused, Sample,
-    SeriesRef, Timestamp,
+    Append, AppendError, Appender, Columns, CommitError, Exemplar, Histogram, Labels, Metadata, Refused,
+    Sample, SeriesRef, Timestamp,
 };
 
 use super::Processors;
+use super::starts::{Content, Origins, Starts};
 use crate::plugins::{ColumnsWriter, labels_of};
 
 /// References from here on are given out here; no storage has so many series.
@@ -55,6 +56,17 @@ struct Gathered {
     samples: Vec<Sample>,
     histograms: Vec<(Timestamp, Histogram)>,
     exemplars: Vec<Exemplar>,
+    starts: Starts,
+    /// The time of what was gathered last, which a start is of.
+    latest: Option<Timestamp>,
+}
+
+impl Gathered {
+    fn content(&self) -> Content {
+        let samples = self.samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits()));
+        let histograms = self.histograms.iter().map(|(at, histogram)| (*at, histogram.sum.to_bits()));
+        samples.chain(histograms).collect()
+    }
 }
 
 /// A batch before it goes through processors.
@@ -76,10 +88,20 @@ impl Batch<'_> {
                 samples: Vec::new(),
                 histograms: Vec::new(),
                 exemplars: Vec::new(),
+                starts: Starts::new(),
+                latest: None,
             };
             self.series.push((reference, gathered));
         }
         self.series.get_mut(at).ok_or(AppendError::UnknownSeries(at as u64))
+    }
+}
+
+impl Batch<'_> {
+    fn find(&mut self, series: SeriesRef) -> Option<&mut Gathered> {
+        // References are given out in order.
+        let at = self.series.binary_search_by_key(&series.0, |(reference, _)| reference.0).ok()?;
+        self.series.get_mut(at).map(|(_, gathered)| gathered)
     }
 }
 
@@ -91,6 +113,7 @@ impl Appender for Batch<'_> {
         sample: Sample,
     ) -> Result<SeriesRef, AppendError> {
         let (reference, gathered) = self.series(labels)?;
+        gathered.latest = Some(sample.timestamp);
         gathered.samples.push(sample);
         Ok(*reference)
     }
@@ -103,15 +126,21 @@ impl Appender for Batch<'_> {
         histogram: &Histogram,
     ) -> Result<SeriesRef, AppendError> {
         let (reference, gathered) = self.series(labels)?;
+        gathered.latest = Some(timestamp);
         gathered.histograms.push((timestamp, histogram.clone()));
         Ok(*reference)
     }
 
+    fn append_start(&mut self, series: SeriesRef, start: Timestamp) {
+        if let Some(gathered) = self.find(series)
+            && let Some(at) = gathered.latest
+        {
+            gathered.starts.push((at, start));
+        }
+    }
+
     fn append_exemplar(&mut self, series: SeriesRef, exemplar: &Exemplar) -> Result<(), AppendError> {
-        // References are given out in order.
-        let at = self.series.binary_search_by_key(&series.0, |(reference, _)| reference.0);
-        let found = at.ok().and_then(|at| self.series.get_mut(at));
-        let (_, gathered) = found.ok_or(AppendError::UnknownSeries(series.0))?;
+        let gathered = self.find(series).ok_or(AppendError::UnknownSeries(series.0))?;
         gathered.exemplars.push(exemplar.clone());
         Ok(())
     }
@@ -142,6 +171,11 @@ impl Appender for Batch<'_> {
         let Some(columns) = processed else { return Ok(Vec::new()) };
         let now = Timestamp::from_system(SystemTime::now());
         let at = |ms: Option<i64>| ms.map_or(now, Timestamp::from_millis);
+        let starts = starts_of(&series, &columns, at);
+        let start_at = |series: usize, timestamp: Timestamp| {
+            let starts = starts.get(series).copied().flatten()?;
+            starts.iter().find(|(at, _)| *at == timestamp).map(|(_, start)| *start)
+        };
         let mut references = Vec::with_capacity(columns.series_count());
         let mut labels = Vec::with_capacity(columns.series_count());
         for index in 0..columns.series_count() {
@@ -150,7 +184,12 @@ impl Appender for Batch<'_> {
             if let Ok(found) = &found {
                 for (ms, value) in columns.samples(index) {
                     match appender.append(reference, found, Sample { timestamp: at(ms), value }) {
-                        Ok(known) => reference = Some(known),
+                        Ok(known) => {
+                            reference = Some(known);
+                            if let Some(start) = start_at(index, at(ms)) {
+                                appender.append_start(known, start);
+                            }
+                        }
                         Err(error) => {
                             tracing::debug!(series = %found, %error, "storage refused a processed sample");
                         }
@@ -167,7 +206,12 @@ impl Appender for Batch<'_> {
             if let Some(Some(labels)) = labels.get(at_index) {
                 let known = references.get(at_index).copied().flatten();
                 match appender.append_histogram(known, labels, at(h.timestamp_ms), &h.histogram) {
-                    Ok(known) => references[at_index] = Some(known),
+                    Ok(known) => {
+                        references[at_index] = Some(known);
+                        if let Some(start) = start_at(at_index, at(h.timestamp_ms)) {
+                            appender.append_start(known, start);
+                        }
+                    }
                     Err(error) => {
                         tracing::debug!(series = %labels, %error, "storage refused a processed histogram");
                     }
@@ -187,4 +231,29 @@ impl Appender for Batch<'_> {
         }
         appender.commit()
     }
+}
+
+/// For each series that processors answered, the starts that its samples came with; nothing where none came with any.
+fn starts_of<'a>(
+    series: &'a [(SeriesRef, Gathered)],
+    columns: &Columns,
+    at: impl Fn(Option<i64>) -> Timestamp,
+) -> Vec<Option<&'a Starts>> {
+    if series.iter().all(|(_, gathered)| gathered.starts.is_empty()) {
+        return Vec::new();
+    }
+    let mut origins = Origins::default();
+    for (_, gathered) in series {
+        origins.add(&gathered.labels, gathered.content(), &gathered.starts);
+    }
+    let mut contents: Vec<Content> = (0..columns.series_count())
+        .map(|index| columns.samples(index).map(|(ms, value)| (at(ms), value.to_bits())).collect())
+        .collect();
+    for h in columns.histograms() {
+        if let Some(content) = contents.get_mut(h.series as usize) {
+            content.push((at(h.timestamp_ms), h.histogram.sum.to_bits()));
+        }
+    }
+    let labels = |index: usize| labels_of(columns, index).ok();
+    contents.iter().enumerate().map(|(index, content)| origins.of(&labels(index)?, content)).collect()
 }
