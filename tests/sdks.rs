@@ -125,23 +125,36 @@ fn check_project(language: &'static str) {
     );
 }
 
-/// The conformance plugin of a language's SDK passes the cases that all of them pass.
+/// The conformance plugins of a language's SDK pass the cases that all of them pass.
 fn check_conformance(language: &'static str) {
+    let sources = root().join("sdk").join(language).join("conformance");
+    let project = build(language, "conformance", &sources);
+    check_cases(&project, ".", "cases");
+    // JavaScript's integers end at 2^53.
+    if language != "js" {
+        check_cases(&project, ".", "exact");
+    }
+    let project = build(language, "functions", &sources.join("functions"));
+    check_cases(&project, ".", "functions");
+}
+
+/// Makes a project in a language, of the files in a folder, and builds it.
+fn build(language: &'static str, name: &str, sources: &Path) -> PathBuf {
     let dir = folder().join(language);
     fs::create_dir_all(&dir).unwrap();
-    plugin(&dir, &["new", "--lang", language, "conformance"]);
-    let project = dir.join("conformance");
-    for entry in fs::read_dir(root().join("sdk").join(language).join("conformance")).unwrap() {
-        let from = entry.unwrap().path();
+    plugin(&dir, &["new", "--lang", language, name]);
+    let project = dir.join(name);
+    let files = fs::read_dir(sources).unwrap().map(|entry| entry.unwrap().path());
+    for from in files.filter(|path| path.is_file()) {
         let name = from.file_name().unwrap().to_str().unwrap();
         fs::copy(&from, project.join(name.strip_suffix(".in").unwrap_or(name))).unwrap();
     }
     plugin(&project, &["build"]);
-    check_cases(&project, ".");
+    project
 }
 
-fn check_cases(dir: &Path, component: &str) {
-    let cases = root().join("sdk/conformance/cases.yaml");
+fn check_cases(dir: &Path, component: &str, cases: &str) {
+    let cases = root().join(format!("sdk/conformance/{cases}.yaml"));
     let tested = plugin(dir, &["test", component, "--cases", cases.to_str().unwrap()]);
     assert!(tested.ends_with(" passed, 0 failed\n"), "{tested}");
 }
@@ -173,7 +186,11 @@ fn a_new_project_in_c_works() {
 
 #[test]
 fn rust_conforms() {
-    check_cases(folder(), test_plugin("conformance").to_str().unwrap());
+    let plugin = test_plugin("conformance");
+    for cases in ["cases", "exact"] {
+        check_cases(folder(), plugin.to_str().unwrap(), cases);
+    }
+    check_cases(folder(), test_plugin("conformance-functions").to_str().unwrap(), "functions");
 }
 
 #[test]
@@ -337,5 +354,51 @@ fn the_pages_show_the_templates() {
             .and_then(|rest| rest.split("```").next())
             .unwrap_or_else(|| panic!("sdk/{language}/README.md has no example"));
         assert!(template.contains(example), "sdk/{language}/README.md shows another example:\n{example}");
+    }
+}
+
+/// A hello-world plugin is about 15 lines: of code, without blank ones, comments and lone brackets.
+#[test]
+fn a_hello_world_is_about_15_lines() {
+    let sdk = root().join("sdk");
+    for (file, most) in [
+        ("rust/template/src/lib.rs", 15),
+        ("go/template/plugin.go.in", 15),
+        ("python/template/plugin.py", 15),
+        ("js/template/plugin.js", 15),
+        ("c/template/plugin.c", 15),
+    ] {
+        let text = fs::read_to_string(sdk.join(file)).unwrap();
+        let is_code = |line: &&str| line.chars().any(char::is_alphanumeric) && !line.starts_with("//");
+        let lines = text.lines().map(str::trim).filter(is_code).count();
+        assert!((3..=most).contains(&lines), "sdk/{file} has {lines} lines of code");
+    }
+}
+
+/// The example of each kind's page is a project that builds and passes the cases beside it.
+#[test]
+fn the_examples_of_the_kinds_work() {
+    let dir = folder().join("kinds");
+    fs::create_dir_all(&dir).unwrap();
+    let pages = fs::read_dir(root().join("sdk/kinds")).unwrap().map(|entry| entry.unwrap().path());
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let blocks = |fence: &str| -> Vec<String> {
+            let opening = format!("```{fence}\n");
+            let opened = text.split(&opening).skip(1);
+            opened.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+        };
+        let ([program], [manifest, cases, server]) = (&blocks("js")[..], &blocks("yaml")[..]) else {
+            panic!("{} has other than a program, a manifest, cases and a configuration", page.display());
+        };
+        let name = manifest.lines().next().unwrap().strip_prefix("name: ").unwrap();
+        assert!(server.contains(&format!("plugin: {name}\n")), "{}: {server}", page.display());
+        plugin(&dir, &["new", "--lang", "js", name]);
+        let project = dir.join(name);
+        fs::write(project.join("plugin.js"), program).unwrap();
+        fs::write(project.join("plugin.yaml"), manifest).unwrap();
+        fs::write(project.join("tests/answers.yaml"), cases).unwrap();
+        let tested = plugin(&project, &["test"]);
+        assert!(tested.ends_with(" passed, 0 failed\n"), "{}:\n{tested}", page.display());
     }
 }

@@ -16,7 +16,7 @@
 //	func main() {}
 //
 // One value of the type lives as long as the instance and is what all calls work on. What a plugin may ask of the server is
-// in the packages log, clock, http and files.
+// in the packages log, clock, http, files, kv, secrets, telemetry and query. Each kind has a package of its name.
 package stormglass
 
 import (

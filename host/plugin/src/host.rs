@@ -20,7 +20,7 @@ use crate::imports::query::Query;
 use crate::instance::{Guest, Instance, Parts, describe};
 use crate::kinds::Kind;
 use crate::kinds::lifecycle::Info;
-use crate::kv::Stores;
+use crate::kv::{Store, Stores};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::state::Tenant;
@@ -208,6 +208,14 @@ impl Host {
         let (kv, models) =
             blocking(move || Ok((kv.get(&name)?, if trains { Some(models.get(&name)?) } else { None })))
                 .await?;
+        // A test's own state begins and ends with it.
+        let (kv, models) = match &tenant.fake {
+            Some(fake) => (Arc::clone(&fake.kv), trains.then(|| Arc::new(Store::in_memory()))),
+            None => (kv, models),
+        };
+        if let Some(fake) = tenant.fake.clone() {
+            tenant.query = Some(fake);
+        }
         tenant.kv = Some(kv);
         let config_json = config.config.to_string();
         let deadline = Deadline::after(config.limits.deadline.0);

@@ -452,6 +452,11 @@ impl Instance {
         Ok(())
     }
 
+    /// What a detector that learns has learnt, in its own form.
+    pub fn model(&self) -> Option<Vec<u8>> {
+        self.model.lock().as_ref().map(|model| model.bytes.clone())
+    }
+
     /// Which of these series is to stand in each row of a job: in the order of the history that was learnt, with none in a
     /// row whose series is gone; new ones follow.
     pub fn row_order(&self, series: &[Labels]) -> Vec<Option<usize>> {

@@ -142,6 +142,11 @@ impl Entry {
 }
 
 impl Store {
+    /// One that nothing outlives.
+    pub(crate) fn in_memory() -> Self {
+        Self { path: None, inner: Mutex::default() }
+    }
+
     fn open(path: Option<PathBuf>) -> io::Result<Self> {
         let mut inner = Inner::default();
         if let Some(path) = &path {

@@ -38,7 +38,7 @@ pub use config::{
     DecodeConfig, DetectConfig, Listen, OnFailure, PluginConfig, ProcessConfig, RecycleConfig, TrainConfig,
 };
 pub use error::{CallError, FailureKind, Operation, PluginError};
-pub use fake::{Answer, Exchange, Fake};
+pub use fake::{Answer, Exchange, Fake, Surroundings};
 pub use grants::{FileGrant, FileMode, Grants, HttpGrant, SecretGrant, SecretHeader};
 pub use host::{Host, HostOptions, Inspection, resolve};
 pub use imports::query::{Query, QueryFailure};

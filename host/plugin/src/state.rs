@@ -84,7 +84,7 @@ impl State {
             .allow_udp(false)
             .allow_ip_name_lookup(false);
         if let Some(fake) = &tenant.fake {
-            wasi.wall_clock(StoppedClock(fake.now_ms));
+            wasi.wall_clock(StoppedClock(fake.now_ms()));
         }
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(HANDLES_MAX);

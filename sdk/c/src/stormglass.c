@@ -4,21 +4,13 @@
  *
  * The build defines SG_KIND_<KIND> for each kind that plugin.yaml names, and writes plugin_manifest.h.
  */
-#include "stormglass.h"
-
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "internal.h"
 #include "plugin_manifest.h"
-
-#define EXPORT(name) __attribute__((export_name(name)))
-#define IMPORT(module, name) __attribute__((import_module(module), import_name(name)))
-#define PLUGIN "stormglass:plugin/"
-#define HOST "stormglass:host/"
-#define VERSION "@0.1.0"
 
 /* --- memory -------------------------------------------------------------------------------------------------------- */
 
@@ -40,7 +32,7 @@ void *sg_alloc(size_t size) {
     return made->content;
 }
 
-static void release(void) {
+void sg_release(void) {
     while (arena) {
         piece *next = arena->next;
         free(arena);
@@ -74,7 +66,7 @@ bool sg_equals(sg_string text, const char *other) {
     return text.len == length && (length == 0 || memcmp(text.ptr, other, length) == 0);
 }
 
-static const char *format_list(const char *format, va_list arguments) {
+const char *sg_format_list(const char *format, va_list arguments) {
     va_list again;
     va_copy(again, arguments);
     int length = vsnprintf(NULL, 0, format, arguments);
@@ -89,7 +81,7 @@ static const char *format_list(const char *format, va_list arguments) {
 const char *sg_format(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    const char *text = format_list(format, arguments);
+    const char *text = sg_format_list(format, arguments);
     va_end(arguments);
     return text;
 }
@@ -97,7 +89,7 @@ const char *sg_format(const char *format, ...) {
 bool sg_fail(sg_error *error, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    error->message = sg_str(format_list(format, arguments));
+    error->message = sg_str(sg_format_list(format, arguments));
     va_end(arguments);
     error->retryable = false;
     return false;
@@ -106,10 +98,33 @@ bool sg_fail(sg_error *error, const char *format, ...) {
 bool sg_fail_for_now(sg_error *error, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    error->message = sg_str(format_list(format, arguments));
+    error->message = sg_str(sg_format_list(format, arguments));
     va_end(arguments);
     error->retryable = true;
     return false;
+}
+
+bool sg_failed(sg_error *error, const char *told, bool retryable) {
+    sg_fail(error, "%s", told);
+    error->retryable = retryable;
+    return false;
+}
+
+sg_labels sg_label_list(va_list labels) {
+    va_list again;
+    va_copy(again, labels);
+    uint32_t count = 0;
+    while (va_arg(again, const char *)) {
+        (void)va_arg(again, const char *);
+        count++;
+    }
+    va_end(again);
+    sg_label *pairs = sg_alloc((count + 1) * sizeof *pairs);
+    for (uint32_t i = 0; i < count; i++) {
+        pairs[i].name = sg_str(va_arg(labels, const char *));
+        pairs[i].value = sg_str(va_arg(labels, const char *));
+    }
+    return (sg_labels){pairs, count};
 }
 
 /* --- meta and lifecycle -------------------------------------------------------------------------------------------- */
@@ -141,21 +156,13 @@ EXPORT(PLUGIN "meta" VERSION "#describe") info *describe(void) {
     return &described;
 }
 
-EXPORT("cabi_post_" PLUGIN "meta" VERSION "#describe") void post_describe(info *described) {
-    (void)described;
-    release();
-}
+AFTER("meta" VERSION "#describe", post_describe)
 
-/* result<_, plugin-error> */
-typedef struct {
-    uint8_t is_error;
-    sg_error error;
-} outcome;
-
-static outcome answered;
-
-static outcome *answer(bool ok) {
+outcome *sg_outcome(bool ok, sg_error error) {
+    static outcome answered;
+    memset(&answered, 0, sizeof answered);
     answered.is_error = !ok;
+    answered.error = error;
     return &answered;
 }
 
@@ -166,14 +173,12 @@ __attribute__((weak)) bool sg_init(const sg_json *config, sg_error *error) {
 }
 
 EXPORT(PLUGIN "lifecycle" VERSION "#init") outcome *init(const char *text, uint32_t length) {
-    memset(&answered, 0, sizeof answered);
-    return answer(sg_init(sg_json_parse((sg_string){text, length}), &answered.error));
+    sg_error error = {0};
+    bool ok = sg_init(sg_json_parse((sg_string){text, length}), &error);
+    return sg_outcome(ok, error);
 }
 
-EXPORT("cabi_post_" PLUGIN "lifecycle" VERSION "#init") void post_init(outcome *result) {
-    (void)result;
-    release();
-}
+AFTER("lifecycle" VERSION "#init", post_init)
 
 /* --- collector ----------------------------------------------------------------------------------------------------- */
 
@@ -336,53 +341,67 @@ void sg_text(sg_metrics *out, sg_string text) {
     out->text = text;
 }
 
-#ifdef SG_KIND_COLLECTOR
-/* result<payload, plugin-error>; a payload is a text, bytes or nine lists, and is always a text here. */
-typedef struct {
-    uint8_t is_error;
-    union {
-        struct {
-            uint8_t kind;
-            union {
-                sg_string text;
-                uint32_t columns[18];
-            } of;
-        } payload;
-        sg_error error;
-    } of;
-} collected;
-
-EXPORT(PLUGIN "collector" VERSION "#collect") collected *collect(uint64_t deadline_ms) {
+collected *sg_collected(uint64_t deadline_ms, bool (*fill)(sg_metrics *out, void *with, sg_error *error), void *with) {
     static collected result;
     memset(&result, 0, sizeof result);
     sg_metrics out = {.deadline_ms = deadline_ms};
     sg_error error = {0};
-    bool ok = sg_collect(&out, &error);
+    bool ok = fill(&out, with, &error);
     if (ok && out.text.ptr && out.count) {
         ok = sg_fail(&error, "collection holds both text and samples; yield one of them, or split the plugin");
     }
-    buffer text = {0};
+    size_t length = 0;
     for (size_t i = 0; i < out.count; i++) {
-        add(&text, out.families[i].text.ptr, out.families[i].text.len);
+        length += out.families[i].text.len;
+    }
+    char *text = sg_alloc(length);
+    size_t at = 0;
+    for (size_t i = 0; i < out.count; i++) {
+        memcpy(text + at, out.families[i].text.ptr, out.families[i].text.len);
+        at += out.families[i].text.len;
         free(out.families[i].text.ptr);
     }
     free(out.families);
     if (ok) {
-        char *kept = sg_alloc(text.len);
-        memcpy(kept, text.ptr, text.len);
-        result.of.payload.of.text = out.text.ptr ? out.text : (sg_string){kept, (uint32_t)text.len};
+        result.of.payload.of.text = out.text.ptr ? out.text : (sg_string){text, (uint32_t)length};
     } else {
         result.is_error = 1;
         result.of.error = error;
     }
-    free(text.ptr);
     return &result;
 }
 
-EXPORT("cabi_post_" PLUGIN "collector" VERSION "#collect") void post_collect(collected *result) {
-    (void)result;
-    release();
+#ifdef SG_KIND_COLLECTOR
+static bool fill_collection(sg_metrics *out, void *with, sg_error *error) {
+    (void)with;
+    return sg_collect(out, error);
 }
+
+EXPORT(PLUGIN "collector" VERSION "#collect") collected *collect(uint64_t deadline_ms) {
+    return sg_collected(deadline_ms, fill_collection, NULL);
+}
+
+AFTER("collector" VERSION "#collect", post_collect)
+#endif
+
+#ifdef SG_KIND_PROBER
+typedef struct {
+    sg_string target;
+    sg_labels params;
+} probed;
+
+static bool fill_probe(sg_metrics *out, void *with, sg_error *error) {
+    probed *of = with;
+    return sg_probe(of->target, of->params, out, error);
+}
+
+EXPORT(PLUGIN "prober" VERSION "#probe")
+collected *probe(const char *target, uint32_t target_len, const sg_label *params, uint32_t params_len, uint64_t deadline_ms) {
+    probed of = {{target, target_len}, {params, params_len}};
+    return sg_collected(deadline_ms, fill_probe, &of);
+}
+
+AFTER("prober" VERSION "#probe", post_probe)
 #endif
 
 /* --- receiver ------------------------------------------------------------------------------------------------------ */
@@ -398,145 +417,10 @@ sg_string sg_label_value(sg_labels labels, const char *name) {
 
 #ifdef SG_KIND_RECEIVER
 EXPORT(PLUGIN "receiver" VERSION "#notify") outcome *notify(const sg_notification *notification) {
-    memset(&answered, 0, sizeof answered);
-    return answer(sg_notify(notification, &answered.error));
-}
-
-EXPORT("cabi_post_" PLUGIN "receiver" VERSION "#notify") void post_notify(outcome *result) {
-    (void)result;
-    release();
-}
-#endif
-
-/* --- detector ------------------------------------------------------------------------------------------------------ */
-
-#ifdef SG_KIND_DETECTOR
-typedef struct {
-    const double *ptr;
-    uint32_t len;
-} numbers;
-
-typedef struct {
-    uint8_t is_error;
-    union {
-        numbers scores[3];
-        sg_error error;
-    } of;
-} detected;
-
-EXPORT(PLUGIN "detector" VERSION "#detect")
-detected *detect(int64_t start_ms, uint64_t step_ms, uint32_t steps, uint32_t series, const double *values, uint32_t length) {
-    static detected result;
-    memset(&result, 0, sizeof result);
-    sg_job job = {start_ms, step_ms, steps, series, values, length};
-    sg_scores out = {0};
     sg_error error = {0};
-    if (sg_detect(&job, &out, &error)) {
-        const double *lists[] = {out.scores, out.lower, out.upper};
-        for (int i = 0; i < 3; i++) {
-            result.of.scores[i] = (numbers){lists[i], lists[i] ? length : 0};
-        }
-    } else {
-        result.is_error = 1;
-        result.of.error = error;
-    }
-    return &result;
+    bool ok = sg_notify(notification, &error);
+    return sg_outcome(ok, error);
 }
 
-EXPORT("cabi_post_" PLUGIN "detector" VERSION "#detect") void post_detect(detected *result) {
-    (void)result;
-    release();
-}
+AFTER("receiver" VERSION "#notify", post_notify)
 #endif
-
-/* --- imports ------------------------------------------------------------------------------------------------------- */
-
-IMPORT(HOST "log" VERSION, "log") void host_log(uint32_t level, const char *text, uint32_t length);
-IMPORT(HOST "clock" VERSION, "now-ms") int64_t host_now_ms(void);
-
-void sg_log(sg_level level, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    const char *text = format_list(format, arguments);
-    va_end(arguments);
-    host_log(level, text, (uint32_t)strlen(text));
-}
-
-int64_t sg_now_ms(void) {
-    return host_now_ms();
-}
-
-/* result<T, error>; the errors of http and files are variants of a text, nothing, or a limit in bytes. */
-typedef struct {
-    uint8_t kind;
-    union {
-        sg_string text;
-        uint64_t limit_bytes;
-    } of;
-} failure;
-
-typedef struct {
-    uint8_t is_error;
-    union {
-        sg_response response;
-        failure error;
-    } of;
-} fetched;
-
-IMPORT(HOST "http" VERSION, "fetch")
-void host_fetch(const char *method, uint32_t method_len, const char *url, uint32_t url_len, const sg_header *headers,
-                uint32_t headers_len, const char *body, uint32_t body_len, uint32_t has_timeout, uint64_t timeout_ms,
-                fetched *result);
-
-bool sg_http(const sg_request *request, sg_response *response, sg_error *error) {
-    enum { DENIED, INVALID, CONNECT, TIMEOUT, TOO_LARGE, OTHER };
-    const char *method = request->method ? request->method : "GET";
-    fetched result;
-    memset(&result, 0, sizeof result);
-    host_fetch(method, (uint32_t)strlen(method), request->url, (uint32_t)strlen(request->url), request->headers,
-               request->headers_len, request->body.ptr, request->body.len, request->timeout_ms != 0, request->timeout_ms,
-               &result);
-    if (!result.is_error) {
-        *response = result.of.response;
-        return true;
-    }
-    failure *f = &result.of.error;
-    const char *told = f->kind == TIMEOUT     ? "timeout"
-                       : f->kind == TOO_LARGE ? sg_format("too-large: the limit is %llu bytes", (unsigned long long)f->of.limit_bytes)
-                                              : sg_cstr(f->of.text);
-    sg_fail(error, "%s %s: %s", method, request->url, told);
-    error->retryable = f->kind == CONNECT || f->kind == TIMEOUT || f->kind == OTHER;
-    return false;
-}
-
-bool sg_http_get(const char *url, sg_response *response, sg_error *error) {
-    sg_request request = {.url = url};
-    return sg_http(&request, response, error);
-}
-
-typedef struct {
-    uint8_t is_error;
-    union {
-        sg_string content;
-        failure error;
-    } of;
-} file_read;
-
-IMPORT(HOST "files" VERSION, "read") void host_read(const char *path, uint32_t path_len, file_read *result);
-
-bool sg_read_file(const char *path, sg_string *content, sg_error *error) {
-    enum { DENIED, NOT_FOUND, TOO_LARGE, OTHER };
-    file_read result;
-    memset(&result, 0, sizeof result);
-    host_read(path, (uint32_t)strlen(path), &result);
-    if (!result.is_error) {
-        *content = result.of.content;
-        return true;
-    }
-    failure *f = &result.of.error;
-    sg_fail(error, "%s",
-            f->kind == TOO_LARGE ? sg_format("too-large: the limit is %llu bytes", (unsigned long long)f->of.limit_bytes)
-                                 : sg_cstr(f->of.text));
-    error->retryable = f->kind == OTHER;
-    return false;
-}

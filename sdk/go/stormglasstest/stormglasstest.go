@@ -30,8 +30,14 @@ type Host struct {
 	Files map[string]string
 	// HTTP answers all requests; nil denies them.
 	HTTP func(request Request) (status uint16, body string)
+	// KV is what the plugin's store holds.
+	KV map[string][]byte
+	// Secrets are those that it may read.
+	Secrets map[string]string
 	// Lines are what the plugin has logged.
 	Lines []string
+	// Telemetry is its metrics about itself, by name with labels behind it.
+	Telemetry map[string]float64
 }
 
 var current = &Host{}
@@ -56,6 +62,46 @@ func Fetch(request Request) (status uint16, body string, ok bool) {
 	}
 	status, body = current.HTTP(request)
 	return status, body, true
+}
+
+// KV is for package kv.
+func KV() map[string][]byte {
+	if current.KV == nil {
+		current.KV = map[string][]byte{}
+	}
+	return current.KV
+}
+
+// KeysOf is for package kv.
+func KeysOf(prefix string) []string {
+	var keys []string
+	for key := range current.KV {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// Secret is for package secrets.
+func Secret(name string) (string, bool) {
+	secret, ok := current.Secrets[name]
+	return secret, ok
+}
+
+// Tell is for package telemetry.
+func Tell(name string, labels []string, value float64, add bool) {
+	if current.Telemetry == nil {
+		current.Telemetry = map[string]float64{}
+	}
+	if len(labels) > 0 {
+		name += "{" + strings.Join(labels, ",") + "}"
+	}
+	if add {
+		value += current.Telemetry[name]
+	}
+	current.Telemetry[name] = value
 }
 
 // File is for package files.

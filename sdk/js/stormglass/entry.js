@@ -3,9 +3,13 @@
  * `start` with the plugin, what its plugin.yaml says, and the imports that it names.
  */
 
+import { Batch, batchIn, batchOut } from "./batch.js";
+import { Chunk, FunctionCall } from "./calls.js";
 import { PluginError } from "./errors.js";
-import { functions } from "./host.js";
+import { clock, functions } from "./host.js";
 import { Metrics } from "./metrics.js";
+import { spansIn, spansOut } from "./spans.js";
+import { encodeUtf8 } from "./text.js";
 
 export function start(Plugin, info, imports) {
   Object.assign(functions, imports);
@@ -58,6 +62,48 @@ export function start(Plugin, info, imports) {
             })),
           });
         }),
+    },
+    prober: {
+      probe: (target, params, deadlineMs) =>
+        guarded(() => {
+          const named = {};
+          for (const { name, value } of params) (named[name] ??= []).push(value);
+          const out = new Metrics(Number(deadlineMs));
+          plugin.probe(target, named, out);
+          return { tag: "text", val: out.render() };
+        }),
+    },
+    trainer: {
+      train: (history, prior) =>
+        guarded(() => {
+          const model = plugin.train(history, Uint8Array.from(prior));
+          return typeof model === "string" ? encodeUtf8(model) : model;
+        }),
+      load: (model) =>
+        guarded(() => {
+          plugin.load(Uint8Array.from(model));
+        }),
+    },
+    decoder: {
+      decode: (raw) =>
+        guarded(() => {
+          const chunk = new Chunk({ ...raw, data: Uint8Array.from(raw.data) });
+          const out = new Batch();
+          plugin.decode(chunk, out);
+          const { consumed, rejected, reason } = chunk;
+          return { batch: batchOut(out, clock.nowMs), consumed, rejected, reason };
+        }),
+    },
+    function: {
+      signatures: () =>
+        plugin.signatures().map(({ name, help, parameters, optional = 0 }) => ({ name, help, parameters, optional })),
+      eval: (call) => guarded(() => plugin.eval(new FunctionCall(call))),
+    },
+    sampleProcessor: {
+      process: (batch) => guarded(() => batchOut(plugin.processSamples(batchIn(batch)), clock.nowMs)),
+    },
+    spanProcessor: {
+      process: (spans) => guarded(() => spansOut(plugin.processSpans(spansIn(spans)))),
     },
     detector: {
       detect: (job) =>

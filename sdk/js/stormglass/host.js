@@ -3,7 +3,9 @@
  * testing.js, by the import's name in WIT.
  */
 
+import { batchIn } from "./batch.js";
 import { PluginError } from "./errors.js";
+import { decodeUtf8, encodeUtf8 } from "./text.js";
 
 /** @type {Record<string, any>} */
 export const functions = {};
@@ -112,6 +114,93 @@ export const files = {
   readLink: (path) => asked(FileError, "", () => of("files").readLink(path)),
 };
 
+/** `kind` is `invalid-key`, `full` or `other`. */
+export class KvError extends PluginError {
+  constructor(kind, message) {
+    super(message, { retryable: kind === "other" });
+    this.kind = kind;
+  }
+}
+
+/**
+ * Values that outlive the instance: they are there again after a trap, a reload, a new version of the plugin and a restart
+ * of the server. Needs `uses: [kv]` in plugin.yaml and no grant; `limits.kv` says how much there may be.
+ */
+export const kv = {
+  /** The value as bytes; undefined where there is none. */
+  get(key) {
+    const value = asked(KvError, "", () => of("kv").get(key));
+    return value === undefined || value === null ? undefined : Uint8Array.from(value);
+  },
+  getText(key) {
+    const value = kv.get(key);
+    return value === undefined ? undefined : decodeUtf8(value);
+  },
+  getJson(key) {
+    const text = kv.getText(key);
+    return text === undefined ? undefined : JSON.parse(text);
+  },
+  /** Stores bytes or a text; gone after `ttlMs`, where that is given. */
+  set(key, value, { ttlMs = undefined } = {}) {
+    const bytes = typeof value === "string" ? encodeUtf8(value) : value;
+    asked(KvError, "", () => of("kv").set(key, bytes, ttlMs));
+  },
+  setJson: (key, value, options = {}) => kv.set(key, JSON.stringify(value), options),
+  delete: (key) => asked(KvError, "", () => of("kv").delete(key)),
+  /** The keys that begin with `prefix`, sorted. */
+  keys: (prefix = "") => Array.from(asked(KvError, "", () => of("kv").keys(prefix))),
+};
+
+/** `kind` is `denied` or `unavailable`. */
+export class SecretError extends PluginError {
+  constructor(kind, message) {
+    super(message, { retryable: kind === "unavailable" });
+    this.kind = kind;
+  }
+}
+
+/**
+ * Secrets of the operator, by name. Needs `uses: [secrets]` in plugin.yaml, and a grant for each. One that the
+ * configuration sends as a header needs nothing here: the server sets it in each request.
+ */
+export const secrets = {
+  /** The secret as it is now. Ask each time it is needed, so that a changed one is used. */
+  get: (name) => asked(SecretError, "", () => of("secrets").get(name)),
+};
+
+/**
+ * Metrics of the plugin about itself, shown among the server's as `stormglass_plugin_own_<name>`. Needs
+ * `uses: [telemetry]` in plugin.yaml and no grant. What is no metric, and series over the limit, are dropped and counted.
+ */
+export const telemetry = {
+  counterAdd: (name, amount = 1, labels = {}) => of("telemetry").counterAdd(name, pairs(labels), amount),
+  gaugeSet: (name, value, labels = {}) => of("telemetry").gaugeSet(name, pairs(labels), value),
+};
+
+function pairs(labels) {
+  return Object.entries(labels).map(([name, value]) => ({ name, value: String(value) }));
+}
+
+/** `kind` is `denied`, `invalid`, `timeout` or `other`. */
+export class QueryError extends PluginError {
+  constructor(kind, message) {
+    super(message, { retryable: kind === "timeout" || kind === "other" });
+    this.kind = kind;
+  }
+}
+
+/** The server's own metrics, through PromQL. Needs `uses: [query]` in plugin.yaml, and the grant `query`. */
+export const query = {
+  /** The vector or scalar of an expression, now or at a time: a Batch whose series have one sample each. */
+  instant(expr, atMs = undefined) {
+    return batchIn(asked(QueryError, `query ${expr}: `, () => of("query").instant(expr, atMs)));
+  },
+  /** The series of an expression at every step of a range, both ends included: a Batch. */
+  range(expr, startMs, endMs, stepMs) {
+    return batchIn(asked(QueryError, `query ${expr}: `, () => of("query").range(expr, startMs, endMs, stepMs)));
+  },
+};
+
 /** Calls the server; a variant that it throws becomes an error of ours. */
 function asked(Kind, what, ask) {
   try {
@@ -125,21 +214,3 @@ function asked(Kind, what, ask) {
   }
 }
 
-// QuickJS has neither TextEncoder nor TextDecoder.
-function encodeUtf8(text) {
-  const escaped = unescape(encodeURIComponent(text));
-  const bytes = new Uint8Array(escaped.length);
-  for (let i = 0; i < escaped.length; i++) bytes[i] = escaped.charCodeAt(i);
-  return bytes;
-}
-
-function decodeUtf8(bytes) {
-  let binary = "";
-  for (let i = 0; i < bytes.length; i += 4096) binary += String.fromCharCode(...bytes.subarray(i, i + 4096));
-  try {
-    return decodeURIComponent(escape(binary));
-  } catch {
-    // Not UTF-8: as Latin-1, rather than not at all.
-    return binary;
-  }
-}

@@ -12,10 +12,15 @@
  *     }
  *
  * One object of the class lives as long as the instance and is what all calls work on. What a plugin may ask of the
- * server is in `log`, `clock`, `http` and `files`; the last two are there where `uses:` in plugin.yaml names them.
+ * server is in `log`, `clock`, `http`, `files`, `kv`, `secrets`, `telemetry` and `query`; all but the first two are there
+ * where `uses:` in plugin.yaml names them.
  */
 
 export { PluginError } from "./errors.js";
 export { Metrics, Family } from "./metrics.js";
 export { Plugin } from "./kinds.js";
-export { log, clock, http, files, HttpError, FileError, Response } from "./host.js";
+export { Batch } from "./batch.js";
+export { Chunk, FunctionCall } from "./calls.js";
+export { Json } from "./spans.js";
+export { log, clock, http, files, kv, secrets, telemetry, query } from "./host.js";
+export { HttpError, FileError, KvError, SecretError, QueryError, Response } from "./host.js";

@@ -1,16 +1,27 @@
 /** A server in miniature, so that ordinary unit tests can call a plugin as the server would. */
 
+import { batchOut } from "./batch.js";
 import { functions } from "./host.js";
 import { Metrics } from "./metrics.js";
+import { encodeUtf8 } from "./text.js";
 
 /**
- * Runs `work` on a server that has these things and no other; answers what `work` does, and the lines logged.
+ * Runs `work` on a server that has these things and no other; answers what `work` does, the lines logged, what the store
+ * holds, and the plugin's metrics about itself.
  *
- * @param {{nowMs?: number, http?: (request: any) => {status: number, body: string}, files?: Record<string, string>}} given
+ * @param {{nowMs?: number, http?: (request: any) => {status: number, body: string}, files?: Record<string, string>,
+ *   kv?: Record<string, string>, secrets?: Record<string, string>, query?: (expr: string) => import("./batch.js").Batch}} given
  */
-export function withHost({ nowMs = 0, http = undefined, files = {} }, work) {
+export function withHost({ nowMs = 0, http = undefined, files = {}, kv = {}, secrets = {}, query = undefined }, work) {
   const before = { ...functions };
   const lines = [];
+  const kept = new Map(Object.entries(kv).map(([key, value]) => [key, bytes(value)]));
+  const told = {};
+  const series = (name, labels) => name + (labels.length > 0 ? `{${labels.map((l) => `${l.name}=${JSON.stringify(l.value)}`).join(",")}}` : "");
+  const answer = (expr) => {
+    if (query === undefined) throw { tag: "denied", val: "query: is not granted" };
+    return batchOut(query(expr), () => nowMs);
+  };
   Object.assign(functions, {
     log: { log: (level, message) => lines.push(`${level}: ${message}`) },
     clock: { nowMs: () => nowMs },
@@ -27,9 +38,30 @@ export function withHost({ nowMs = 0, http = undefined, files = {} }, work) {
         return bytes(files[path]);
       },
     },
+    kv: {
+      get: (key) => kept.get(key),
+      set: (key, value) => void kept.set(key, Array.from(value)),
+      delete: (key) => void kept.delete(key),
+      keys: (prefix) => [...kept.keys()].filter((key) => key.startsWith(prefix)).sort(),
+    },
+    secrets: {
+      get(name) {
+        if (!(name in secrets)) throw { tag: "denied", val: `secrets: ${name} is not granted` };
+        return secrets[name];
+      },
+    },
+    telemetry: {
+      counterAdd(name, labels, amount) {
+        told[series(name, labels)] = (told[series(name, labels)] ?? 0) + amount;
+      },
+      gaugeSet(name, labels, value) {
+        told[series(name, labels)] = value;
+      },
+    },
+    query: { instant: answer, range: answer },
   });
   try {
-    return { result: work(), lines };
+    return { result: work(), lines, kv: Object.fromEntries(kept), telemetry: told };
   } finally {
     for (const name of Object.keys(functions)) delete functions[name];
     Object.assign(functions, before);
@@ -48,5 +80,5 @@ export function collect(plugin) {
 }
 
 function bytes(body) {
-  return typeof body === "string" ? Array.from(unescape(encodeURIComponent(body)), (c) => c.charCodeAt(0)) : body;
+  return typeof body === "string" ? Array.from(encodeUtf8(body)) : body;
 }

@@ -3,7 +3,26 @@
 import assert from "node:assert";
 import { test } from "node:test";
 
-import { FileError, HttpError, Metrics, Plugin, PluginError, clock, files, http, log } from "../stormglass/index.js";
+import {
+  Batch,
+  Chunk,
+  FileError,
+  FunctionCall,
+  HttpError,
+  Metrics,
+  Plugin,
+  PluginError,
+  QueryError,
+  SecretError,
+  clock,
+  files,
+  http,
+  kv,
+  log,
+  query,
+  secrets,
+  telemetry,
+} from "../stormglass/index.js";
 import { start } from "../stormglass/entry.js";
 import { collect, withHost } from "../stormglass/testing.js";
 
@@ -80,4 +99,38 @@ test("what a plugin throws crosses as the interface's error", () => {
   });
   assert.equal(thrown(new Error("boom")).message, "Error: boom");
   assert.match(stderr[0], /boom/);
+});
+
+test("state, secrets, queries and telemetry", () => {
+  const given = { kv: { old: "1" }, secrets: { token: "sesame" }, query: () => new Batch().add("up", { job: "a" }, 1) };
+  const { telemetry: told } = withHost(given, () => {
+    kv.setJson("new", { n: 2 });
+    assert.deepEqual([kv.getJson("new"), kv.get("none"), kv.keys()], [{ n: 2 }, undefined, ["new", "old"]]);
+    assert.equal(secrets.get("token"), "sesame");
+    assert.throws(() => secrets.get("other"), SecretError);
+    assert.deepEqual(query.instant("up").series[0].samples, [[null, 1]]);
+    telemetry.counterAdd("asked_total", 2, { by: "me" });
+  });
+  assert.deepEqual(told, { 'asked_total{by="me"}': 2 });
+  withHost({}, () => assert.throws(() => query.instant("up"), QueryError));
+});
+
+test("lines of streams and datagrams", () => {
+  const bytes = (text) => Uint8Array.from(text, (character) => character.charCodeAt(0));
+  const stream = new Chunk({ data: bytes("a\r\n\nb\nc"), last: false });
+  assert.deepEqual([stream.lines(), stream.consumed], [["a", "b"], 6]);
+  const datagrams = new Chunk({ data: bytes("abc\nd"), datagramEnds: [1, 3, 5] });
+  assert.deepEqual([datagrams.lines(), datagrams.consumed], [["a", "bc", "d"], 5]);
+});
+
+test("samples are gathered by series", () => {
+  const batch = new Batch().add("m", { a: "1" }, 1, 10).add("m", { a: "2" }, 2).add("m", { a: "1" }, 3, 30);
+  assert.deepEqual(batch.series.map(({ samples }) => samples), [[[10, 1], [30, 3]], [[null, 2]]]);
+  assert.equal(batch.rewrite((labels) => labels.a === "2").series.length, 1);
+});
+
+test("windows and scalars of a function's call", () => {
+  const call = new FunctionCall({ name: "f", steps: 2, series: 1, values: [1, 2, 3], timestampsMs: [10, 20, 30], windowStarts: [0, 1], windowEnds: [2, 3], scalars: [5, 6] });
+  assert.deepEqual(call.windows(), [[[10, 20], [1, 2]], [[20, 30], [2, 3]]]);
+  assert.deepEqual([call.scalar(0, 1), call.scalar(1, 0)], [6, undefined]);
 });

@@ -16,11 +16,14 @@ from typing import Any
 import stormglass_manifest
 from componentize_py_types import Err
 
-from . import _host, kinds
+from . import _host, batch, calls, clock, kinds, spans
 from .errors import PluginError
 from .files import FileError
 from .http import HttpError, Response
+from .kv import KvError
 from .metrics import Metrics
+from .query import QueryError
+from .secrets import SecretError
 
 
 def _bound(name: str) -> Any:
@@ -35,12 +38,20 @@ _log = _bound("imports.log")
 _clock = _bound("imports.clock")
 _http = _bound("imports.http")
 _files = _bound("imports.files")
+_kv = _bound("imports.kv")
+_secrets = _bound("imports.secrets")
+_telemetry = _bound("imports.telemetry")
+_query = _bound("imports.query")
 _types = _bound("imports.types")
 _meta = _bound("exports.meta")
 _collector = _bound("exports.collector")
 _discoverer = _bound("exports.discoverer")
 _receiver = _bound("exports.receiver")
 _detector = _bound("exports.detector")
+_prober = _bound("exports.prober")
+_decoder = _bound("exports.decoder")
+_function = _bound("exports.function")
+_spans = _bound("exports.span_processor")
 
 
 def _case(value: Any) -> str:
@@ -83,6 +94,60 @@ class _Files:
         return self._ask(_files.read_link, path)
 
 
+class _Kv:
+    def _ask(self, ask: Any, *arguments: Any) -> Any:
+        try:
+            return ask(*arguments)
+        except Err as error:
+            kind = _case(error.value)
+            raise KvError(kind, _told(kind, error.value)) from None
+
+    def get(self, key: str) -> bytes | None:
+        value = self._ask(_kv.get, key)
+        return None if value is None else bytes(value)
+
+    def set(self, key: str, value: bytes, ttl_ms: int | None) -> None:
+        self._ask(_kv.set, key, value, ttl_ms)
+
+    def delete(self, key: str) -> None:
+        self._ask(_kv.delete, key)
+
+    def keys(self, prefix: str) -> list[str]:
+        return self._ask(_kv.keys, prefix)
+
+
+class _Secrets:
+    def get(self, name: str) -> str:
+        try:
+            return _secrets.get(name)
+        except Err as error:
+            kind = _case(error.value)
+            raise SecretError(kind, _told(kind, error.value)) from None
+
+
+class _Telemetry:
+    def counter_add(self, name: str, labels: dict[str, str], amount: float) -> None:
+        _telemetry.counter_add(name, _pairs(labels), amount)
+
+    def gauge_set(self, name: str, labels: dict[str, str], value: float) -> None:
+        _telemetry.gauge_set(name, _pairs(labels), value)
+
+
+class _Query:
+    def _ask(self, expr: str, ask: Any, *arguments: Any) -> batch.Batch:
+        try:
+            return _batch_in(ask(expr, *arguments))
+        except Err as error:
+            kind = _case(error.value)
+            raise QueryError(kind, f"query {expr}: {_told(kind, error.value)}") from None
+
+    def instant(self, expr: str, at_ms: int | None) -> batch.Batch:
+        return self._ask(expr, _query.instant, at_ms)
+
+    def range(self, expr: str, start_ms: int, end_ms: int, step_ms: int) -> batch.Batch:
+        return self._ask(expr, _query.range, start_ms, end_ms, step_ms)
+
+
 def _told(kind: str, error: Any) -> str:
     """What a case says: its text, or its name where it has none."""
     value = getattr(error, "value", None)
@@ -96,6 +161,10 @@ for _name, _functions in (
     ("clock", _clock),
     ("http", _http and _Http()),
     ("files", _files and _Files()),
+    ("kv", _kv and _Kv()),
+    ("secrets", _secrets and _Secrets()),
+    ("telemetry", _telemetry and _Telemetry()),
+    ("query", _query and _Query()),
 ):
     if _functions:
         _host.functions[_name] = _functions
@@ -128,6 +197,157 @@ def _pairs(labels: dict[str, str]) -> list:
 
 def _dict(labels: list) -> dict[str, str]:
     return {label.name: label.value for label in labels}
+
+
+def _batch_in(raw: Any) -> batch.Batch:
+    made = batch.Batch()
+    made.series = batch.series_of(raw)
+    for h in raw.histograms:
+        made.series[h.series].histograms.append(
+            batch.Histogram(
+                h.timestamp_ms,
+                h.schema,
+                h.zero_threshold,
+                h.zero_count,
+                h.count,
+                h.sum,
+                [(span.offset, span.length) for span in h.positive_spans],
+                h.positive_counts,
+                [(span.offset, span.length) for span in h.negative_spans],
+                h.negative_counts,
+                h.custom_bounds,
+            )
+        )
+    for e in raw.exemplars:
+        made.series[e.series].exemplars.append(batch.Exemplar(_dict(e.labels), e.value, e.timestamp_ms))
+    for f in raw.families:
+        made.families.append(batch.MetricFamily(f.name, f.kind.name.lower().replace("_", "-"), f.help, f.unit))
+    return made
+
+
+def _batch_out(made: batch.Batch) -> Any:
+    families = [
+        _types.Family(f.name, _types.MetricKind[f.kind.upper().replace("-", "_")], f.help, f.unit)
+        for f in made.families
+    ]
+    histograms = []
+    exemplars = []
+    for index, series in enumerate(made.series):
+        for h in series.histograms:
+            histograms.append(
+                _types.NativeHistogram(
+                    index,
+                    h.timestamp_ms,
+                    h.schema,
+                    h.zero_threshold,
+                    h.zero_count,
+                    h.count,
+                    h.sum,
+                    [_types.BucketSpan(*span) for span in h.positive_spans],
+                    h.positive_counts,
+                    [_types.BucketSpan(*span) for span in h.negative_spans],
+                    h.negative_counts,
+                    h.custom_bounds,
+                )
+            )
+        for e in series.exemplars:
+            exemplars.append(_types.Exemplar(index, _pairs(e.labels), e.value, e.timestamp_ms))
+    return _types.Batch(
+        **batch.columns(made, clock.now_ms), families=families, histograms=histograms, exemplars=exemplars
+    )
+
+
+def _attributes_in(attributes: list) -> dict[str, Any]:
+    return {a.key: _value_in(_case(a.value), getattr(a.value, "value", None)) for a in attributes}
+
+
+def _value_in(case: str, value: Any) -> Any:
+    if case == "json":
+        return json.loads(value)
+    return bytes(value) if case == "bytes" else value
+
+
+def _attributes_out(attributes: dict[str, Any]) -> list:
+    return [_spans.Attribute(key, _value_out(value)) for key, value in attributes.items()]
+
+
+def _value_out(value: Any) -> Any:
+    # bool before int: every bool is one.
+    if isinstance(value, str):
+        return _spans.AttributeValue_Text(value)
+    if isinstance(value, bool):
+        return _spans.AttributeValue_Boolean(value)
+    if isinstance(value, int):
+        return _spans.AttributeValue_Int(value)
+    if isinstance(value, float):
+        return _spans.AttributeValue_Double(value)
+    if isinstance(value, bytes):
+        return _spans.AttributeValue_Bytes(value)
+    if value is None:
+        return _spans.AttributeValue_Empty()
+    return _spans.AttributeValue_Json(json.dumps(value))
+
+
+def _spans_in(raw: Any) -> spans.Spans:
+    return spans.Spans(
+        [_attributes_in(resource) for resource in raw.resources],
+        [spans.Scope(s.name, s.version, _attributes_in(s.attributes)) for s in raw.scopes],
+        [
+            spans.Span(
+                bytes(s.trace_id),
+                bytes(s.span_id),
+                bytes(s.parent_span_id),
+                s.trace_state,
+                s.name,
+                s.kind.name.lower(),
+                s.start_ns,
+                s.end_ns,
+                s.status.name.lower(),
+                s.status_message,
+                _attributes_in(s.attributes),
+                [spans.Event(e.time_ns, e.name, _attributes_in(e.attributes)) for e in s.events],
+                [
+                    spans.Link(bytes(link.trace_id), bytes(link.span_id), link.trace_state, _attributes_in(link.attributes))
+                    for link in s.links
+                ],
+                s.trace_flags,
+                s.resource_index,
+                s.scope_index,
+            )
+            for s in raw.spans
+        ],
+    )
+
+
+def _spans_out(made: spans.Spans) -> Any:
+    return _spans.Spans(
+        [_attributes_out(resource) for resource in made.resources],
+        [_spans.Scope(s.name, s.version, _attributes_out(s.attributes)) for s in made.scopes],
+        [
+            _spans.Span(
+                s.trace_id,
+                s.span_id,
+                s.parent_span_id,
+                s.trace_state,
+                s.name,
+                _spans.SpanKind[s.kind.upper()],
+                s.start_ns,
+                s.end_ns,
+                _spans.StatusCode[s.status.upper()],
+                s.status_message,
+                _attributes_out(s.attributes),
+                [_spans.Event(e.time_ns, e.name, _attributes_out(e.attributes)) for e in s.events],
+                [
+                    _spans.Link(link.trace_id, link.span_id, link.trace_state, _attributes_out(link.attributes))
+                    for link in s.links
+                ],
+                s.trace_flags,
+                s.resource_index,
+                s.scope_index,
+            )
+            for s in made.spans
+        ],
+    )
 
 
 class Meta:
@@ -209,3 +429,74 @@ class Detector:
             return _detector.Scores(scores.scores, scores.lower, scores.upper)
 
         return _guarded(work)
+
+
+class Prober:
+    def probe(self, target: str, params: list, deadline_ms: int) -> Any:
+        def work() -> Any:
+            named: dict[str, list[str]] = {}
+            for param in params:
+                named.setdefault(param.name, []).append(param.value)
+            out = Metrics(deadline_ms)
+            _plugin.probe(target, named, out)
+            return _types.Payload_Text(out.render())
+
+        return _guarded(work)
+
+
+class Trainer:
+    def train(self, history: Any, prior: bytes) -> bytes:
+        job = kinds.Job(history.start_ms, history.step_ms, history.steps, history.series, history.values)
+        return _guarded(lambda: _plugin.train(job, bytes(prior)))
+
+    def load(self, model: bytes) -> None:
+        _guarded(lambda: _plugin.load(bytes(model)))
+
+
+class Decoder:
+    def decode(self, chunk: Any) -> Any:
+        def work() -> Any:
+            given = calls.Chunk(bytes(chunk.data), chunk.datagram_ends, chunk.content_type, chunk.last)
+            out = batch.Batch()
+            _plugin.decode(given, out)
+            return _decoder.Decoded(_batch_out(out), given.consumed, given.rejected, given.reason)
+
+        return _guarded(work)
+
+
+class Function:
+    def signatures(self) -> list:
+        return [
+            _function.Signature(s.name, s.help, [_function.ValueType[p.upper()] for p in s.parameters], s.optional)
+            for s in _plugin.signatures()
+        ]
+
+    def eval(self, call: Any) -> list[float]:
+        def work() -> list[float]:
+            return _plugin.eval(
+                calls.FunctionCall(
+                    call.name,
+                    call.start_ms,
+                    call.step_ms,
+                    call.steps,
+                    call.series,
+                    call.values,
+                    call.timestamps_ms,
+                    call.window_starts,
+                    call.window_ends,
+                    call.scalars,
+                    call.texts,
+                )
+            )
+
+        return _guarded(work)
+
+
+class SampleProcessor:
+    def process(self, given: Any) -> Any:
+        return _guarded(lambda: _batch_out(_plugin.process_samples(_batch_in(given))))
+
+
+class SpanProcessor:
+    def process(self, given: Any) -> Any:
+        return _guarded(lambda: _spans_out(_plugin.process_spans(_spans_in(given))))

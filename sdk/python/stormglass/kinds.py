@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .batch import Batch
+from .calls import Chunk, FunctionCall, Signature
 from .metrics import Metrics
+from .spans import Spans
 
 Labels = dict[str, str]
 
@@ -62,6 +65,64 @@ class Detector(Plugin):
 
     def detect(self, job: Job) -> Scores:
         """One score for each value of the job, and bounds where the detector has them."""
+        raise NotImplementedError
+
+
+class Prober(Plugin):
+    """Yields samples of a target that it is told, for the scrape jobs that name it."""
+
+    def probe(self, target: str, params: dict[str, list[str]], out: Metrics) -> None:
+        """Probes a target once. One that does not answer is told by a sample, such as `probe_success 0`; raising says
+        that the plugin could not do its work."""
+        raise NotImplementedError
+
+
+class Trainer(Detector):
+    """Learns ahead of time what the detector uses. The server keeps the model."""
+
+    def train(self, history: Job, prior: bytes) -> bytes:
+        """Learns from a longer job and answers a model; `prior` is the one there is, empty before the first."""
+        raise NotImplementedError
+
+    def load(self, model: bytes) -> None:
+        """Takes the model that `detect` is to use."""
+        raise NotImplementedError
+
+
+class Decoder(Plugin):
+    """Reads what comes in at a listener of the server."""
+
+    def decode(self, chunk: Chunk, out: Batch) -> None:
+        """Decodes a chunk into `out`; `chunk` is told how much of it is done with, and what made no sense."""
+        raise NotImplementedError
+
+
+class Function(Plugin):
+    """Has functions of PromQL, called as `wasm_<name>(...)`. They are pure: such a plugin calls nothing of the server but
+    `log`, and keeps nothing between calls."""
+
+    def signatures(self) -> list[Signature]:
+        """What functions there are."""
+        raise NotImplementedError
+
+    def eval(self, call: FunctionCall) -> list[float]:
+        """One value for each series and step of the call."""
+        raise NotImplementedError
+
+
+class SampleProcessor(Plugin):
+    """Stands between what brings samples and storage."""
+
+    def process_samples(self, batch: Batch) -> Batch:
+        """Answers the samples to store in place of these; it may be the same batch, changed."""
+        raise NotImplementedError
+
+
+class SpanProcessor(Plugin):
+    """Stands between what brings spans and the trace store."""
+
+    def process_spans(self, spans: Spans) -> Spans:
+        """Answers the spans to store in place of these; they may be the same, changed."""
         raise NotImplementedError
 
 

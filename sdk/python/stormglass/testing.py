@@ -11,9 +11,12 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from . import _host
+from .batch import Batch
 from .files import FileError
 from .http import HttpError, Response
 from .metrics import Metrics
+from .query import QueryError
+from .secrets import SecretError
 
 
 class Host:
@@ -27,10 +30,14 @@ class Host:
         files: dict[str, bytes | str] | None = None,
         kv: dict[str, bytes] | None = None,
         secrets: dict[str, str] | None = None,
+        query: Callable[[str], Batch] | None = None,
     ) -> None:
         self.now = now_ms
         self.lines: list[tuple[str, str]] = []
         self.kv = dict(kv or {})
+        #: The plugin's metrics about itself, by name and labels.
+        self.telemetry: dict[tuple, float] = {}
+        self._query = query
         self._http = http
         self._files = {path: text.encode() if isinstance(text, str) else text for path, text in (files or {}).items()}
         self._secrets = dict(secrets or {})
@@ -39,7 +46,14 @@ class Host:
     def __enter__(self) -> Host:
         self._before = dict(_host.functions)
         _host.functions.update(
-            log=_Log(self), clock=_Clock(self), http=_Http(self), files=_Files(self)
+            log=_Log(self),
+            clock=_Clock(self),
+            http=_Http(self),
+            files=_Files(self),
+            kv=_Kv(self),
+            secrets=_Secrets(self),
+            telemetry=_Telemetry(self),
+            query=_Query(self),
         )
         return self
 
@@ -94,6 +108,47 @@ class _Files(_Part):
 
     def read_link(self, path: str) -> str:
         raise FileError("not-found", f"{path}: no such link")
+
+
+class _Kv(_Part):
+    def get(self, key: str) -> bytes | None:
+        return self._host.kv.get(key)
+
+    def set(self, key: str, value: bytes, ttl_ms: int | None) -> None:
+        self._host.kv[key] = value
+
+    def delete(self, key: str) -> None:
+        self._host.kv.pop(key, None)
+
+    def keys(self, prefix: str) -> list[str]:
+        return sorted(key for key in self._host.kv if key.startswith(prefix))
+
+
+class _Secrets(_Part):
+    def get(self, name: str) -> str:
+        try:
+            return self._host._secrets[name]
+        except KeyError:
+            raise SecretError("denied", f"secrets: {name} is not granted") from None
+
+
+class _Telemetry(_Part):
+    def counter_add(self, name: str, labels: dict[str, str], amount: float) -> None:
+        key = (name, *sorted(labels.items()))
+        self._host.telemetry[key] = self._host.telemetry.get(key, 0.0) + amount
+
+    def gauge_set(self, name: str, labels: dict[str, str], value: float) -> None:
+        self._host.telemetry[(name, *sorted(labels.items()))] = value
+
+
+class _Query(_Part):
+    def instant(self, expr: str, at_ms: int | None) -> Batch:
+        if self._host._query is None:
+            raise QueryError("denied", "query: is not granted")
+        return self._host._query(expr)
+
+    def range(self, expr: str, start_ms: int, end_ms: int, step_ms: int) -> Batch:
+        return self.instant(expr, None)
 
 
 def collect(plugin: Any) -> str:

@@ -2,7 +2,24 @@
 
 import unittest
 
-from stormglass import Collector, Metrics, PluginError, clock, files, http, kinds, log, plugin
+from stormglass import (
+    Batch,
+    Chunk,
+    Collector,
+    FunctionCall,
+    Metrics,
+    PluginError,
+    clock,
+    files,
+    http,
+    kinds,
+    kv,
+    log,
+    plugin,
+    query,
+    secrets,
+    telemetry,
+)
 from stormglass.testing import Host, collect
 
 
@@ -77,6 +94,40 @@ class Surroundings(unittest.TestCase):
                 plugin(type("Two", (Collector,), {}))
         finally:
             kinds._registered = None
+
+    def test_state_secrets_queries_and_telemetry(self) -> None:
+        answer = Batch().add("up", {"job": "a"}, 1)
+        host = Host(kv={"old": b"1"}, secrets={"token": "sesame"}, query=lambda expr: answer)
+        with host:
+            kv.set_json("new", {"n": 2})
+            self.assertEqual((kv.get_json("new"), kv.get("none"), kv.keys()), ({"n": 2}, None, ["new", "old"]))
+            self.assertEqual(secrets.get("token"), "sesame")
+            with self.assertRaises(secrets.SecretError):
+                secrets.get("other")
+            self.assertEqual(query.instant("up").series[0].samples, [(None, 1)])
+            telemetry.counter_add("asked_total", 2, {"by": "me"})
+            self.assertEqual(host.telemetry, {("asked_total", ("by", "me")): 2.0})
+        with Host(), self.assertRaises(query.QueryError):
+            query.instant("up")
+
+
+class Data(unittest.TestCase):
+    def test_lines_of_streams_and_datagrams(self) -> None:
+        chunk = Chunk(b"a\r\n\nb\nc", last=False)
+        self.assertEqual((chunk.lines(), chunk.consumed), (["a", "b"], 6))
+        chunk = Chunk(b"abc\nd", [1, 3, 5])
+        self.assertEqual((chunk.lines(), chunk.consumed), (["a", "bc", "d"], 5))
+
+    def test_samples_are_gathered_by_series(self) -> None:
+        batch = Batch().add("m", {"a": "1"}, 1, 10).add("m", {"a": "2"}, 2).add("m", {"a": "1"}, 3, 30)
+        self.assertEqual([series.samples for series in batch.series], [[(10, 1), (30, 3)], [(None, 2)]])
+        batch.rewrite(lambda labels: labels["a"] == "2")
+        self.assertEqual(len(batch.series), 1)
+
+    def test_windows_and_scalars(self) -> None:
+        call = FunctionCall("f", 0, 1, 2, 1, [1, 2, 3], [10, 20, 30], [0, 1], [2, 3], [5, 6])
+        self.assertEqual(call.windows(), [([10, 20], [1, 2]), ([20, 30], [2, 3])])
+        self.assertEqual((call.scalar(0, 1, 0), call.scalar(1, 0, 7)), (6, 7))
 
 
 if __name__ == "__main__":

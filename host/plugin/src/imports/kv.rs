@@ -12,7 +12,7 @@ use crate::state::State;
 impl Host for State {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         self.count_host_call()?;
-        Ok(self.kv_store().map(|store| store.get(&key, now_ms())))
+        Ok(self.kv_store().map(|store| store.get(&key, self.now_ms())))
     }
 
     async fn set(
@@ -22,7 +22,7 @@ impl Host for State {
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<(), Error>> {
         self.count_host_call()?;
-        let (limit, now) = (self.tenant.limits.kv.0, now_ms());
+        let (limit, now) = (self.tenant.limits.kv.0, self.now_ms());
         let expires =
             ttl_ms.map_or(0, |ttl| now.saturating_add(i64::try_from(ttl).unwrap_or(i64::MAX)).max(1));
         self.write(move |store| store.set(&key, value, expires, limit, now)).await
@@ -35,13 +35,18 @@ impl Host for State {
 
     async fn keys(&mut self, prefix: String) -> wasmtime::Result<Result<Vec<String>, Error>> {
         self.count_host_call()?;
-        Ok(self.kv_store().map(|store| store.keys(&prefix, now_ms())))
+        Ok(self.kv_store().map(|store| store.keys(&prefix, self.now_ms())))
     }
 }
 
 impl State {
     fn kv_store(&self) -> Result<Arc<Store>, Error> {
         self.tenant.kv.clone().ok_or_else(|| Error::Other("there is no store here".to_owned()))
+    }
+
+    /// The time by which values run out: a test's own, where there is one.
+    fn now_ms(&self) -> i64 {
+        self.tenant.fake.as_ref().map_or_else(now_ms, |fake| fake.now_ms())
     }
 
     async fn write(

@@ -17,6 +17,13 @@ impl Host for State {
 impl State {
     fn note(&mut self, kind: Kind, name: String, labels: Vec<Label>, value: f64) -> wasmtime::Result<()> {
         self.count_host_call()?;
+        if let Some(fake) = &self.tenant.fake {
+            match kind {
+                Kind::Counter => fake.count(series(&name, &labels), value),
+                Kind::Gauge => fake.gauge(series(&name, &labels), value),
+            }
+            return Ok(());
+        }
         let labels = labels.into_iter().map(|label| (label.name, label.value)).collect();
         let tenant = &self.tenant;
         let taken =
@@ -26,4 +33,14 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// A series as people write it.
+fn series(name: &str, labels: &[Label]) -> String {
+    if labels.is_empty() {
+        return name.to_owned();
+    }
+    let labels: Vec<String> =
+        labels.iter().map(|label| format!("{}={:?}", label.name, label.value)).collect();
+    format!("{name}{{{}}}", labels.join(","))
 }

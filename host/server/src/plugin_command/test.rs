@@ -1,7 +1,10 @@
 //! `stormglass plugin test`: cases in YAML, each a configuration and surroundings of its own, and what the plugin has to
 //! yield on them. The same plugin file is tested that a server would run, so that cases fit any language.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod case;
+mod input;
+
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,110 +12,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use formats::exposition::{self, Entry, Format};
 use model::Timestamp;
-use plugin::{Answer, CallError, Exchange, Fake, Host, Instance, Kind, Payload, PluginConfig};
-use serde::Deserialize;
+use plugin::{CallError, Fake, Host, Instance, Kind, Payload, PluginConfig};
 
+use self::case::{Case, Expect};
+use self::input::Yielded;
 use super::run::{self, as_text};
 use super::{as_path, component, host};
 use crate::yaml;
-
-/// The time of cases that name none: 2026-01-01T00:00:00Z.
-const NOW_MS: i64 = 1_767_225_600_000;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    /// RFC 3339.
-    #[serde(default)]
-    now: Option<String>,
-    #[serde(default = "no_config")]
-    config: serde_json::Value,
-    #[serde(default)]
-    http: Vec<ExchangeCase>,
-    #[serde(default)]
-    files: BTreeMap<String, String>,
-    /// Calls on the same instance; the last one counts.
-    #[serde(default = "one")]
-    calls: u32,
-    /// Which kind to call, where the plugin is of several.
-    #[serde(default)]
-    kind: Option<String>,
-    expect: Expect,
-}
-
-fn no_config() -> serde_json::Value {
-    serde_json::json!({})
-}
-
-fn one() -> u32 {
-    1
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ExchangeCase {
-    request: RequestCase,
-    #[serde(default)]
-    response: Option<ResponseCase>,
-    /// Instead of a response: why there is no connection.
-    #[serde(default)]
-    error: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RequestCase {
-    #[serde(default = "get")]
-    method: String,
-    url: String,
-    /// What the body has to be; any where there is none.
-    #[serde(default)]
-    body: Option<String>,
-}
-
-fn get() -> String {
-    "GET".to_owned()
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ResponseCase {
-    #[serde(default = "ok")]
-    status: u16,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    /// A text, or anything else, which is sent as JSON.
-    #[serde(default)]
-    body: serde_json::Value,
-}
-
-fn ok() -> u16 {
-    200
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expect {
-    /// Exposition text: all samples, in any order, and all metadata where there is any here.
-    #[serde(default)]
-    metrics: Option<String>,
-    /// How many samples.
-    #[serde(default)]
-    count: Option<usize>,
-    /// What `plugin run` would print, for kinds that yield no samples.
-    #[serde(default)]
-    output: Option<String>,
-    /// All lines logged, as `level: message`.
-    #[serde(default)]
-    log: Option<Vec<String>>,
-    /// Part of the message of the error that the call ends in.
-    #[serde(default)]
-    error: Option<String>,
-    /// Whether that error asks for another attempt.
-    #[serde(default)]
-    retryable: Option<bool>,
-}
 
 /// Runs all cases on a plugin; fails where any fails.
 pub(crate) async fn test(file: &Path, cases: &[PathBuf]) -> anyhow::Result<()> {
@@ -167,10 +73,10 @@ fn cases_beside(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 async fn run_case(host: &Host, wasm: &Path, case: &Case) -> anyhow::Result<()> {
-    let fake = Arc::new(surroundings(case)?);
+    let fake = Arc::new(case.surroundings()?);
     let config = PluginConfig {
         config: case.config.clone(),
-        grants: serde_json::from_value(grants(case)).context("grant what the case has")?,
+        grants: serde_json::from_value(case.grants()).context("grant what the case has")?,
         ..PluginConfig::of(&as_path(wasm)?)
     };
     let instance = match host.start_on(config, Arc::clone(&fake)).await {
@@ -181,57 +87,13 @@ async fn run_case(host: &Host, wasm: &Path, case: &Case) -> anyhow::Result<()> {
     let kind = kind_of(&instance, case)?;
     let mut answer = Err(anyhow::anyhow!("calls: must be at least 1"));
     for _ in 0..case.calls {
-        answer = match call(&instance, kind, &fake).await {
+        answer = match call(&instance, kind, case, &fake).await? {
             Ok(answer) => Ok(answer),
             Err(error) => return check_error(&case.expect, &error).and_then(|()| check_rest(case, &fake)),
         };
     }
-    check_answer(&case.expect, &answer?)?;
+    check_answer(&case.expect, kind, &answer?)?;
     check_rest(case, &fake)
-}
-
-fn surroundings(case: &Case) -> anyhow::Result<Fake> {
-    let mut http = Vec::new();
-    for exchange in &case.http {
-        let answer = match (&exchange.response, &exchange.error) {
-            (Some(response), None) => Ok(Answer {
-                status: response.status,
-                headers: response.headers.clone().into_iter().collect(),
-                body: match &response.body {
-                    serde_json::Value::Null => Vec::new(),
-                    serde_json::Value::String(text) => text.clone().into_bytes(),
-                    json => json.to_string().into_bytes(),
-                },
-            }),
-            (None, Some(error)) => Err(error.clone()),
-            _ => bail!("http: {} has to have either a response or an error", exchange.request.url),
-        };
-        http.push(Exchange {
-            method: exchange.request.method.clone(),
-            url: exchange.request.url.clone(),
-            body: exchange.request.body.clone().map(String::into_bytes),
-            answer,
-        });
-    }
-    let files = case.files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect();
-    let now_ms = match &case.now {
-        Some(now) => chrono::DateTime::parse_from_rfc3339(now)
-            .with_context(|| format!("now: {now:?} is no time such as 2026-01-31T12:00:00Z"))?
-            .timestamp_millis(),
-        None => NOW_MS,
-    };
-    Ok(Fake::new(now_ms, http, files))
-}
-
-/// What a case has is granted; nothing else is.
-fn grants(case: &Case) -> serde_json::Value {
-    let servers: BTreeSet<String> = case
-        .http
-        .iter()
-        .filter_map(|exchange| url::Url::parse(&exchange.request.url).ok())
-        .map(|url| url.origin().ascii_serialization())
-        .collect();
-    serde_json::json!({"http": servers})
 }
 
 fn kind_of(instance: &Instance, case: &Case) -> anyhow::Result<Kind> {
@@ -246,16 +108,22 @@ fn kind_of(instance: &Instance, case: &Case) -> anyhow::Result<Kind> {
     })
 }
 
-enum Yielded {
-    Samples(Payload),
-    Text(String),
-}
-
-async fn call(instance: &Instance, kind: Kind, fake: &Fake) -> Result<Yielded, CallError> {
-    if kind == Kind::Collector {
-        return Ok(Yielded::Samples(instance.collect(instance.config().limits.deadline.0).await?));
+/// Calls a kind with what the case gives it, or where it gives nothing, as `plugin run` does.
+async fn call(
+    instance: &Instance,
+    kind: Kind,
+    case: &Case,
+    fake: &Fake,
+) -> anyhow::Result<Result<Yielded, CallError>> {
+    if let Some(input) = &case.input {
+        return input::call(instance, kind, input).await;
     }
-    run::call(instance, kind, Timestamp::from_millis(fake.now_ms)).await.map(Yielded::Text)
+    if kind == Kind::Collector {
+        let collected = instance.collect(instance.config().limits.deadline.0).await;
+        return Ok(collected.map(|samples| Yielded { samples: Some(samples), rest: serde_json::Value::Null }));
+    }
+    let told = run::call(instance, kind, Timestamp::from_millis(fake.now_ms())).await;
+    Ok(told.map(|text| Yielded { samples: None, rest: text.into() }))
 }
 
 fn check_error(expect: &Expect, error: &CallError) -> anyhow::Result<()> {
@@ -275,26 +143,32 @@ fn check_error(expect: &Expect, error: &CallError) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_answer(expect: &Expect, answer: &Yielded) -> anyhow::Result<()> {
+fn check_answer(expect: &Expect, kind: Kind, answer: &Yielded) -> anyhow::Result<()> {
     if let Some(part) = &expect.error {
         bail!("the call succeeded, where an error with {part:?} was expected");
     }
-    match answer {
-        Yielded::Samples(payload) => {
-            let yielded = Samples::of_payload(payload).context("read what the plugin yields")?;
-            if let Some(count) = expect.count {
-                ensure!(yielded.samples.len() == count, "{} samples, not {count}", yielded.samples.len());
-            }
-            if let Some(metrics) = &expect.metrics {
-                let expected = Samples::of_text(metrics).context("read `metrics` of the case")?;
-                compare(&expected, &yielded)?;
-            }
+    if let Some(payload) = &answer.samples {
+        let yielded = Samples::of_payload(payload).context("read what the plugin yields")?;
+        if let Some(count) = expect.count {
+            ensure!(yielded.samples.len() == count, "{} samples, not {count}", yielded.samples.len());
         }
-        Yielded::Text(text) => {
-            if let Some(output) = &expect.output {
-                ensure!(text.trim_end() == output.trim_end(), "expected:\n{output}\nyielded:\n{text}");
-            }
+        if let Some(metrics) = &expect.metrics {
+            let expected = Samples::of_text(metrics).context("read `metrics` of the case")?;
+            compare(&expected, &yielded)?;
         }
+    } else {
+        ensure!(
+            expect.metrics.is_none() && expect.count.is_none(),
+            "a {kind} yields no samples; say `yields`"
+        );
+    }
+    if let Some(output) = &expect.output {
+        let text = answer.rest.as_str().unwrap_or_default();
+        ensure!(text.trim_end() == output.trim_end(), "expected:\n{output}\nyielded:\n{text}");
+    }
+    if let Some(expected) = &expect.yields {
+        let expected = input::normalized(kind, expected)?;
+        ensure!(input::same(&expected, &answer.rest), "expected:\n{expected:#}\nyielded:\n{:#}", answer.rest);
     }
     Ok(())
 }
@@ -307,6 +181,15 @@ fn check_rest(case: &Case, fake: &Fake) -> anyhow::Result<()> {
             "expected these lines in the log: {lines:?}\nlogged: {:?}",
             fake.lines()
         );
+    }
+    if let Some(expected) = &case.expect.kv {
+        let text = |(key, value): (String, Vec<u8>)| (key, String::from_utf8_lossy(&value).into_owned());
+        let kept = fake.kept().into_iter().map(text).collect();
+        ensure!(*expected == kept, "expected in the store: {expected:?}\nit holds: {kept:?}");
+    }
+    if let Some(expected) = &case.expect.telemetry {
+        let told = fake.telemetry();
+        ensure!(*expected == told, "expected of the plugin about itself: {expected:?}\nit told: {told:?}");
     }
     if let Some(exchange) = fake.unasked().first() {
         bail!("the plugin did not ask for {} {}, as http: says", exchange.method, exchange.url);

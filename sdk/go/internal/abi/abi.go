@@ -233,8 +233,11 @@ func storeList(v reflect.Value) (address, length uint32) {
 	case []byte:
 		return BytesOf(list)
 	case []float64:
-		Keep(unsafe.Slice((*byte)(unsafe.Pointer(&list[0])), 8*count))
-		return uint32(uintptr(unsafe.Pointer(&list[0]))), uint32(count)
+		return keepNumbers(list)
+	case []int64:
+		return keepNumbers(list)
+	case []uint32:
+		return keepNumbers(list)
 	}
 	inner := layoutOf(v.Type().Elem())
 	address = Allocate(inner.size * uint32(count))
@@ -242,6 +245,12 @@ func storeList(v reflect.Value) (address, length uint32) {
 		store(address+uint32(i)*inner.size, v.Index(i))
 	}
 	return address, uint32(count)
+}
+
+func keepNumbers[T float64 | int64 | uint32](list []T) (address, length uint32) {
+	first := unsafe.Pointer(&list[0])
+	Keep(unsafe.Slice((*byte)(first), int(unsafe.Sizeof(list[0]))*len(list)))
+	return uint32(uintptr(first)), uint32(len(list))
 }
 
 // Load reads a value that the other side has laid out. What it holds is copied: the memory may go afterwards.
@@ -311,15 +320,20 @@ func loadList(address, length uint32, v reflect.Value) {
 	if length == 0 {
 		return
 	}
-	switch v.Type().Elem().Kind() {
-	case reflect.Uint8:
+	if v.Type().Elem().Kind() == reflect.Uint8 {
 		v.SetBytes(append([]byte(nil), unsafe.Slice(at[byte](address), length)...))
 		return
-	case reflect.Float64:
-		if list, ok := v.Addr().Interface().(*[]float64); ok {
-			*list = append([]float64(nil), unsafe.Slice(at[float64](address), length)...)
-			return
-		}
+	}
+	switch list := v.Addr().Interface().(type) {
+	case *[]float64:
+		*list = append([]float64(nil), unsafe.Slice(at[float64](address), length)...)
+		return
+	case *[]int64:
+		*list = append([]int64(nil), unsafe.Slice(at[int64](address), length)...)
+		return
+	case *[]uint32:
+		*list = append([]uint32(nil), unsafe.Slice(at[uint32](address), length)...)
+		return
 	}
 	inner := layoutOf(v.Type().Elem())
 	v.Set(reflect.MakeSlice(v.Type(), int(length), int(length)))

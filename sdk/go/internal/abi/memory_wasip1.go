@@ -47,6 +47,17 @@ func Leave() { debug.SetGCPercent(-1) }
 // Resume ends such an import.
 func Resume() { debug.SetGCPercent(100) }
 
+// Ask calls an import that lays its answer out where it is told.
+func Ask[T any](call func(answer uint32)) T {
+	area := Room[T]()
+	Leave()
+	call(area)
+	Resume()
+	answer := Load[T](area)
+	Release()
+	return answer
+}
+
 //go:wasmexport cabi_realloc
 func realloc(old, oldSize, align, size uint32) uint32 {
 	if !hasHeap {

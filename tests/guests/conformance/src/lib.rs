@@ -1,8 +1,15 @@
 //! The conformance plugin in Rust: see `sdk/conformance`.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
-use stormglass_sdk::{Collector, Error, Metrics, Plugin, Result, clock, collector, files, http, log};
+use stormglass_sdk::{
+    Attribute, AttributeValue, Batch, Chunk, Collector, Consumed, Decoder, Detector, Discoverer, Error,
+    History, Job, Label, Metrics, Notification, Plugin, Prober, Receiver, Result, SampleProcessor, Samples,
+    Scores, Snapshot, SpanProcessor, Spans, Target, TargetGroup, Trainer, clock, export, files, http, kv,
+    log, query, secrets, telemetry,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,6 +20,7 @@ struct Config {
 struct Conformance {
     ops: Vec<Vec<Value>>,
     calls: u32,
+    model: Vec<u8>,
 }
 
 impl Plugin for Conformance {
@@ -21,7 +29,7 @@ impl Plugin for Conformance {
         "properties":{"ops":{"type":"array","items":{"type":"array"}}}}"#;
 
     fn init(config: Config) -> Result<Self> {
-        Ok(Self { ops: config.ops, calls: 0 })
+        Ok(Self { ops: config.ops, calls: 0, model: Vec::new() })
     }
 }
 
@@ -84,6 +92,38 @@ impl Collector for Conformance {
                     return Err(Error::retryable(text(op, 1)));
                 }
                 "fail" => return Err(Error::permanent(text(op, 1))),
+                "kv-set" => kv::set(text(op, 1), text(op, 2).as_bytes())?,
+                "kv-get" => {
+                    let bytes = kv::get(text(op, 1))?.map_or(-1.0, |value| value.len() as f64);
+                    out.gauge("kv_bytes", "Value.").set(&[], bytes);
+                }
+                "kv-delete" => kv::delete(text(op, 1))?,
+                "kv-keys" => {
+                    out.gauge("kv_keys", "Keys.").set(&[], kv::keys(text(op, 1))?.len() as f64);
+                }
+                "secret" => {
+                    out.gauge("secret_bytes", "Secret.").set(&[], secrets::get(text(op, 1))?.len() as f64);
+                }
+                "count" => telemetry::counter_add(text(op, 1), &[(text(op, 3), text(op, 4))], number(op, 2)),
+                "measure" => telemetry::gauge_set(text(op, 1), &[], number(op, 2)),
+                "query" => {
+                    let answer = query::instant(text(op, 1))?;
+                    for series in 0..answer.series_count() {
+                        let labels: Vec<_> =
+                            answer.labels(series).filter(|(name, _)| *name != "__name__").collect();
+                        let value = answer.samples(series).next().map_or(f64::NAN, |(_, value)| value);
+                        out.gauge("answer", "Answer.").set(&labels, value);
+                    }
+                }
+                "query-range" => {
+                    let [start, end, step] = [2, 3, 4].map(|at| number(op, at) as i64);
+                    let step = Duration::from_millis(step.unsigned_abs());
+                    let answer = query::range(text(op, 1), start, end, step)?;
+                    out.gauge("answer_samples", "Samples.").set(&[], answer.values.len() as f64);
+                    out.gauge("answer_sum", "Sum.").set(&[], answer.values.iter().sum());
+                }
+                // Other kinds do these.
+                "target" => {}
                 other => return Err(Error::permanent(format!("no operation {other:?}"))),
             }
         }
@@ -91,4 +131,132 @@ impl Collector for Conformance {
     }
 }
 
-collector!(Conformance);
+impl Conformance {
+    /// What the operations say instead of an answer.
+    fn failure(&self) -> Result<()> {
+        match self.ops.iter().find(|op| text(op, 0) == "fail") {
+            Some(op) if op.get(2) == Some(&Value::Bool(true)) => Err(Error::retryable(text(op, 1))),
+            Some(op) => Err(Error::permanent(text(op, 1))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Prober for Conformance {
+    fn probe(&mut self, target: &str, params: &[Label], out: &mut Metrics) -> Result<()> {
+        if target == "unreachable" {
+            return Err(Error::permanent("no way to unreachable"));
+        }
+        out.gauge("probe_params", "Parameters.").set(&[("target", target)], params.len() as f64);
+        for Label { name, value } in params {
+            out.gauge("probe_param", "A parameter.").set(&[("name", name), ("value", value)], 1.0);
+        }
+        Ok(())
+    }
+}
+
+impl Discoverer for Conformance {
+    fn poll(&mut self) -> Result<Snapshot> {
+        let targets = self.ops.iter().filter(|op| text(op, 0) == "target").map(|op| Target {
+            address: text(op, 1).to_owned(),
+            labels: vec![Label::new(text(op, 2), text(op, 3))],
+        });
+        let group = TargetGroup {
+            source: "conformance".to_owned(),
+            targets: targets.collect(),
+            labels: vec![Label::new("from", "conformance")],
+        };
+        Ok(Snapshot::new(vec![group]).poll_after(Duration::from_secs(60)))
+    }
+}
+
+impl Receiver for Conformance {
+    fn notify(&mut self, n: &Notification) -> Result<()> {
+        self.failure()?;
+        let who = if n.receiver.is_empty() { "nobody" } else { "somebody" };
+        let name = n.alerts[0].labels.iter().find(|label| label.name == "alertname");
+        let name = name.map_or("", |label| &label.value);
+        log::info!("{who} {} {} {name}", n.status.as_str(), n.alerts.len());
+        Ok(())
+    }
+}
+
+impl Trainer for Conformance {
+    fn train(&mut self, history: &History, prior: &[u8]) -> Result<Vec<u8>> {
+        let sum: f64 = history.values.iter().filter(|value| !value.is_nan()).sum();
+        let mut model = prior.to_vec();
+        if !model.is_empty() {
+            model.push(b';');
+        }
+        model.extend(format!("sum={sum}").into_bytes());
+        Ok(model)
+    }
+
+    fn load(&mut self, model: &[u8]) -> Result<()> {
+        self.model = model.to_vec();
+        Ok(())
+    }
+}
+
+impl Detector for Conformance {
+    fn detect(&mut self, job: &Job) -> Result<Scores> {
+        let plus = |by: f64| job.values.iter().map(|value| value + by).collect();
+        Ok(Scores { scores: plus(self.model.len() as f64), lower: plus(-1.0), upper: plus(1.0) })
+    }
+}
+
+impl Decoder for Conformance {
+    fn decode(&mut self, chunk: &Chunk, out: &mut Samples) -> Result<Consumed> {
+        let (lines, bytes) = chunk.lines();
+        let mut consumed = Consumed { bytes, ..Consumed::default() };
+        for line in lines {
+            let line = String::from_utf8_lossy(line);
+            let mut words = line.split(' ');
+            if line == "refuse" {
+                return Err(Error::permanent("refused"));
+            }
+            let (Some(name), Some(value)) = (words.next(), words.next()) else {
+                consumed.reject(format!("no value: {line}"));
+                continue;
+            };
+            let value = value.parse().unwrap_or(f64::NAN);
+            let at = words.next().and_then(|at| at.parse().ok());
+            out.add_at(name, &[("type", &chunk.content_type)], value, at);
+        }
+        Ok(consumed)
+    }
+}
+
+impl SampleProcessor for Conformance {
+    fn process(&mut self, batch: Batch) -> Result<Batch> {
+        Ok(batch.rewrite(|labels| {
+            labels.remove("secret");
+            labels.insert("env".to_owned(), "test".to_owned());
+            !labels["__name__"].starts_with("drop_")
+        }))
+    }
+}
+
+fn hide(attributes: &mut [Attribute]) {
+    for attribute in attributes.iter_mut().filter(|attribute| attribute.key == "secret") {
+        attribute.value = AttributeValue::Text("x".to_owned());
+    }
+}
+
+impl SpanProcessor for Conformance {
+    fn process(&mut self, mut spans: Spans) -> Result<Spans> {
+        spans.resources.iter_mut().for_each(|attributes| hide(attributes));
+        spans.spans.retain(|span| span.name != "drop");
+        for span in &mut spans.spans {
+            let seen = AttributeValue::Int(span.attributes.len() as i64);
+            span.attributes.push(Attribute { key: "seen".to_owned(), value: seen });
+            hide(&mut span.attributes);
+            span.events.iter_mut().for_each(|event| hide(&mut event.attributes));
+        }
+        Ok(spans)
+    }
+}
+
+export!(
+    Conformance: Collector, Prober, Discoverer, Receiver, Detector, Trainer, Decoder, SampleProcessor, SpanProcessor
+);

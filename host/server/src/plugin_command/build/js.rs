@@ -57,10 +57,14 @@ fn entry_module(manifest: &Manifest, version: &str) -> String {
     text += "import { start } from \"../stormglass/entry.js\";\nimport Plugin from \"../plugin.js\";\n";
     let exports = ["meta", "lifecycle"].into_iter().chain(manifest.kinds.iter().map(String::as_str));
     let exports: Vec<String> = exports.map(camel_case).collect();
+    // Under other names in between: `function` may be exported and not declared.
+    let declared: Vec<String> = exports.iter().map(|name| format!("{name}: the_{name}")).collect();
+    let exported: Vec<String> = exports.iter().map(|name| format!("the_{name} as {name}")).collect();
     text += &format!(
-        "export const {{ {} }} = start(Plugin, {json}, {{ {} }});\n",
-        exports.join(", "),
-        uses.join(", ")
+        "const {{ {} }} = start(Plugin, {json}, {{ {} }});\nexport {{ {} }};\n",
+        declared.join(", "),
+        uses.join(", "),
+        exported.join(", ")
     );
     text
 }
