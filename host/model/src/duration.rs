@@ -14,7 +14,15 @@ pub enum DurationError {
     /// Not numbers followed by units, each unit at most once, from large to small.
     #[error("not a valid duration string: {0:?}")]
     Invalid(String),
-    /// More milliseconds than fit.
+    /// A unit that nobody knows.
+    #[error("unknown unit {unit:?} in duration {text:?}")]
+    UnknownUnit {
+        /// The unit as written.
+        unit: String,
+        /// All of it.
+        text: String,
+    },
+    /// More than about 292 years, which is what Prometheus counts nanoseconds for.
     #[error("duration out of range")]
     OutOfRange,
 }
@@ -29,6 +37,9 @@ const UNITS: [(&str, u64); 7] = [
     ("s", 1_000),
     ("ms", 1),
 ];
+
+/// As many milliseconds as nanoseconds fit into 63 bits.
+const MILLIS_MAX: u64 = i64::MAX as u64 / 1_000_000;
 
 /// Reads a duration. Units come from large to small, each at most once; a bare `0` needs no unit.
 ///
@@ -47,21 +58,23 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, tail) = rest.split_at(digits);
-        let letters = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(letters);
-        if number.is_empty() {
+        let count: u64 = number.parse().map_err(|_| invalid())?;
+        if unit.is_empty() {
             return Err(invalid());
         }
-        let position = UNITS.iter().position(|(name, _)| *name == unit).ok_or_else(invalid)?;
+        let Some(position) = UNITS.iter().position(|(name, _)| *name == unit) else {
+            return Err(DurationError::UnknownUnit { unit: unit.to_owned(), text: text.to_owned() });
+        };
         if position < next_unit {
             return Err(invalid());
         }
         next_unit = position + 1;
-        let count: u64 = number.parse().map_err(|_| DurationError::OutOfRange)?;
         millis = count
             .checked_mul(UNITS[position].1)
             .and_then(|ms| millis.checked_add(ms))
-            .filter(|ms| i64::try_from(*ms).is_ok())
+            .filter(|ms| *ms <= MILLIS_MAX)
             .ok_or(DurationError::OutOfRange)?;
         rest = tail;
     }

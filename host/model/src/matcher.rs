@@ -1,6 +1,7 @@
 //! Matchers: how series are selected by one label.
 
 mod pattern;
+mod syntax;
 
 use std::fmt;
 
@@ -45,11 +46,11 @@ pub struct Matcher {
 
 /// A regular expression that does not compile.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("invalid regular expression {pattern:?}: {reason}")]
+#[error("{reason}")]
 pub struct MatcherError {
     /// The pattern as given.
     pub pattern: String,
-    /// What is wrong with it.
+    /// What is wrong with it, in the words of Prometheus.
     pub reason: String,
 }
 

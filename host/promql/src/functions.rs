@@ -59,6 +59,7 @@ impl Signature {
     pub(crate) fn arity(&self) -> (usize, Option<usize>) {
         match usize::try_from(self.optional) {
             Ok(optional) => (self.args.len() - optional, Some(self.args.len())),
+            Err(_) if self.name == "histogram_quantiles" => (self.args.len() - 1, Some(QUANTILES_MAX + 2)),
             Err(_) => (self.args.len() - 1, None),
         }
     }
@@ -68,6 +69,9 @@ impl Signature {
         EXPERIMENTAL.binary_search(&self.name).is_ok()
     }
 }
+
+/// How many quantiles `histogram_quantiles` is asked for at once.
+const QUANTILES_MAX: usize = 10;
 
 const fn f(name: &'static str, args: &'static [ValueType], optional: i32, returns: ValueType) -> Signature {
     Signature { name, args, optional, returns }

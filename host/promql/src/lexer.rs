@@ -3,8 +3,16 @@
 //! Words are not told apart here: whether `sum` is an aggregation or a metric's name depends on what follows,
 //! which the parser knows. What cannot be a token becomes an [`TokenKind::Error`] token, so that the parser
 //! reports whichever fault comes first in the text.
+//!
+//! What a character may be depends on where it stands, in the same places as in Prometheus, whose faults people know:
+//! in braces, where words are labels; right after a bracket, where only durations are; after the first duration in
+//! brackets; and everywhere else.
 
-use std::fmt::Write as _;
+mod number;
+mod text;
+
+pub(crate) use number::{number_fault, parse_number};
+pub(crate) use text::{quote, quote_char, unquote_prefix};
 
 use crate::parser::Span;
 
@@ -17,11 +25,16 @@ pub(crate) enum TokenKind {
     Identifier,
     /// A word with a colon in it.
     MetricIdentifier,
+    /// A word that is a keyword elsewhere, but names something here.
+    PlainWord,
+    /// A word in braces, which is a label's name whatever else it means elsewhere.
+    LabelName,
     /// The unquoted content; bytes, since `\xff` may be written.
     String(Vec<u8>),
-    Number(f64),
-    /// A number written as `1h30m`, in milliseconds.
-    Duration(i64),
+    /// A number; `None` where it cannot be read, which [`number_fault`] explains.
+    Number(Option<f64>),
+    /// A number written as `1h30m`, unread.
+    Duration,
     LeftParen,
     RightParen,
     LeftBrace,
@@ -75,26 +88,53 @@ const AGGREGATORS: [&str; 14] = [
     "limit_ratio",
 ];
 const OPERATOR_WORDS: [&str; 4] = ["and", "or", "unless", "atan2"];
-const KEYWORDS: [&str; 16] = [
-    "offset",
-    "smoothed",
-    "anchored",
-    "by",
-    "without",
-    "on",
-    "ignoring",
-    "group_left",
-    "group_right",
-    "bool",
-    "fill",
-    "fill_left",
-    "fill_right",
-    "start",
-    "end",
-    "step",
-];
+const KEYWORDS: [&str; 9] =
+    ["offset", "smoothed", "anchored", "by", "without", "on", "ignoring", "group_left", "group_right"];
+/// Keywords only where a parenthesis follows.
+const FILLS: [&str; 3] = ["fill", "fill_left", "fill_right"];
+/// What may be asked for in a duration; `start` and `end` are named like them elsewhere.
+const DURATION_WORDS: [&str; 4] = ["step", "range", "min_of", "max_of"];
+const EDGES: [&str; 2] = ["start", "end"];
+
+fn is_one_of(words: &[&str], text: &str) -> bool {
+    words.iter().any(|word| word.eq_ignore_ascii_case(text))
+}
 
 impl Token<'_> {
+    /// Whether it is this word and means what the word means.
+    pub(crate) fn is_word(&self, word: &str) -> bool {
+        self.kind == TokenKind::Identifier && self.text.eq_ignore_ascii_case(word)
+    }
+
+    /// Whether it is a word that stands for a fill, which only one with a parenthesis behind it does.
+    pub(crate) fn is_fill(&self) -> bool {
+        matches!(self.kind, TokenKind::Identifier) && is_one_of(&FILLS, self.text)
+    }
+
+    /// Whether a metric may have this name where one is expected.
+    pub(crate) fn names_metric(&self) -> bool {
+        match self.kind {
+            TokenKind::MetricIdentifier | TokenKind::PlainWord => true,
+            TokenKind::Identifier => {
+                let reserved = ["on", "ignoring", "group_left", "group_right", "bool", "atan2"];
+                !is_one_of(&reserved, self.text)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it may name a function that is called.
+    pub(crate) fn names_function(&self) -> bool {
+        self.kind == TokenKind::Identifier
+            && (is_one_of(&DURATION_WORDS, self.text)
+                || is_one_of(&EDGES, self.text)
+                || !(is_one_of(&AGGREGATORS, self.text)
+                    || is_one_of(&OPERATOR_WORDS, self.text)
+                    || is_one_of(&KEYWORDS, self.text)
+                    || is_one_of(&FILLS, self.text)
+                    || self.is_word("bool")))
+    }
+
     /// How Prometheus names the token in `unexpected ...`.
     pub(crate) fn describe(&self) -> String {
         let operator = |text: &str| format!("<op:{text}>");
@@ -102,23 +142,26 @@ impl Token<'_> {
             TokenKind::Eof => "end of input".to_owned(),
             TokenKind::Error(message) => message.clone(),
             TokenKind::Identifier => {
-                let word = self.text.to_ascii_lowercase();
-                if AGGREGATORS.contains(&word.as_str()) {
-                    format!("<aggr:{}>", self.text)
-                } else if OPERATOR_WORDS.contains(&word.as_str()) {
-                    operator(self.text)
-                } else if KEYWORDS.contains(&word.as_str()) {
-                    format!("<{}>", self.text)
-                } else if word == "inf" || word == "nan" {
-                    format!("number {}", quote_short(self.text))
+                let word = self.text;
+                if is_one_of(&AGGREGATORS, word) {
+                    format!("<aggr:{word}>")
+                } else if is_one_of(&OPERATOR_WORDS, word) {
+                    operator(word)
+                } else if is_one_of(&KEYWORDS, word) || is_one_of(&FILLS, word) || self.is_word("bool") {
+                    format!("<{word}>")
+                } else if is_one_of(&DURATION_WORDS, word) || is_one_of(&EDGES, word) {
+                    quote(word.as_bytes())
                 } else {
-                    format!("identifier {}", quote(self.text.as_bytes()))
+                    format!("identifier {}", quote(word.as_bytes()))
                 }
+            }
+            TokenKind::LabelName | TokenKind::PlainWord => {
+                format!("identifier {}", quote(self.text.as_bytes()))
             }
             TokenKind::MetricIdentifier => format!("metric identifier {}", quote(self.text.as_bytes())),
             TokenKind::String(_) => format!("string {}", quote_short(self.text)),
             TokenKind::Number(_) => format!("number {}", quote_short(self.text)),
-            TokenKind::Duration(_) => format!("duration {}", quote_short(self.text)),
+            TokenKind::Duration => format!("duration {}", quote_short(self.text)),
             TokenKind::LeftParen
             | TokenKind::RightParen
             | TokenKind::LeftBrace
@@ -128,14 +171,13 @@ impl Token<'_> {
             | TokenKind::Comma
             | TokenKind::Colon
             | TokenKind::Assign => quote(self.text.as_bytes()),
-            TokenKind::At => "<@>".to_owned(),
             _ => operator(self.text),
         }
     }
 }
 
 fn quote_short(text: &str) -> String {
-    if text.chars().count() > 10 {
+    if text.len() > 10 {
         let head: String = text.chars().take(10).collect();
         format!("{}...", quote(head.as_bytes()))
     } else {
@@ -143,42 +185,18 @@ fn quote_short(text: &str) -> String {
     }
 }
 
-/// Quotes bytes as Go's `%q` does, which every error text of Prometheus goes through.
-pub(crate) fn quote(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() + 2);
-    out.push('"');
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '"' => out.push_str("\\\""),
-                '\\' => out.push_str("\\\\"),
-                '\n' => out.push_str("\\n"),
-                '\t' => out.push_str("\\t"),
-                '\r' => out.push_str("\\r"),
-                '\u{7}' => out.push_str("\\a"),
-                '\u{8}' => out.push_str("\\b"),
-                '\u{c}' => out.push_str("\\f"),
-                '\u{b}' => out.push_str("\\v"),
-                c if c.is_ascii_control() => {
-                    let _ = write!(out, "\\x{:02x}", u32::from(c));
-                }
-                c if c.is_control() => {
-                    let _ = write!(out, "\\u{:04x}", u32::from(c));
-                }
-                c => out.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(out, "\\x{byte:02x}");
-        }
-    }
-    out.push('"');
-    out
-}
-
 /// Splits `text`; the last token is always [`TokenKind::Eof`] or an error.
 pub(crate) fn tokenize(text: &str) -> Vec<Token<'_>> {
-    let mut lexer = Lexer { text, at: 0, in_braces: false, brackets: 0, parens: 0 };
+    let mut lexer = Lexer {
+        text,
+        at: 0,
+        in_braces: false,
+        in_brackets: false,
+        durations_only: false,
+        seen_colon: false,
+        seen_duration: false,
+        parens: 0,
+    };
     let mut tokens = Vec::new();
     loop {
         let token = lexer.next();
@@ -194,8 +212,24 @@ struct Lexer<'a> {
     text: &'a str,
     at: usize,
     in_braces: bool,
-    brackets: u32,
+    in_brackets: bool,
+    /// Behind a bracket, until its first number.
+    durations_only: bool,
+    seen_colon: bool,
+    seen_duration: bool,
     parens: u32,
+}
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+fn is_alpha(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_'
+}
+
+fn is_alphanumeric(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 impl<'a> Lexer<'a> {
@@ -206,12 +240,12 @@ impl<'a> Lexer<'a> {
     fn skip_blank(&mut self) {
         loop {
             let rest = self.rest();
-            let trimmed = rest.trim_start_matches([' ', '\t', '\n', '\r']);
+            let trimmed = rest.trim_start_matches(is_space);
             self.at += rest.len() - trimmed.len();
-            if !trimmed.starts_with('#') {
+            if !trimmed.starts_with('#') || self.durations_only {
                 return;
             }
-            self.at += trimmed.find('\n').unwrap_or(trimmed.len());
+            self.at += trimmed.find(['\n', '\r']).unwrap_or(trimmed.len());
         }
     }
 
@@ -221,92 +255,171 @@ impl<'a> Lexer<'a> {
         Token { kind, text: &self.text[start..self.at], span: Span::new(start, self.at) }
     }
 
+    /// A fault that is said where the token starts.
     fn error(&mut self, message: String) -> Token<'a> {
         self.token(TokenKind::Error(message), 0)
     }
 
+    /// A fault that is said where the text goes on behind the token.
+    fn error_behind(&mut self, length: usize, message: String) -> Token<'a> {
+        self.at += length;
+        self.error(message)
+    }
+
     fn next(&mut self) -> Token<'a> {
         self.skip_blank();
+        if self.in_braces {
+            self.next_in_braces()
+        } else if self.durations_only {
+            self.next_duration()
+        } else {
+            self.next_anywhere()
+        }
+    }
+
+    fn next_in_braces(&mut self) -> Token<'a> {
         let rest = self.rest();
         let Some(first) = rest.chars().next() else {
-            if self.in_braces {
-                return self.error("unexpected end of input inside braces".to_owned());
-            }
-            if self.brackets > 0 {
-                return self.error("unclosed left bracket".to_owned());
-            }
-            if self.parens > 0 {
-                return self.error("unclosed left parenthesis".to_owned());
-            }
-            return self.token(TokenKind::Eof, 0);
+            return self.error("unexpected end of input inside braces".to_owned());
         };
-        if first.is_ascii_digit()
-            || (first == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit()) && !self.in_braces)
-        {
+        let behind = rest[first.len_utf8()..].chars().next();
+        match (first, behind) {
+            (c, _) if is_alpha(c) => {
+                let end = rest.find(|c| !is_alphanumeric(c)).unwrap_or(rest.len());
+                self.token(TokenKind::LabelName, end)
+            }
+            (',', _) => self.token(TokenKind::Comma, 1),
+            ('"' | '\'' | '`', _) => self.string(first),
+            ('=', Some('~')) => self.token(TokenKind::RegexEqual, 2),
+            ('=', _) => self.token(TokenKind::Assign, 1),
+            ('!', Some('~')) => self.token(TokenKind::RegexNotEqual, 2),
+            ('!', Some('=')) => self.token(TokenKind::NotEqual, 2),
+            ('!', behind) => {
+                let after = quote_char(behind.unwrap_or(char::REPLACEMENT_CHARACTER));
+                self.error(format!("unexpected character after '!' inside braces: {after}"))
+            }
+            ('{', _) => self.error("unexpected left brace '{'".to_owned()),
+            ('}', _) => {
+                self.in_braces = false;
+                self.token(TokenKind::RightBrace, 1)
+            }
+            (other, _) => self.error(format!("unexpected character inside braces: {}", quote_char(other))),
+        }
+    }
+
+    fn next_duration(&mut self) -> Token<'a> {
+        let rest = self.rest();
+        let Some(first) = rest.chars().next() else {
+            return self.error("unexpected end of input in duration expression".to_owned());
+        };
+        match first {
+            ']' => {
+                self.durations_only = false;
+                self.seen_colon = false;
+                self.right_bracket()
+            }
+            ':' if !self.seen_duration => {
+                self.error_behind(1, "unexpected colon before duration in duration expression".to_owned())
+            }
+            ':' if self.seen_colon => {
+                self.error_behind(1, "unexpected repeated colon in duration expression".to_owned())
+            }
+            ':' => {
+                self.seen_colon = true;
+                self.token(TokenKind::Colon, 1)
+            }
+            '(' => self.left_paren(),
+            ')' => self.right_paren(),
+            '+' => self.token(TokenKind::Add, 1),
+            '-' => self.token(TokenKind::Sub, 1),
+            '*' => self.token(TokenKind::Mul, 1),
+            '/' => self.token(TokenKind::Div, 1),
+            '%' => self.token(TokenKind::Mod, 1),
+            '^' => self.token(TokenKind::Pow, 1),
+            ',' => self.token(TokenKind::Comma, 1),
+            c if starts_number(rest) => {
+                debug_assert!(c == '.' || c.is_ascii_digit());
+                self.seen_duration = true;
+                self.durations_only = false;
+                self.number()
+            }
+            other => self.duration_word().unwrap_or_else(|| {
+                self.error(format!("unexpected character in duration expression: {}", quote_char(other)))
+            }),
+        }
+    }
+
+    /// One of the words that durations know.
+    fn duration_word(&mut self) -> Option<Token<'a>> {
+        let rest = self.rest();
+        let end = rest.find(|c| !is_alpha(c)).unwrap_or(rest.len());
+        is_one_of(&DURATION_WORDS, &rest[..end]).then(|| self.token(TokenKind::Identifier, end))
+    }
+
+    fn left_paren(&mut self) -> Token<'a> {
+        self.parens += 1;
+        self.token(TokenKind::LeftParen, 1)
+    }
+
+    fn right_paren(&mut self) -> Token<'a> {
+        match self.parens.checked_sub(1) {
+            Some(parens) => {
+                self.parens = parens;
+                self.token(TokenKind::RightParen, 1)
+            }
+            None => self.error_behind(1, "unexpected right parenthesis ')'".to_owned()),
+        }
+    }
+
+    fn right_bracket(&mut self) -> Token<'a> {
+        self.in_brackets = false;
+        self.token(TokenKind::RightBracket, 1)
+    }
+
+    fn next_anywhere(&mut self) -> Token<'a> {
+        let rest = self.rest();
+        let Some(first) = rest.chars().next() else {
+            return match (self.parens, self.in_brackets) {
+                (1.., _) => self.error("unclosed left parenthesis".to_owned()),
+                (_, true) => self.error("unclosed left bracket".to_owned()),
+                _ => self.token(TokenKind::Eof, 0),
+            };
+        };
+        if starts_number(rest) {
             return self.number();
         }
-        if first.is_ascii_alphabetic()
-            || first == '_'
-            || (first == ':' && self.brackets == 0 && !self.in_braces)
-        {
-            return self.word();
-        }
-        if matches!(first, '"' | '\'' | '`') {
-            return self.string(first);
-        }
-        let two = rest.get(..2).unwrap_or("");
-        let two_kind = match two {
-            "=~" => Some(TokenKind::RegexEqual),
-            "!~" => Some(TokenKind::RegexNotEqual),
-            "!=" => Some(TokenKind::NotEqual),
+        let two = match rest.get(..2).unwrap_or("") {
             "==" => Some(TokenKind::Equal),
+            "!=" => Some(TokenKind::NotEqual),
             "<=" => Some(TokenKind::LessEqual),
             ">=" => Some(TokenKind::GreaterEqual),
             "</" => Some(TokenKind::TrimUpper),
             ">/" => Some(TokenKind::TrimLower),
+            "=~" => return self.error("unexpected character after '=': '~'".to_owned()),
             _ => None,
         };
-        if let Some(kind) = two_kind {
+        if let Some(kind) = two {
             return self.token(kind, 2);
         }
         let kind = match first {
-            '(' => {
-                self.parens += 1;
-                TokenKind::LeftParen
-            }
-            ')' => {
-                if self.parens == 0 {
-                    // It is said where the text goes on after it.
-                    self.at += 1;
-                    return self.error("unexpected right parenthesis ')'".to_owned());
-                }
-                self.parens -= 1;
-                TokenKind::RightParen
-            }
+            c if is_alpha(c) || c == ':' => return self.word_or_colon(c),
+            '"' | '\'' | '`' => return self.string(first),
+            '(' => return self.left_paren(),
+            ')' => return self.right_paren(),
             '{' => {
                 self.in_braces = true;
                 TokenKind::LeftBrace
             }
-            '}' => {
-                if !self.in_braces {
-                    return self.error("unexpected character: '}'".to_owned());
-                }
-                self.in_braces = false;
-                TokenKind::RightBrace
-            }
+            '[' if self.in_brackets => return self.error("unexpected left bracket '['".to_owned()),
             '[' => {
-                self.brackets += 1;
+                self.in_brackets = true;
+                self.durations_only = true;
+                self.seen_colon = false;
                 TokenKind::LeftBracket
             }
-            ']' => {
-                if self.brackets == 0 {
-                    return self.error("unexpected right bracket ']'".to_owned());
-                }
-                self.brackets -= 1;
-                TokenKind::RightBracket
-            }
+            ']' if self.in_brackets => return self.right_bracket(),
+            ']' => return self.error("unexpected right bracket ']'".to_owned()),
             ',' => TokenKind::Comma,
-            ':' => TokenKind::Colon,
             '=' => TokenKind::Assign,
             '<' => TokenKind::Less,
             '>' => TokenKind::Greater,
@@ -318,52 +431,59 @@ impl<'a> Lexer<'a> {
             '^' => TokenKind::Pow,
             '@' => TokenKind::At,
             '!' => {
-                let place = if self.in_braces { " inside braces" } else { "" };
                 let after = rest[1..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
-                return self.error(format!("unexpected character after '!'{place}: {}", quote_char(after)));
+                return self.error(format!("unexpected character after '!': {}", quote_char(after)));
             }
-            other => {
-                let place = if self.in_braces { " inside braces" } else { "" };
-                return self.error(format!("unexpected character{place}: {}", quote_char(other)));
-            }
+            other => return self.error(format!("unexpected character: {}", quote_char(other))),
         };
         self.token(kind, 1)
     }
 
+    fn word_or_colon(&mut self, first: char) -> Token<'a> {
+        if !self.in_brackets {
+            return self.word();
+        }
+        if first != ':' {
+            return self.duration_word().unwrap_or_else(|| {
+                self.error(format!("unexpected character: {}, expected ':'", quote_char(first)))
+            });
+        }
+        if self.seen_colon {
+            return self.error("unexpected colon ':'".to_owned());
+        }
+        self.seen_colon = true;
+        self.token(TokenKind::Colon, 1)
+    }
+
     fn word(&mut self) -> Token<'a> {
-        let colons = self.brackets == 0 && !self.in_braces;
         let rest = self.rest();
-        let end = rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || (colons && c == ':')))
-            .unwrap_or(rest.len());
-        let kind =
-            if rest[..end].contains(':') { TokenKind::MetricIdentifier } else { TokenKind::Identifier };
+        let end = rest.find(|c| !(is_alphanumeric(c) || c == ':')).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        let kind = if word.contains(':') {
+            TokenKind::MetricIdentifier
+        } else if word.eq_ignore_ascii_case("inf") {
+            TokenKind::Number(Some(f64::INFINITY))
+        } else if word.eq_ignore_ascii_case("nan") {
+            TokenKind::Number(Some(f64::NAN))
+        } else if is_one_of(&FILLS, word) && !behind.trim_start_matches(is_space).starts_with('(') {
+            TokenKind::PlainWord
+        } else {
+            TokenKind::Identifier
+        };
         self.token(kind, end)
     }
 
     fn number(&mut self) -> Token<'a> {
-        let rest = self.rest();
-        let end = number_length(rest);
-        let text = &rest[..end];
-        if rest[end..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
-            let bad = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-            return self.error(format!("bad number or duration syntax: {}", quote(&rest.as_bytes()[..bad])));
-        }
-        if text.ends_with(|c: char| c.is_ascii_alphabetic())
-            && !text.starts_with("0x")
-            && !text.starts_with("0X")
-        {
-            return match model::parse_duration(text) {
-                Ok(duration) => {
-                    let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-                    self.token(TokenKind::Duration(millis), end)
-                }
-                Err(e) => self.error(e.to_string()),
-            };
-        }
-        match parse_number(text) {
-            Some(value) => self.token(TokenKind::Number(value), end),
-            None => self.error(format!("error parsing number: {}", quote(text.as_bytes()))),
+        match number::length(self.rest()) {
+            Ok((length, true)) => self.token(TokenKind::Duration, length),
+            Ok((length, false)) => {
+                let value = parse_number(&self.rest()[..length]);
+                self.token(TokenKind::Number(value), length)
+            }
+            Err(looked_at) => {
+                let text = quote(&self.rest().as_bytes()[..looked_at]);
+                self.error(format!("bad number or duration syntax: {text}"))
+            }
         }
     }
 
@@ -375,130 +495,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-fn quote_char(c: char) -> String {
-    match c {
-        '\'' => "'\\''".to_owned(),
-        c => format!("'{c}'"),
-    }
-}
-
-/// How many bytes of `rest` a number or a duration takes.
-fn number_length(rest: &str) -> usize {
-    let bytes = rest.as_bytes();
-    let digits = |from: usize| {
-        from + bytes.get(from..).unwrap_or(&[]).iter().take_while(|b| b.is_ascii_digit()).count()
-    };
-    if rest.starts_with("0x") || rest.starts_with("0X") {
-        return 2 + bytes[2..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
-    }
-    let whole = digits(0);
-    let mut end = whole;
-    let mut duration = 0;
-    while end > duration {
-        let letters = bytes[end..].iter().take_while(|b| b.is_ascii_alphabetic()).count();
-        let unit = rest[end..].get(..letters).unwrap_or("");
-        if !matches!(unit, "ms" | "s" | "m" | "h" | "d" | "w" | "y") {
-            break;
-        }
-        duration = end + letters;
-        end = digits(duration);
-    }
-    if duration > 0 && end == duration {
-        return duration;
-    }
-    end = whole;
-    if bytes.get(end) == Some(&b'.') {
-        end = digits(end + 1);
-    }
-    if matches!(bytes.get(end), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
-        let exponent = digits(end + 1 + sign);
-        if exponent > end + 1 + sign {
-            end = exponent;
-        }
-    }
-    end
-}
-
-/// Reads an unsigned number, decimal or hexadecimal.
-pub(crate) fn parse_number(text: &str) -> Option<f64> {
-    if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        return u64::from_str_radix(hex, 16).ok().map(|v| v as f64);
-    }
-    // A leading zero means octal in Go, and so in Prometheus, as long as every digit is one.
-    if text.len() > 1 && text.starts_with('0') && text.bytes().all(|b| (b'0'..=b'7').contains(&b)) {
-        return i64::from_str_radix(text, 8).ok().map(|v| v as f64);
-    }
-    text.parse().ok()
-}
-
-/// Reads a quoted string at the start of `text`: its content, and how many bytes it took.
-pub(crate) fn unquote_prefix(text: &str, mark: char) -> Result<(Vec<u8>, usize), String> {
-    let bytes = text.as_bytes();
-    let mut content = Vec::new();
-    let mut at = 1;
-    loop {
-        let Some(&byte) = bytes.get(at) else {
-            return Err(
-                if mark == '`' { "unterminated raw string" } else { "unterminated quoted string" }.to_owned()
-            );
-        };
-        if char::from(byte) == mark {
-            return Ok((content, at + 1));
-        }
-        if byte == b'\n' && mark != '`' {
-            return Err("unterminated quoted string".to_owned());
-        }
-        if byte != b'\\' || mark == '`' {
-            content.push(byte);
-            at += 1;
-            continue;
-        }
-        at = escape(bytes, at, &mut content)?;
-    }
-}
-
-/// Reads the escape that starts at `at` and answers where it ends.
-fn escape(bytes: &[u8], at: usize, content: &mut Vec<u8>) -> Result<usize, String> {
-    let Some(&byte) = bytes.get(at + 1) else {
-        return Err("escape sequence not terminated".to_owned());
-    };
-    let simple = match byte {
-        b'a' => 7,
-        b'b' => 8,
-        b'f' => 12,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'v' => 11,
-        b'\\' => b'\\',
-        b'\'' => b'\'',
-        b'"' => b'"',
-        b'x' | b'u' | b'U' | b'0'..=b'7' => {
-            let (base, count, from) = match byte {
-                b'x' => (16, 2, at + 2),
-                b'u' => (16, 4, at + 2),
-                b'U' => (16, 8, at + 2),
-                _ => (8, 3, at + 1),
-            };
-            let digits = bytes
-                .get(from..from + count)
-                .and_then(|d| std::str::from_utf8(d).ok())
-                .ok_or("escape sequence not terminated")?;
-            let code = u32::from_str_radix(digits, base)
-                .map_err(|_| format!("unknown escape sequence {}", quote(digits.as_bytes())))?;
-            if matches!(byte, b'u' | b'U') {
-                let c = char::from_u32(code).ok_or("escape sequence is an invalid Unicode code point")?;
-                content.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            } else {
-                content.push(u8::try_from(code).map_err(|_| "escape sequence out of range")?);
-            }
-            return Ok(from + count);
-        }
-        other => {
-            return Err(format!("unknown escape sequence U+{other:04X} {}", quote_char(char::from(other))));
-        }
-    };
-    content.push(simple);
-    Ok(at + 2)
+fn starts_number(rest: &str) -> bool {
+    let digits = rest.strip_prefix('.').unwrap_or(rest);
+    digits.starts_with(|c: char| c.is_ascii_digit())
 }

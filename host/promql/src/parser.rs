@@ -8,6 +8,8 @@ mod ast;
 mod check;
 mod display;
 mod duration;
+mod matching;
+mod modifiers;
 mod pretty;
 mod selector;
 
@@ -23,7 +25,7 @@ use model::Matcher;
 use crate::external::EXTERNAL_PREFIX;
 use crate::features::Features;
 use crate::functions;
-use crate::lexer::{Token, TokenKind, tokenize};
+use crate::lexer::{Token, TokenKind, number_fault, quote, tokenize};
 
 /// Trees deeper than this are refused: walking them recurses, and the stack of a thread is finite.
 const DEPTH_MAX: u32 = 150;
@@ -66,9 +68,7 @@ pub fn parse(query: &str) -> Result<Expr, ParseError> {
 /// [`ParseError`] with the place of the first fault, or of the first thing that is not enabled.
 pub fn parse_with(query: &str, features: &Features) -> Result<Expr, ParseError> {
     let mut parser = Parser { features: *features, ..Parser::new(query) };
-    if parser.peek().kind == TokenKind::Eof {
-        return Err(ParseError { position: None, message: "no expression found in input".to_owned() });
-    }
+    parser.expect_something(query)?;
     let expr = parser.expression(0)?;
     parser.expect_end()?;
     check::check(query, &expr)?;
@@ -81,9 +81,7 @@ pub fn parse_with(query: &str, features: &Features) -> Result<Expr, ParseError> 
 /// [`ParseError`] with the place of the first fault.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
     let mut parser = Parser::new(text);
-    if parser.peek().kind == TokenKind::Eof {
-        return Err(ParseError { position: None, message: "no expression found in input".to_owned() });
-    }
+    parser.expect_something(text)?;
     let selector = parser.selector()?;
     parser.expect_end()?;
     Ok(selector.matchers)
@@ -101,8 +99,10 @@ pub(crate) struct Parser<'a> {
     tokens: Vec<Token<'a>>,
     at: usize,
     nesting: u32,
-    /// Where the duration stands that is being read, as errors say it.
-    duration_context: &'static str,
+    /// How many aggregations are open: what is unexpected within one is said to be in it.
+    aggregations: u32,
+    /// Where the duration stands that is being read, and what may stand there, as errors say it.
+    duration_context: (&'static str, &'static str),
     features: Features,
 }
 
@@ -115,7 +115,8 @@ impl<'a> Parser<'a> {
             tokens: tokenize(query),
             at: 0,
             nesting: 0,
-            duration_context: "offset",
+            aggregations: 0,
+            duration_context: ("offset", duration::ANY_DURATION),
             features: Features::LANGUAGE,
         }
     }
@@ -146,8 +147,7 @@ impl<'a> Parser<'a> {
     }
 
     fn peek_word(&self, word: &str) -> bool {
-        let token = self.peek();
-        token.kind == TokenKind::Identifier && token.text.eq_ignore_ascii_case(word)
+        self.peek().is_word(word)
     }
 
     fn take_word(&mut self, word: &str) -> bool {
@@ -162,11 +162,10 @@ impl<'a> Parser<'a> {
         error_at(self.query, span, message)
     }
 
+    /// The next token fits nowhere; where it might, `context` and `expected` say what.
     fn unexpected<T>(&self, context: &str, expected: &str) -> Parsed<T> {
+        self.expect_readable()?;
         let token = self.peek();
-        if let TokenKind::Error(message) = &token.kind {
-            return Err(self.error(token.span, message.clone()));
-        }
         let mut message = format!("unexpected {}", token.describe());
         if !context.is_empty() {
             message.push_str(" in ");
@@ -179,8 +178,31 @@ impl<'a> Parser<'a> {
         Err(self.error(token.span, message))
     }
 
-    fn expect(&mut self, kind: &TokenKind, context: &str, expected: &str) -> Parsed<Token<'a>> {
-        if self.peek().kind == *kind { Ok(self.next()) } else { self.unexpected(context, expected) }
+    /// The same where nothing closer than an aggregation is open.
+    fn unexpected_here<T>(&self) -> Parsed<T> {
+        self.unexpected(if self.aggregations > 0 { "aggregation" } else { "" }, "")
+    }
+
+    /// That the next token is one, which is found out before anything is said of those before it.
+    fn expect_readable(&self) -> Parsed<()> {
+        match &self.peek().kind {
+            TokenKind::Error(message) => Err(self.error(self.peek().span, message.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    fn expect_here(&mut self, kind: &TokenKind) -> Parsed<Token<'a>> {
+        if self.peek().kind == *kind { Ok(self.next()) } else { self.unexpected_here() }
+    }
+
+    fn expect_something(&self, text: &str) -> Parsed<()> {
+        if self.peek().kind != TokenKind::Eof {
+            return Ok(());
+        }
+        let message = "no expression found in input".to_owned();
+        // Without a text there is no place in it either.
+        let position = (!text.is_empty()).then_some((1, 1));
+        Err(ParseError { position, message })
     }
 
     pub(crate) fn expect_end(&self) -> Parsed<()> {
@@ -251,123 +273,10 @@ impl<'a> Parser<'a> {
             TokenKind::Identifier => {
                 return [BinaryOp::Or, BinaryOp::And, BinaryOp::Unless, BinaryOp::Atan2]
                     .into_iter()
-                    .find(|op| token.text.eq_ignore_ascii_case(op.as_str()));
+                    .find(|op| token.is_word(op.as_str()));
             }
             _ => return None,
         })
-    }
-
-    /// `bool`, `on`, `ignoring`, `group_left`, `group_right` and the fills after an operator.
-    fn matching(&mut self) -> Parsed<(bool, Matching)> {
-        let return_bool = self.take_word("bool");
-        let mut matching = Matching::default();
-        let starts_list = |p: &Self| p.peek_second().kind == TokenKind::LeftParen;
-        for (word, on) in [("on", true), ("ignoring", false)] {
-            if !matching.written && self.peek_word(word) && starts_list(self) {
-                self.next();
-                matching.labels = self.label_list()?;
-                matching.written = true;
-                matching.on = on;
-            }
-        }
-        if matching.written {
-            for (word, group) in [("group_left", Group::Left), ("group_right", Group::Right)] {
-                if matching.group == Group::None && self.take_word(word) {
-                    matching.group = group;
-                    if self.peek().kind == TokenKind::LeftParen {
-                        matching.include = self.group_labels()?;
-                    }
-                }
-            }
-        }
-        loop {
-            let both = self.peek_word("fill");
-            let left = both || self.peek_word("fill_left");
-            let right = both || self.peek_word("fill_right");
-            if !(left || right) || !starts_list(self) {
-                return Ok((return_bool, matching));
-            }
-            self.next();
-            self.next();
-            let value = self.signed_number("fill", "number")?;
-            self.expect(&TokenKind::RightParen, "fill modifier", "\")\"")?;
-            if left {
-                matching.fill_left = Some(value);
-            }
-            if right {
-                matching.fill_right = Some(value);
-            }
-        }
-    }
-
-    /// The labels after `group_left`, unless the parenthesis opens the right side itself.
-    fn group_labels(&mut self) -> Parsed<Vec<String>> {
-        let start = self.at;
-        match self.label_list() {
-            Ok(labels) if self.starts_operand() => Ok(labels),
-            _ => {
-                self.at = start;
-                Ok(Vec::new())
-            }
-        }
-    }
-
-    fn starts_operand(&self) -> bool {
-        match self.peek().kind {
-            TokenKind::Eof | TokenKind::RightParen | TokenKind::RightBracket | TokenKind::Comma => false,
-            TokenKind::Identifier => self.peek_operator().is_none() && !self.peek_word("offset"),
-            TokenKind::Add | TokenKind::Sub => true,
-            TokenKind::At | TokenKind::LeftBracket | TokenKind::Colon => false,
-            _ => self.peek_operator().is_none(),
-        }
-    }
-
-    fn label_list(&mut self) -> Parsed<Vec<String>> {
-        self.expect(&TokenKind::LeftParen, "grouping opts", "\"(\"")?;
-        let mut labels = Vec::new();
-        while self.peek().kind != TokenKind::RightParen {
-            let token = self.peek();
-            let label = match &token.kind {
-                TokenKind::Identifier => token.text.to_owned(),
-                TokenKind::String(content) => match String::from_utf8(content.clone()) {
-                    Ok(name) if !name.is_empty() => name,
-                    _ => {
-                        let message =
-                            format!("invalid label name for grouping: {}", crate::lexer::quote(content));
-                        return Err(self.error(token.span, message));
-                    }
-                },
-                _ => return self.unexpected("grouping opts", "label"),
-            };
-            self.next();
-            labels.push(label);
-            if !self.take(&TokenKind::Comma) && self.peek().kind != TokenKind::RightParen {
-                return self.unexpected("grouping opts", "\",\" or \")\"");
-            }
-        }
-        self.next();
-        Ok(labels)
-    }
-
-    fn signed_number(&mut self, context: &str, expected: &str) -> Parsed<f64> {
-        let mut sign = 1.0;
-        loop {
-            if self.take(&TokenKind::Sub) {
-                sign = -sign;
-            } else if !self.take(&TokenKind::Add) {
-                break;
-            }
-        }
-        let token = self.peek();
-        let value = match token.kind {
-            TokenKind::Number(value) => value,
-            TokenKind::Duration(millis) => millis as f64 / 1000.0,
-            TokenKind::Identifier if token.text.eq_ignore_ascii_case("inf") => f64::INFINITY,
-            TokenKind::Identifier if token.text.eq_ignore_ascii_case("nan") => f64::NAN,
-            _ => return self.unexpected(context, expected),
-        };
-        self.next();
-        Ok(sign * value)
     }
 
     /// A sign and what it applies to, or a primary expression with its modifiers.
@@ -377,9 +286,9 @@ impl<'a> Parser<'a> {
             let start = self.next().span;
             let expr = self.expression(BinaryOp::Pow.precedence())?;
             let (span, depth) = (start.to(expr.span), expr.depth);
-            if let ExprKind::Number { value, .. } = expr.kind {
+            if let ExprKind::Number { value, duration } = expr.kind {
                 let value = if negate { -value } else { value };
-                return self.node(ExprKind::Number { value, duration: false }, span, depth - 1);
+                return self.node(ExprKind::Number { value, duration }, span, depth - 1);
             }
             return self.node(ExprKind::Unary { negate, expr: Box::new(expr) }, span, depth);
         }
@@ -390,13 +299,10 @@ impl<'a> Parser<'a> {
     fn primary(&mut self) -> Parsed<Expr> {
         let token = self.peek().clone();
         match token.kind {
-            TokenKind::Number(value) => {
-                self.next();
-                self.node(ExprKind::Number { value, duration: false }, token.span, 0)
-            }
-            TokenKind::Duration(millis) => {
-                self.next();
-                self.node(ExprKind::Number { value: millis as f64 / 1000.0, duration: true }, token.span, 0)
+            TokenKind::Number(_) | TokenKind::Duration => {
+                let duration = token.kind == TokenKind::Duration;
+                let value = self.number()?;
+                self.node(ExprKind::Number { value, duration }, token.span, 0)
             }
             TokenKind::String(content) => {
                 self.next();
@@ -405,13 +311,28 @@ impl<'a> Parser<'a> {
             TokenKind::LeftParen => {
                 self.next();
                 let expr = self.expression(0)?;
-                let end = self.expect(&TokenKind::RightParen, "parenthesized expression", "\")\"")?.span;
+                let end = self.expect_here(&TokenKind::RightParen)?.span;
                 let depth = expr.depth;
                 self.node(ExprKind::Paren(Box::new(expr)), token.span.to(end), depth)
             }
-            TokenKind::LeftBrace | TokenKind::MetricIdentifier => self.plain_selector(),
             TokenKind::Identifier => self.word(&token),
-            _ => self.unexpected("", ""),
+            TokenKind::LeftBrace | TokenKind::MetricIdentifier | TokenKind::PlainWord => {
+                self.plain_selector()
+            }
+            _ => self.unexpected_here(),
+        }
+    }
+
+    /// A number or a duration, which stands for its seconds.
+    fn number(&mut self) -> Parsed<f64> {
+        let token = self.next();
+        match token.kind {
+            TokenKind::Number(Some(value)) => Ok(value),
+            TokenKind::Duration => match model::parse_duration(token.text) {
+                Ok(duration) => Ok(duration.as_secs_f64()),
+                Err(fault) => Err(self.error(token.span, fault.to_string())),
+            },
+            _ => Err(self.error(token.span, number_fault(token.text).unwrap_or_default())),
         }
     }
 
@@ -424,41 +345,33 @@ impl<'a> Parser<'a> {
     fn word(&mut self, token: &Token<'a>) -> Parsed<Expr> {
         let second = self.peek_second();
         let called = second.kind == TokenKind::LeftParen;
-        let number = if token.text.eq_ignore_ascii_case("inf") {
-            Some(f64::INFINITY)
-        } else if token.text.eq_ignore_ascii_case("nan") {
-            Some(f64::NAN)
-        } else {
-            None
-        };
-        if let (Some(value), false) = (number, second.kind == TokenKind::LeftBrace) {
-            self.next();
-            return self.node(ExprKind::Number { value, duration: false }, token.span, 0);
+        if let Some(op) = AggregateOp::from_name(token.text)
+            && (called || second.is_word("by") || second.is_word("without"))
+        {
+            return self.aggregate(op);
         }
-        if let Some(op) = AggregateOp::from_name(token.text) {
-            let grouping = second.kind == TokenKind::Identifier
-                && ["by", "without"].iter().any(|w| second.text.eq_ignore_ascii_case(w));
-            if called || grouping {
-                return self.aggregate(op);
-            }
-        }
-        if called {
+        if called && token.names_function() {
             return self.call(token);
         }
-        if self.peek_operator().is_some() {
-            return self.unexpected("", "");
+        if !token.names_metric() {
+            return self.unexpected_here();
         }
         self.plain_selector()
     }
 
     fn aggregate(&mut self, op: AggregateOp) -> Parsed<Expr> {
+        self.aggregations += 1;
+        let expr = self.open_aggregate(op);
+        self.aggregations -= 1;
+        expr
+    }
+
+    fn open_aggregate(&mut self, op: AggregateOp) -> Parsed<Expr> {
         let start = self.next().span;
         let mut grouping = self.grouping()?;
-        if self.peek().kind != TokenKind::LeftParen {
-            return self.unexpected("aggregation", "");
-        }
-        let (mut args, mut end) = self.arguments("aggregation")?;
+        let (mut args, mut end) = self.arguments()?;
         if grouping.is_none() {
+            self.expect_readable()?;
             grouping = self.grouping()?;
             if grouping.is_some() {
                 end = self.tokens[self.at - 1].span;
@@ -502,8 +415,8 @@ impl<'a> Parser<'a> {
         Ok(None)
     }
 
-    fn arguments(&mut self, context: &str) -> Parsed<(Vec<Expr>, Span)> {
-        self.expect(&TokenKind::LeftParen, "function call", "\"(\"")?;
+    fn arguments(&mut self) -> Parsed<(Vec<Expr>, Span)> {
+        self.expect_here(&TokenKind::LeftParen)?;
         let mut args = Vec::new();
         if self.peek().kind == TokenKind::RightParen {
             return Ok((args, self.next().span));
@@ -513,161 +426,49 @@ impl<'a> Parser<'a> {
             if self.peek().kind == TokenKind::RightParen {
                 return Ok((args, self.next().span));
             }
-            if !self.take(&TokenKind::Comma) {
-                return self.unexpected(context, "");
+            let comma = self.expect_here(&TokenKind::Comma)?;
+            self.expect_readable()?;
+            if !self.starts_operand() {
+                return Err(self.error(comma.span, "trailing commas not allowed in function call args"));
             }
-            if self.peek().kind == TokenKind::RightParen {
-                return Err(self.error(self.peek().span, "trailing commas not allowed in function call args"));
+        }
+    }
+
+    /// Whether an expression may start with the next token.
+    fn starts_operand(&self) -> bool {
+        let token = self.peek();
+        match token.kind {
+            TokenKind::Identifier => {
+                let called = self.peek_second().kind == TokenKind::LeftParen;
+                token.names_metric() || called && token.names_function()
             }
+            TokenKind::MetricIdentifier
+            | TokenKind::PlainWord
+            | TokenKind::LeftBrace
+            | TokenKind::LeftParen
+            | TokenKind::Number(_)
+            | TokenKind::Duration
+            | TokenKind::String(_)
+            | TokenKind::Add
+            | TokenKind::Sub => true,
+            _ => false,
         }
     }
 
     fn call(&mut self, name: &Token<'a>) -> Parsed<Expr> {
+        self.next();
+        let (args, end) = self.arguments()?;
         let external = name.text.starts_with(EXTERNAL_PREFIX).then(|| name.text.into());
         let found = if external.is_some() { Some(&functions::EXTERNAL) } else { functions::find(name.text) };
+        let quoted = || quote(name.text.as_bytes());
         let Some(function) = found else {
-            let message = format!("unknown function with name {}", crate::lexer::quote(name.text.as_bytes()));
-            return Err(self.error(name.span, message));
+            return Err(self.error(name.span, format!("unknown function with name {}", quoted())));
         };
         if function.is_experimental() && !self.features.experimental_functions {
-            let message = format!("function {} is not enabled", crate::lexer::quote(name.text.as_bytes()));
-            return Err(self.error(name.span, message));
+            return Err(self.error(name.span, format!("function {} is not enabled", quoted())));
         }
-        self.next();
-        let (args, end) = self.arguments("")?;
         let depth = args.iter().map(|a| a.depth).max().unwrap_or(0);
         self.node(ExprKind::Call(Call { function, external, args }), name.span.to(end), depth)
-    }
-
-    /// Ranges, subqueries, `offset`, `@`, `anchored` and `smoothed`, in any number.
-    fn modifiers(&mut self, mut expr: Expr) -> Parsed<Expr> {
-        loop {
-            if self.peek().kind == TokenKind::LeftBracket {
-                expr = self.range(expr)?;
-            } else if self.peek_word("offset") {
-                expr = self.offset(expr)?;
-            } else if self.peek().kind == TokenKind::At {
-                expr = self.at_modifier(expr)?;
-            } else if self.peek_word("anchored") || self.peek_word("smoothed") {
-                expr = self.extension(expr)?;
-            } else {
-                return Ok(expr);
-            }
-        }
-    }
-
-    fn range(&mut self, expr: Expr) -> Parsed<Expr> {
-        let range_start = self.next().span;
-        let range = self.duration_expression("subquery or range selector")?;
-        if self.take(&TokenKind::Colon) {
-            let step = if self.peek().kind == TokenKind::RightBracket {
-                None
-            } else {
-                Some(self.duration_expression("subquery selector")?)
-            };
-            let end = self.expect(&TokenKind::RightBracket, "subquery selector", "\"]\"")?.span;
-            let (span, depth) = (expr.span.to(end), expr.depth);
-            let subquery = Subquery { expr, range, step, shift: TimeShift::default() };
-            return self.node(ExprKind::Subquery(Box::new(subquery)), span, depth);
-        }
-        let end = self.expect(&TokenKind::RightBracket, "subquery or range", "\":\" or \"]\"")?.span;
-        let span = expr.span.to(end);
-        let at_range = range_start.to(end);
-        let ExprKind::Vector(selector) = expr.kind else {
-            return Err(self.error(at_range, "ranges only allowed for vector selectors"));
-        };
-        if selector.shift.offset.is_some() {
-            return Err(self.error(at_range, "no offset modifiers allowed before range"));
-        }
-        if selector.shift.at.is_some() {
-            return Err(self.error(at_range, "no @ modifiers allowed before range"));
-        }
-        self.node(ExprKind::Matrix(Box::new(MatrixSelector { selector, range })), span, 0)
-    }
-
-    fn shift_of<'e>(&self, expr: &'e mut Expr, what: &str) -> Parsed<&'e mut TimeShift> {
-        let span = expr.span;
-        match &mut expr.kind {
-            ExprKind::Vector(selector) => Ok(&mut selector.shift),
-            ExprKind::Matrix(matrix) => Ok(&mut matrix.selector.shift),
-            ExprKind::Subquery(subquery) => Ok(&mut subquery.shift),
-            _ => Err(self.error(
-                span,
-                format!("{what} modifier must be preceded by an instant vector selector or range vector selector or a subquery"),
-            )),
-        }
-    }
-
-    fn offset(&mut self, mut expr: Expr) -> Parsed<Expr> {
-        self.next();
-        let offset = self.offset_duration()?;
-        let end = self.tokens[self.at - 1].span;
-        let span = expr.span.to(end);
-        let shift = self.shift_of(&mut expr, "offset")?;
-        if shift.offset.is_some() {
-            return Err(self.error(span, "offset may not be set multiple times"));
-        }
-        shift.offset = Some(offset);
-        expr.span = span;
-        Ok(expr)
-    }
-
-    fn at_modifier(&mut self, mut expr: Expr) -> Parsed<Expr> {
-        self.next();
-        let called = self.peek_second().kind == TokenKind::LeftParen;
-        let at = if called && (self.peek_word("start") || self.peek_word("end")) {
-            let at = if self.peek_word("start") { At::Start } else { At::End };
-            self.next();
-            self.next();
-            self.expect(&TokenKind::RightParen, "@", "\")\"")?;
-            at
-        } else {
-            let start = self.peek().span;
-            let seconds = self.signed_number("@", "timestamp")?;
-            let millis = seconds * 1000.0;
-            if !millis.is_finite() || millis >= i64::MAX as f64 || millis <= i64::MIN as f64 {
-                let message = format!("timestamp out of bounds for @ modifier: {seconds:.6}");
-                return Err(self.error(start, message));
-            }
-            At::Millis(millis.round() as i64)
-        };
-        let end = self.tokens[self.at - 1].span;
-        let span = expr.span.to(end);
-        let shift = self.shift_of(&mut expr, "@")?;
-        if shift.at.is_some() {
-            return Err(self.error(span, "@ <timestamp> may not be set multiple times"));
-        }
-        shift.at = Some(at);
-        expr.span = span;
-        Ok(expr)
-    }
-
-    fn extension(&mut self, mut expr: Expr) -> Parsed<Expr> {
-        let anchored = self.peek_word("anchored");
-        let end = self.next().span;
-        let span = expr.span.to(end);
-        let name = if anchored { "anchored" } else { "smoothed" };
-        if !self.features.extended_range_selectors {
-            return Err(self.error(expr.span, format!("{name} modifier is experimental and not enabled")));
-        }
-        let selector = match &mut expr.kind {
-            ExprKind::Vector(selector) => selector,
-            ExprKind::Matrix(matrix) => &mut matrix.selector,
-            ExprKind::Subquery(_) => {
-                return Err(self.error(span, format!("{name} modifier is not supported for subqueries")));
-            }
-            _ => return Err(self.error(span, format!("{name} modifier not implemented"))),
-        };
-        match (selector.extension, anchored) {
-            (Extension::None, true) => selector.extension = Extension::Anchored,
-            (Extension::None, false) => selector.extension = Extension::Smoothed,
-            (Extension::Anchored, false) | (Extension::Smoothed, true) => {
-                return Err(self.error(span, "anchored and smoothed modifiers cannot be used together"));
-            }
-            _ => {}
-        }
-        expr.span = span;
-        Ok(expr)
     }
 }
 

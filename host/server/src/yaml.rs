@@ -124,7 +124,7 @@ mod tests {
     fn complaints_name_file_line_and_key() {
         check(
             "global:\n  interval: 5x\n",
-            &expect![[r#"a.yml:2:13: global.interval: not a valid duration string: "5x""#]],
+            &expect![[r#"a.yml:2:13: global.interval: unknown unit "x" in duration "5x""#]],
         );
         check(
             "items:\n  - names: [a]\n    intervall: 5s\n",

@@ -106,7 +106,7 @@ fn wrong_configurations_say_why() {
     refused(
         "{route: {receiver: a, routes: [{matchers: ['a=~\"(\"']}]}, receivers: [{name: a}]}",
         &expect![[
-            r#"error: line 1 column 43: bad matcher format: a=~"(": invalid regular expression "(": regex parse error:\n    ^(?s:()$\n     ^\nerror: unclosed group"#
+            r#"error: line 1 column 43: bad matcher format: a=~"(": error parsing regexp: missing closing ): `(`"#
         ]],
     );
 }

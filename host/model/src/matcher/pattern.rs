@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use regex::Regex;
 
-use super::MatcherError;
+use super::{MatcherError, syntax};
 
 /// A compiled expression may take this much memory; enough for alternations of tens of thousands of names.
 const REGEX_BYTES_MAX: usize = 32 << 20;
@@ -171,10 +171,12 @@ pub fn anchored_regex(pattern: &str) -> Result<Arc<Regex>, MatcherError> {
     if let Some(regex) = kept().get(pattern) {
         return Ok(Arc::clone(regex));
     }
-    let regex = regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
+    let failed = |reason: String| MatcherError { pattern: pattern.to_owned(), reason };
+    let text = syntax::translated(pattern).map_err(failed)?;
+    let regex = regex::RegexBuilder::new(&format!("^(?s:{text})$"))
         .size_limit(REGEX_BYTES_MAX)
         .build()
-        .map_err(|e| MatcherError { pattern: pattern.to_owned(), reason: e.to_string() })?;
+        .map_err(|e| failed(format!("cannot compile regular expression {pattern:?}: {e}")))?;
     let regex = Arc::new(regex);
     if pattern.len() <= KEPT_BYTES_MAX {
         let mut kept = kept();

@@ -124,7 +124,7 @@ pub enum At {
 /// A selector of series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorSelector {
-    /// The name written before the braces, or quoted within.
+    /// The name written before the braces; one that is given within is a condition like others.
     pub name: Option<String>,
     /// All conditions, the one on the name among them.
     pub matchers: Vec<Matcher>,
@@ -183,19 +183,44 @@ pub enum DurationExpr {
         span: Span,
     },
     /// `step()`: the query's step.
-    Step,
+    Step(Span),
     /// `range()`: from the query's start to its end.
-    Range,
+    Range(Span),
     /// `min_of(a, b)`
-    MinOf(Box<DurationExpr>, Box<DurationExpr>),
+    MinOf(Span, Box<DurationExpr>, Box<DurationExpr>),
     /// `max_of(a, b)`
-    MaxOf(Box<DurationExpr>, Box<DurationExpr>),
-    /// `-a`
-    Negate(Box<DurationExpr>),
+    MaxOf(Span, Box<DurationExpr>, Box<DurationExpr>),
+    /// `-a`, and where the sign stands.
+    Negate(Span, Box<DurationExpr>),
     /// `a op b`
     Binary(BinaryOp, Box<DurationExpr>, Box<DurationExpr>),
     /// `(a)`
     Paren(Box<DurationExpr>),
+}
+
+impl DurationExpr {
+    /// Where it stands, without parentheses around it.
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Number { span, .. }
+            | Self::Step(span)
+            | Self::Range(span)
+            | Self::MinOf(span, ..)
+            | Self::MaxOf(span, ..) => *span,
+            Self::Negate(sign, inner) => sign.to(inner.span()),
+            Self::Binary(_, left, right) => left.span().to(right.span()),
+            Self::Paren(inner) => inner.span(),
+        }
+    }
+
+    /// The duration inside any parentheses.
+    pub fn unparen(&self) -> &Self {
+        let mut duration = self;
+        while let Self::Paren(inner) = duration {
+            duration = inner;
+        }
+        duration
+    }
 }
 
 /// Binary operators.

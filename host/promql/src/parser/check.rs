@@ -1,8 +1,9 @@
 //! Type checking: every operand, argument and modifier fits where it stands.
 
+use model::{METRIC_NAME, Matcher};
+
 use super::ast::{
-    Aggregate, AggregateOp, Binary, Call, DurationExpr, Expr, ExprKind, Group, Span, ValueType,
-    VectorSelector,
+    Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, Group, Span, ValueType, VectorSelector,
 };
 use super::{ParseError, Parser, error_at};
 use crate::lexer::quote;
@@ -28,21 +29,17 @@ impl Checker<'_> {
         match &expr.kind {
             ExprKind::Number { .. } | ExprKind::String(_) => Ok(()),
             ExprKind::Vector(selector) => self.selector(selector),
-            ExprKind::Matrix(matrix) => {
-                self.selector(&matrix.selector)?;
-                self.positive(&matrix.range)
-            }
+            ExprKind::Matrix(matrix) => self.selector(&matrix.selector),
             ExprKind::Subquery(subquery) => {
                 self.expr(&subquery.expr)?;
-                let found = subquery.expr.value_type();
-                if found != ValueType::Vector {
-                    return self.fail(
-                        expr.span,
-                        format!("subquery is only allowed on instant vector, got {found} instead"),
-                    );
-                }
-                self.positive(&subquery.range)?;
-                subquery.step.as_ref().map_or(Ok(()), |step| self.positive(step))
+                let found = match subquery.expr.value_type() {
+                    ValueType::Vector => return Ok(()),
+                    ValueType::Matrix => "matrix",
+                    ValueType::Scalar => "scalar",
+                    ValueType::String => "string",
+                };
+                let message = format!("subquery is only allowed on instant vector, got {found} instead");
+                self.fail(expr.span, message)
             }
             ExprKind::Unary { expr: inner, .. } => {
                 self.expr(inner)?;
@@ -64,18 +61,17 @@ impl Checker<'_> {
     }
 
     fn selector(&self, selector: &VectorSelector) -> Result<(), ParseError> {
+        let named = |m: &&Matcher| m.name() == METRIC_NAME;
+        if let Some(name) = &selector.name {
+            // The last condition is the name itself.
+            let others = &selector.matchers[..selector.matchers.len().saturating_sub(1)];
+            let Some(twice) = others.iter().find(named) else { return Ok(()) };
+            let (name, twice) = (quote(name.as_bytes()), quote(twice.value().as_bytes()));
+            let message = format!("metric name must not be set twice: {name} or {twice}");
+            return self.fail(selector.span, message);
+        }
         if Parser::selects_everything(selector) {
             return self.fail(selector.span, "vector selector must contain at least one non-empty matcher");
-        }
-        Ok(())
-    }
-
-    /// A literal range or step must be positive; a computed one is checked when its value is known.
-    fn positive(&self, duration: &DurationExpr) -> Result<(), ParseError> {
-        if let DurationExpr::Number { seconds, span, .. } = duration
-            && *seconds <= 0.0
-        {
-            return self.fail(*span, "duration must be greater than 0");
         }
         Ok(())
     }
@@ -107,15 +103,8 @@ impl Checker<'_> {
         if types == (ValueType::Scalar, ValueType::Scalar) && op.is_comparison() && !return_bool {
             return self.fail(at_operator, "comparisons between scalars must use BOOL modifier");
         }
-        if op.is_set() && matching.group != Group::None {
-            return self.fail(span, format!("no grouping allowed for {:?} operation", op.as_str()));
-        }
-        let filled = matching.fill_left.is_some() || matching.fill_right.is_some();
-        if op.is_set() && filled {
-            return self.fail(span, format!("no fill modifier allowed for {:?} operation", op.as_str()));
-        }
         if matching.on
-            && let Some(label) = matching.include.iter().find(|l| matching.labels.contains(l))
+            && let Some(label) = matching.labels.iter().find(|l| matching.include.contains(l))
         {
             let message =
                 format!("label {} must not occur in ON and GROUP clause at once", quote(label.as_bytes()));
@@ -127,8 +116,9 @@ impl Checker<'_> {
                     .fail(side.span, "binary expression must contain only scalar and instant vector types");
             }
         }
+        let filled = matching.fill_left.is_some() || matching.fill_right.is_some();
         if types != (ValueType::Vector, ValueType::Vector) {
-            if matching.written && !matching.labels.is_empty() || matching.group != Group::None {
+            if !matching.labels.is_empty() {
                 return self.fail(span, "vector matching only allowed between instant vectors");
             }
             if filled {
@@ -139,17 +129,19 @@ impl Checker<'_> {
                     format!("set operator {:?} not allowed in binary scalar expression", op.as_str());
                 return self.fail(span, message);
             }
+        } else if op.is_set() && matching.group != Group::None {
+            return self.fail(span, format!("no grouping allowed for {:?} operation", op.as_str()));
+        } else if op.is_set() && filled {
+            return self.fail(span, "filling in missing series not allowed for set operators");
         }
         Ok(())
     }
 
     fn aggregate(&self, aggregate: &Aggregate) -> Result<(), ParseError> {
-        if let Some(param) = &aggregate.param {
-            self.expr(param)?;
-        }
         self.expr(&aggregate.expr)?;
         self.expect(&aggregate.expr, ValueType::Vector, "aggregation expression")?;
         let Some(param) = &aggregate.param else { return Ok(()) };
+        self.expr(param)?;
         let wanted =
             if aggregate.op == AggregateOp::CountValues { ValueType::String } else { ValueType::Scalar };
         self.expect(param, wanted, "aggregation parameter")
@@ -175,6 +167,9 @@ impl Checker<'_> {
             return self
                 .fail(span, format!("expected at most {most} argument(s) in call to {name}, got {count}"));
         }
+        if let ("info", Some(selector)) = (signature.name, call.args.get(1)) {
+            self.label_selector(selector, span)?;
+        }
         for (index, arg) in call.args.iter().enumerate() {
             // The second argument of info selects labels rather than series, and may name none.
             let label_selector = signature.name == "info" && index == 1;
@@ -186,15 +181,22 @@ impl Checker<'_> {
                 self.expect(arg, *wanted, &format!("call to function {name}"))?;
             }
         }
-        if signature.name == "info" {
-            let plain = call.args.get(1).is_none_or(|arg| matches!(arg.kind, ExprKind::Vector(_)));
-            if !plain {
-                return self.fail(
-                    call.args[1].span,
-                    "expected label selectors as the second argument to \"info\" function",
-                );
-            }
-        }
         Ok(())
+    }
+
+    /// The second argument of `info`: conditions on labels, without a name in front.
+    fn label_selector(&self, arg: &Expr, call: Span) -> Result<(), ParseError> {
+        let found = arg.value_type();
+        if found != ValueType::Vector {
+            let message = format!("expected type instant vector in call to function \"info\", got {found}");
+            return self.fail(call, message);
+        }
+        match &arg.kind {
+            ExprKind::Vector(selector) if selector.name.is_some() => {
+                self.fail(arg.span, "expected label selectors only, got vector selector instead")
+            }
+            ExprKind::Vector(_) => Ok(()),
+            _ => self.fail(arg.span, "expected label selectors only"),
+        }
     }
 }

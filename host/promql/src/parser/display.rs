@@ -3,24 +3,25 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 use std::time::Duration;
 
-use model::{METRIC_NAME, MatchOp, Matcher};
+use model::Matcher;
 
 use super::ast::{
     Aggregate, At, Binary, BinaryOp, DurationExpr, Expr, ExprKind, Extension, Group, Matching, Subquery,
-    TimeShift, VectorSelector,
+    TimeShift, ValueType, VectorSelector,
 };
 use crate::lexer::quote;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            ExprKind::Number { value, duration: true } => f.write_str(&duration_text(*value)),
-            ExprKind::Number { value, .. } => f.write_str(&crate::number::format_general(*value)),
+            ExprKind::Number { value, duration: true } => f.write_str(&literal_text(*value)),
+            ExprKind::Number { value, .. } => f.write_str(&plain_number(*value)),
             ExprKind::String(content) => f.write_str(&quote(content)),
             ExprKind::Vector(selector) => {
                 selector_head(f, selector)?;
+                at_text(f, &selector.shift)?;
                 extension(f, selector.extension)?;
-                shift(f, &selector.shift)
+                offset_text(f, &selector.shift)
             }
             ExprKind::Matrix(matrix) => {
                 selector_head(f, &matrix.selector)?;
@@ -47,27 +48,55 @@ impl Display for Expr {
     }
 }
 
-fn duration_text(seconds: f64) -> String {
-    match Duration::try_from_secs_f64(seconds.abs()) {
-        Ok(duration) => {
-            let sign = if seconds < 0.0 { "-" } else { "" };
-            format!("{sign}{}", model::format_duration(duration))
-        }
-        Err(_) => crate::number::format_general(seconds),
+/// A number without an exponent.
+fn plain_number(value: f64) -> String {
+    match value {
+        f64::INFINITY => "+Inf".to_owned(),
+        f64::NEG_INFINITY => "-Inf".to_owned(),
+        value => value.to_string(),
     }
+}
+
+/// A duration that stands for a number. As in Prometheus, what is below a millisecond is cut off, and what multiplying
+/// with a billion loses with it.
+fn literal_text(seconds: f64) -> String {
+    let sign = if seconds < 0.0 { "-" } else { "" };
+    let nanoseconds = seconds.abs() * 1e9;
+    let duration = Duration::from_millis((nanoseconds as i64 / 1_000_000).unsigned_abs());
+    format!("{sign}{}", model::format_duration(duration))
+}
+
+/// A duration that is one, to the millisecond.
+fn range_text(seconds: f64) -> String {
+    let sign = if seconds < 0.0 { "-" } else { "" };
+    let nanoseconds = (seconds.abs() * 1e9).round() as i64;
+    format!("{sign}{}", model::format_duration(Duration::from_nanos(nanoseconds.unsigned_abs())))
 }
 
 impl Display for DurationExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number { seconds, .. } => f.write_str(&duration_text(*seconds)),
-            Self::Step => f.write_str("step()"),
-            Self::Range => f.write_str("range()"),
-            Self::MinOf(a, b) => write!(f, "min_of({a}, {b})"),
-            Self::MaxOf(a, b) => write!(f, "max_of({a}, {b})"),
-            Self::Negate(inner) => write!(f, "-{inner}"),
-            Self::Binary(op, a, b) => write!(f, "{a} {} {b}", op.as_str()),
-            Self::Paren(inner) => write!(f, "({inner})"),
+            Self::Number { seconds, .. } => f.write_str(&range_text(*seconds)),
+            Self::Step(_) => f.write_str("step()"),
+            Self::Range(_) => f.write_str("range()"),
+            Self::MinOf(_, a, b) => write!(f, "min_of({}, {})", Part(a), Part(b)),
+            Self::MaxOf(_, a, b) => write!(f, "max_of({}, {})", Part(a), Part(b)),
+            Self::Negate(_, inner) => write!(f, "-{}", Part(inner)),
+            Self::Binary(op, a, b) => write!(f, "{} {} {}", Part(a), op.as_str(), Part(b)),
+            Self::Paren(inner) => write!(f, "({})", Part(inner)),
+        }
+    }
+}
+
+/// A duration within a computed one, where numbers print as they were written: with units, or without.
+struct Part<'a>(&'a DurationExpr);
+
+impl Display for Part<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            DurationExpr::Number { seconds, units: true, .. } => f.write_str(&literal_text(*seconds)),
+            DurationExpr::Number { seconds, .. } => f.write_str(&plain_number(*seconds)),
+            computed => write!(f, "{computed}"),
         }
     }
 }
@@ -76,12 +105,6 @@ fn is_label_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-fn is_metric_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
 fn label(name: &str) -> String {
@@ -93,18 +116,11 @@ fn matcher(m: &Matcher) -> String {
 }
 
 fn selector_head(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result {
-    let mut parts = Vec::new();
-    if let Some(name) = &selector.name {
-        if is_metric_name(name) {
-            f.write_str(name)?;
-        } else {
-            parts.push(quote(name.as_bytes()));
-        }
-    }
-    let named = |m: &&Matcher| {
-        !(m.name() == METRIC_NAME && m.op() == MatchOp::Equal && selector.name.as_deref() == Some(m.value()))
-    };
-    parts.extend(selector.matchers.iter().filter(named).map(matcher));
+    let name = selector.name.as_deref().unwrap_or("");
+    f.write_str(name)?;
+    let said = |m: &&Matcher| m.is_metric_name() && m.value() == name && !name.is_empty();
+    let mut parts: Vec<String> = selector.matchers.iter().filter(|m| !said(m)).map(matcher).collect();
+    parts.sort_unstable();
     if parts.is_empty() { Ok(()) } else { write!(f, "{{{}}}", parts.join(",")) }
 }
 
@@ -117,12 +133,20 @@ fn extension(f: &mut Formatter<'_>, extension: Extension) -> fmt::Result {
 }
 
 fn shift(f: &mut Formatter<'_>, shift: &TimeShift) -> fmt::Result {
+    at_text(f, shift)?;
+    offset_text(f, shift)
+}
+
+fn at_text(f: &mut Formatter<'_>, shift: &TimeShift) -> fmt::Result {
     match shift.at {
-        None => {}
-        Some(At::Start) => f.write_str(" @ start()")?,
-        Some(At::End) => f.write_str(" @ end()")?,
-        Some(At::Millis(millis)) => write!(f, " @ {:.3}", millis as f64 / 1000.0)?,
+        None => Ok(()),
+        Some(At::Start) => f.write_str(" @ start()"),
+        Some(At::End) => f.write_str(" @ end()"),
+        Some(At::Millis(millis)) => write!(f, " @ {:.3}", millis as f64 / 1000.0),
     }
+}
+
+fn offset_text(f: &mut Formatter<'_>, shift: &TimeShift) -> fmt::Result {
     match &shift.offset {
         None => Ok(()),
         Some(offset) => write!(f, " offset {offset}"),
@@ -149,7 +173,7 @@ fn matching_text(matching: &Matching) -> String {
     }
     let number = crate::number::format_general;
     match (matching.fill_left, matching.fill_right) {
-        (Some(l), Some(r)) if l.to_bits() == r.to_bits() => {
+        (Some(l), Some(r)) if l == r => {
             let _ = write!(text, " fill ({})", number(l));
         }
         (left, right) => {
@@ -183,7 +207,10 @@ pub(super) fn left_number(binary: &Binary) -> Option<String> {
 /// The operator and how it matches.
 pub(super) fn operator_text(binary: &Binary) -> String {
     let bool_word = if binary.return_bool { " bool" } else { "" };
-    format!("{}{bool_word}{}", binary.op.as_str(), matching_text(&binary.matching))
+    // Only vectors are matched; between others nothing that was written means anything.
+    let both = [&binary.left, &binary.right].iter().all(|side| side.value_type() == ValueType::Vector);
+    let matching = if both { matching_text(&binary.matching) } else { String::new() };
+    format!("{}{bool_word}{matching}", binary.op.as_str())
 }
 
 fn aggregate_text(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {

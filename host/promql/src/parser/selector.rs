@@ -11,27 +11,30 @@ impl Parser<'_> {
     pub(crate) fn selector(&mut self) -> Parsed<VectorSelector> {
         let start = self.peek().span;
         let mut name = None;
-        if matches!(self.peek().kind, TokenKind::Identifier | TokenKind::MetricIdentifier) {
+        if self.peek().names_metric() {
             name = Some(self.next().text.to_owned());
         }
         let mut end = start;
         let mut matchers = Vec::new();
-        if self.peek().kind == TokenKind::LeftBrace {
-            self.next();
-            end = self.matchers(&mut name, &mut matchers)?;
+        if self.take(&TokenKind::LeftBrace) {
+            end = self.matchers(&mut matchers)?;
         } else if name.is_none() {
-            return self.unexpected("", "");
+            return self.unexpected_here();
+        }
+        if let Some(name) = &name {
+            matchers.push(Matcher::equal(METRIC_NAME, name));
         }
         let span = start.to(end);
-        self.finish(name, matchers, span)
+        let (shift, extension) = (TimeShift::default(), Extension::None);
+        Ok(VectorSelector { name, matchers, shift, extension, span })
     }
 
-    fn matchers(&mut self, name: &mut Option<String>, matchers: &mut Vec<Matcher>) -> Parsed<Span> {
+    fn matchers(&mut self, matchers: &mut Vec<Matcher>) -> Parsed<Span> {
         loop {
             let token = self.peek().clone();
             let label = match &token.kind {
                 TokenKind::RightBrace => return Ok(self.next().span),
-                TokenKind::Identifier => token.text.to_owned(),
+                TokenKind::LabelName => token.text.to_owned(),
                 TokenKind::String(content) => match String::from_utf8(content.clone()) {
                     Ok(text) => text,
                     Err(_) => {
@@ -50,15 +53,7 @@ impl Parser<'_> {
             };
             match op {
                 None if matches!(token.kind, TokenKind::String(_)) => {
-                    if let Some(first) = name {
-                        let message = format!(
-                            "metric name must not be set twice: {} or {}",
-                            quote(first.as_bytes()),
-                            quote(label.as_bytes())
-                        );
-                        return Err(self.error(token.span, message));
-                    }
-                    *name = Some(label);
+                    matchers.push(Matcher::equal(METRIC_NAME, label));
                 }
                 None => return self.unexpected("label matching", "label matching operator"),
                 Some(op) => {
@@ -66,7 +61,9 @@ impl Parser<'_> {
                     matchers.push(self.matcher(op, label, token.span)?);
                 }
             }
-            if !self.take(&TokenKind::Comma) && self.peek().kind != TokenKind::RightBrace {
+            if self.peek().kind == TokenKind::Comma && !matchers.is_empty() {
+                self.next();
+            } else if self.peek().kind != TokenKind::RightBrace {
                 return self.unexpected("label matching", "\",\" or \"}\"");
             }
         }
@@ -83,21 +80,6 @@ impl Parser<'_> {
         };
         self.next();
         Matcher::new(op, label, value).map_err(|e| self.error(span, e.to_string()))
-    }
-
-    fn finish(&self, name: Option<String>, mut matchers: Vec<Matcher>, span: Span) -> Parsed<VectorSelector> {
-        if let Some(name) = &name {
-            if let Some(twice) = matchers.iter().find(|m| m.name() == METRIC_NAME) {
-                let message = format!(
-                    "metric name must not be set twice: {} or {}",
-                    quote(name.as_bytes()),
-                    quote(twice.value().as_bytes())
-                );
-                return Err(self.error(span, message));
-            }
-            matchers.push(Matcher::equal(METRIC_NAME, name));
-        }
-        Ok(VectorSelector { name, matchers, shift: TimeShift::default(), extension: Extension::None, span })
     }
 
     /// Whether some series without labels would pass: such a selector asks for everything.

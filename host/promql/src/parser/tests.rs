@@ -26,7 +26,10 @@ fn queries_print_canonically() {
     );
     prints("-1^2 + 2*3", "-1 ^ 2 + 2 * 3");
     prints("a offset -5m @ 12.5", "a @ 12.500 offset -5m");
-    prints("{'my.metric', job=\"x\"}", "{\"my.metric\",job=\"x\"}");
+    prints("{'my.metric', job=\"x\"}", "{__name__=\"my.metric\",job=\"x\"}");
+    prints("a[5m+1]", "a[5m + 1]");
+    prints("-5m", "-5m");
+    prints("1e3", "1000");
     prints("a == bool on(x) group_left(y) b", "a == bool on (x) group_left (y) b");
     prints("max_over_time(a[1h:5m] offset 1d)", "max_over_time(a[1h:5m] offset 1d)");
     prints("topk(3, sum) without (a)", "topk without (a) (3, sum)");
@@ -45,7 +48,7 @@ fn long_queries_print_on_many_lines() {
     is_pretty(
         "sum by(job,instance)(rate(http_requests_total{job='api',code=~'5..',handler!='/health'}[5m])) / on(job) group_left() sum(rate(http_requests_total[5m])) by (job)",
         &expect![[r#"
-              sum by (job, instance) (rate(http_requests_total{job="api",code=~"5..",handler!="/health"}[5m]))
+              sum by (job, instance) (rate(http_requests_total{code=~"5..",handler!="/health",job="api"}[5m]))
             / on (job) group_left ()
               sum by (job) (rate(http_requests_total[5m]))"#]],
     );
@@ -101,7 +104,6 @@ fn faults_are_reported_as_prometheus_does() {
     for (query, fault) in [
         ("a offset", "1:9: parse error: unexpected end of input in offset"),
         ("a[]", r#"1:3: parse error: unexpected "]" in subquery or range selector"#),
-        ("a[5m:*]", "1:6: parse error: unexpected <op:*> in subquery selector"),
     ] {
         assert_eq!(parse(query).unwrap_err().to_string(), format!("{fault}, expected {durations}"));
     }

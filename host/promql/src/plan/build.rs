@@ -525,7 +525,7 @@ impl Builder<'_> {
         let mut built = Ok(());
         args[0].visit_selectors(&mut |selector| {
             if std::mem::take(&mut first) {
-                match self.shift(&selector.shift, selector.span) {
+                match self.shift(&selector.shift) {
                     Ok(found) => shift = found,
                     Err(e) => built = Err(e),
                 }
@@ -544,7 +544,7 @@ impl Builder<'_> {
             ExprKind::Paren(inner) => self.range(inner),
             ExprKind::Matrix(matrix) => Ok(RangeNode::Select {
                 select: self.select(&matrix.selector, expr.span)?,
-                range_ms: self.positive(&matrix.range, expr.span)?,
+                range_ms: self.positive(&matrix.range)?,
                 extension: matrix.selector.extension,
             }),
             ExprKind::Subquery(subquery) => Ok(RangeNode::Subquery(Subquery {
@@ -554,27 +554,27 @@ impl Builder<'_> {
                     self.need.set(around);
                     Box::new(input?)
                 },
-                range_ms: self.positive(&subquery.range, expr.span)?,
+                range_ms: self.positive(&subquery.range)?,
                 step_ms: match &subquery.step {
-                    Some(step) => self.positive(step, expr.span)?,
+                    Some(step) => self.positive(step)?,
                     None => self.params.subquery_step_ms,
                 },
-                shift: self.shift(&subquery.shift, expr.span)?,
+                shift: self.shift(&subquery.shift)?,
             })),
             _ => mismatch(expr),
         }
     }
 
     fn select(&self, selector: &VectorSelector, span: Span) -> Built<Select> {
-        let shift = self.shift(&selector.shift, span)?;
+        let shift = self.shift(&selector.shift)?;
         let finds_resets = self.need.get() == NeedOf::Statistics;
         Ok(Select { matchers: selector.matchers.clone(), shift, span, ordered: true, finds_resets })
     }
 
-    fn shift(&self, shift: &TimeShift, span: Span) -> Built<Shift> {
+    fn shift(&self, shift: &TimeShift) -> Built<Shift> {
         let offset_ms = match &shift.offset {
             None => 0,
-            Some(offset) => self.millis(offset, span)?,
+            Some(offset) => self.millis(offset)?,
         };
         let at = shift.at.map(|at| match at {
             At::Millis(millis) => millis,
@@ -584,49 +584,62 @@ impl Builder<'_> {
         Ok(Shift { offset_ms, at })
     }
 
-    fn positive(&self, duration: &DurationExpr, span: Span) -> Built<i64> {
-        let millis = self.millis(duration, span)?;
-        if millis <= 0 {
-            return Err(self.duration_error(span, "duration must be greater than 0"));
+    fn positive(&self, duration: &DurationExpr) -> Built<i64> {
+        let millis = self.millis(duration)?;
+        // What is written down is known to be positive, however short.
+        if millis <= 0 && !matches!(duration.unparen(), DurationExpr::Number { .. }) {
+            return Err(duration_error(duration, "duration must be greater than 0"));
         }
         Ok(millis)
     }
 
-    fn duration_error(&self, span: Span, message: &str) -> QueryError {
-        let (line, column) = span.line_column(self.params.query);
-        QueryError::Execution(format!("{line}:{column}: parse error: {message}"))
-    }
-
-    fn millis(&self, duration: &DurationExpr, span: Span) -> Built<i64> {
-        let millis = self.seconds(duration, span)? * 1000.0;
-        if !millis.is_finite() || millis.abs() >= i64::MAX as f64 {
-            return Err(self.duration_error(span, "duration out of range"));
+    /// Computed durations are cut to milliseconds.
+    fn millis(&self, duration: &DurationExpr) -> Built<i64> {
+        let seconds = self.seconds(duration)?;
+        if !seconds.is_finite() {
+            return Err(duration_error(duration, "duration is NaN or infinite"));
         }
-        Ok(millis.round() as i64)
+        if seconds.abs() > DURATION_SECONDS_MAX {
+            return Err(duration_error(duration, "duration is out of range"));
+        }
+        Ok(match duration {
+            DurationExpr::Number { .. } => (seconds * 1e9).round() as i64 / 1_000_000,
+            _ => (seconds * 1000.0) as i64,
+        })
     }
 
-    fn seconds(&self, duration: &DurationExpr, span: Span) -> Built<f64> {
-        let of = |d: &DurationExpr| self.seconds(d, span);
+    fn seconds(&self, duration: &DurationExpr) -> Built<f64> {
+        let of = |d: &DurationExpr| self.seconds(d);
         Ok(match duration {
             DurationExpr::Number { seconds, .. } => *seconds,
-            DurationExpr::Step => self.params.step_ms as f64 / 1000.0,
-            DurationExpr::Range => self.params.end_ms.saturating_sub(self.params.start_ms) as f64 / 1000.0,
-            DurationExpr::MinOf(a, b) => of(a)?.min(of(b)?),
-            DurationExpr::MaxOf(a, b) => of(a)?.max(of(b)?),
-            DurationExpr::Negate(a) => -of(a)?,
+            DurationExpr::Step(_) => self.params.step_ms as f64 / 1000.0,
+            DurationExpr::Range(_) => self.params.end_ms.saturating_sub(self.params.start_ms) as f64 / 1000.0,
+            DurationExpr::MinOf(_, a, b) => math::min_of(of(a)?, of(b)?),
+            DurationExpr::MaxOf(_, a, b) => math::max_of(of(a)?, of(b)?),
+            DurationExpr::Negate(_, a) => -of(a)?,
             DurationExpr::Paren(a) => of(a)?,
             DurationExpr::Binary(op, a, b) => {
                 let (a, b) = (of(a)?, of(b)?);
                 if b == 0.0 && *op == BinaryOp::Div {
-                    return Err(self.duration_error(span, "division by zero"));
+                    return Err(duration_error(duration, "division by zero"));
                 }
                 if b == 0.0 && *op == BinaryOp::Mod {
-                    return Err(self.duration_error(span, "modulo by zero"));
+                    return Err(duration_error(duration, "modulo by zero"));
                 }
                 arithmetic::scalars(*op, a, b)
             }
         })
     }
+}
+
+/// How many seconds a computed duration may come to, either way: so many nanoseconds Prometheus counts.
+const DURATION_SECONDS_MAX: f64 = 9_223_372_036.854_776;
+
+/// What is wrong with a computed duration, with the bytes of the query from which and to which it stands, as Prometheus
+/// says it.
+fn duration_error(duration: &DurationExpr, message: &str) -> QueryError {
+    let Span { start, end } = duration.span();
+    QueryError::Execution(format!("{start}:{end}: {message}"))
 }
 
 /// Where annotations on a range point to: those on a subquery to the start of the query, as in Prometheus.

@@ -131,7 +131,7 @@ fn computed(duration: &DurationExpr) -> Value {
 fn number(duration: &DurationExpr) -> Option<(f64, bool)> {
     match duration {
         DurationExpr::Number { seconds, units, .. } => Some((*seconds, *units)),
-        DurationExpr::Negate(inner) => number(inner).map(|(seconds, units)| (-seconds, units)),
+        DurationExpr::Negate(_, inner) => number(inner).map(|(seconds, units)| (-seconds, units)),
         // Parentheses around a number alone leave no trace.
         DurationExpr::Paren(inner) => number(inner),
         _ => None,
@@ -148,11 +148,11 @@ fn duration_tree(duration: &DurationExpr, wrapped: bool) -> Value {
     };
     match duration {
         DurationExpr::Paren(inner) => duration_tree(inner, true),
-        DurationExpr::Step => node("step", None, None),
-        DurationExpr::Range => node("range", None, None),
-        DurationExpr::MinOf(left, right) => node("min_of", Some(left), Some(right)),
-        DurationExpr::MaxOf(left, right) => node("max_of", Some(left), Some(right)),
-        DurationExpr::Negate(inner) => node("-", None, Some(inner)),
+        DurationExpr::Step(_) => node("step", None, None),
+        DurationExpr::Range(_) => node("range", None, None),
+        DurationExpr::MinOf(_, left, right) => node("min_of", Some(left), Some(right)),
+        DurationExpr::MaxOf(_, left, right) => node("max_of", Some(left), Some(right)),
+        DurationExpr::Negate(_, inner) => node("-", None, Some(inner)),
         DurationExpr::Binary(op, left, right) => node(op.as_str(), Some(left), Some(right)),
         // A number, of which there is more above.
         DurationExpr::Number { seconds, units, .. } => {
