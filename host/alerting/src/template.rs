@@ -14,6 +14,7 @@ mod exec;
 mod format;
 mod functions;
 mod parse;
+mod printf;
 mod time;
 
 use std::collections::BTreeMap;
@@ -58,7 +59,7 @@ pub enum TemplateError {
 /// A value in a template.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Nothing; prints as `<no value>`.
+    /// Nothing; prints as `<no value>` where it is all there is to print.
     Nil,
     /// Truth.
     Bool(bool),

@@ -94,7 +94,10 @@ impl Exec<'_> {
             Node::Text(text) => self.write(text)?,
             Node::Print(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
-                self.write(&format::print(&value))?;
+                match value {
+                    Value::Nil => self.write(functions::NO_VALUE)?,
+                    value => self.write(&format::print(&value))?,
+                }
             }
             Node::Assign { name, declare, value } => {
                 let value = self.pipeline(value, dot)?;
@@ -142,7 +145,11 @@ impl Exec<'_> {
         otherwise: &[Node],
         dot: &Value,
     ) -> Result<Flow, Stop> {
-        let items = items(self.pipeline(value, dot)?)?;
+        let value = self.pipeline(value, dot)?;
+        if matches!((&value, targets), (Value::Int(_), [Some(_), Some(_)])) {
+            return Err(failed("can't iterate over a number with more than one variable"));
+        }
+        let items = items(value)?;
         if items.is_empty() {
             return self.nodes(otherwise, dot);
         }

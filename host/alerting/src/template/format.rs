@@ -3,9 +3,6 @@
 
 use super::{Value, time};
 
-/// Field widths and precisions beyond this are refused rather than padded for.
-const WIDTH_MAX: usize = 1024;
-
 /// Go's `%v` of a float: the shortest text that reads back, with an exponent from 1e+06 up and below 1e-04.
 pub fn go_float(value: f64) -> String {
     general(value, None)
@@ -50,14 +47,14 @@ pub(crate) fn exponent(value: f64) -> String {
     with_exponent(&format!("{value:e}"))
 }
 
-fn with_exponent(scientific: &str) -> String {
+pub(super) fn with_exponent(scientific: &str) -> String {
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exponent.abs())
 }
 
-fn special(value: f64) -> Option<&'static str> {
+pub(super) fn special(value: f64) -> Option<&'static str> {
     match value {
         v if v.is_nan() => Some("NaN"),
         f64::INFINITY => Some("+Inf"),
@@ -84,10 +81,13 @@ fn shift(mantissa: &str, exponent: i32, decimals: usize) -> String {
     format!("{sign}{whole}.{zeros}{}", digits.get(start..).unwrap_or_default())
 }
 
-/// A value as `{{ value }}` prints it.
+/// The fields of what templates see, in the order in which Go prints them.
+const FIELDS: [&str; 4] = ["Labels", "ExternalLabels", "ExternalURL", "Value"];
+
+/// A value as `{{ value }}` prints it, but for nothing at all, which that prints as `<no value>`.
 pub(super) fn print(value: &Value) -> String {
     match value {
-        Value::Nil => "<no value>".to_owned(),
+        Value::Nil => "<nil>".to_owned(),
         Value::Bool(truth) => truth.to_string(),
         Value::Int(number) => number.to_string(),
         Value::Float(number) => go_float(*number),
@@ -103,7 +103,7 @@ pub(super) fn print(value: &Value) -> String {
         Value::Time(nanos) => time::text(*nanos),
         Value::Duration(nanos) => time::duration(*nanos),
         Value::Fields(fields) => {
-            let values: Vec<_> = fields.values().map(print).collect();
+            let values: Vec<_> = FIELDS.iter().filter_map(|name| fields.get(name)).map(print).collect();
             format!("{{{}}}", values.join(" "))
         }
         Value::List(list) => {
@@ -152,121 +152,4 @@ pub(crate) fn quote(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-/// Go's `printf`.
-pub(super) fn printf(pattern: &str, arguments: &[Value]) -> Result<String, String> {
-    let mut out = String::new();
-    let mut arguments = arguments.iter();
-    let mut chars = pattern.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        let mut spec = Spec::default();
-        while let Some(flag) = chars.next_if(|c| matches!(c, '-' | '+' | '0' | ' ' | '#')) {
-            match flag {
-                '-' => spec.left = true,
-                '+' => spec.plus = true,
-                '0' => spec.zero = true,
-                _ => {}
-            }
-        }
-        spec.width = width(&mut chars)?;
-        if chars.next_if_eq(&'.').is_some() {
-            spec.precision = Some(width(&mut chars)?);
-        }
-        match chars.next() {
-            None => out.push_str("%!(NOVERB)"),
-            Some('%') => out.push('%'),
-            Some(verb) => match arguments.next() {
-                None => out.push_str(&format!("%!{verb}(MISSING)")),
-                Some(value) => out.push_str(&spec.pad(&spec.verb(verb, value), value)),
-            },
-        }
-    }
-    let extra: Vec<_> = arguments.map(|a| format!("{}={}", type_name(a), print(a))).collect();
-    if !extra.is_empty() {
-        out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
-    }
-    Ok(out)
-}
-
-/// The number that comes next; zero where none does.
-fn width(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<usize, String> {
-    let mut width = 0;
-    while let Some(digit) = chars.next_if(char::is_ascii_digit).and_then(|c| c.to_digit(10)) {
-        width = width * 10 + digit as usize;
-        if width > WIDTH_MAX {
-            return Err(format!("width or precision above {WIDTH_MAX}"));
-        }
-    }
-    Ok(width)
-}
-
-/// One verb's flags.
-#[derive(Default)]
-struct Spec {
-    left: bool,
-    plus: bool,
-    zero: bool,
-    width: usize,
-    precision: Option<usize>,
-}
-
-impl Spec {
-    fn verb(&self, verb: char, value: &Value) -> String {
-        let text = match (verb, value) {
-            ('v', Value::Float(number)) => general(*number, self.precision),
-            ('v', _) => print(value),
-            ('g', Value::Float(number)) => general(*number, self.precision),
-            ('G', Value::Float(number)) => general(*number, self.precision).replace('e', "E"),
-            ('f' | 'F' | 'e' | 'E', Value::Float(number)) if special(*number).is_some() => print(value),
-            ('f' | 'F', Value::Float(number)) => format!("{number:.*}", self.precision.unwrap_or(6)),
-            ('e', Value::Float(number)) => {
-                with_exponent(&format!("{number:.*e}", self.precision.unwrap_or(6)))
-            }
-            ('E', Value::Float(number)) => {
-                with_exponent(&format!("{number:.*e}", self.precision.unwrap_or(6))).replace('e', "E")
-            }
-            ('d', Value::Int(number)) => number.to_string(),
-            ('x', Value::Int(number)) => format!("{number:x}"),
-            ('X', Value::Int(number)) => format!("{number:X}"),
-            ('o', Value::Int(number)) => format!("{number:o}"),
-            ('b', Value::Int(number)) => format!("{number:b}"),
-            ('c', Value::Int(number)) => {
-                u32::try_from(*number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}').to_string()
-            }
-            ('d', Value::Duration(nanos)) => nanos.to_string(),
-            ('x', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
-            ('X', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02X}")).collect(),
-            ('s', Value::Time(_) | Value::Duration(_) | Value::Map(_)) => print(value),
-            ('T', _) => type_name(value).to_owned(),
-            ('t', Value::Bool(truth)) => truth.to_string(),
-            ('s', Value::Text(text)) => match self.precision {
-                Some(count) => text.chars().take(count).collect(),
-                None => text.to_string(),
-            },
-            ('q', Value::Text(text)) => quote(text),
-            ('s', Value::Labels(_) | Value::List(_)) => print(value),
-            _ => return format!("%!{verb}({}={})", type_name(value), print(value)),
-        };
-        let number = matches!(value, Value::Int(_) | Value::Float(_));
-        if self.plus && number && !text.starts_with(['-', '+', 'N']) { format!("+{text}") } else { text }
-    }
-
-    fn pad(&self, text: &str, value: &Value) -> String {
-        let width = self.width;
-        let missing = width.saturating_sub(text.chars().count());
-        let number = matches!(value, Value::Int(_) | Value::Float(_));
-        if self.left {
-            format!("{text}{}", " ".repeat(missing))
-        } else if self.zero && number && !text.ends_with(['f', 'N']) {
-            let (sign, digits) = text.split_at(usize::from(text.starts_with(['-', '+'])));
-            format!("{sign}{}{digits}", "0".repeat(missing))
-        } else {
-            format!("{}{text}", " ".repeat(missing))
-        }
-    }
 }

@@ -5,8 +5,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::Value;
-use super::format::{general, go_float, print, printf, type_name};
-use super::time;
+use super::format::{general, go_float, print, type_name};
+use super::printf::printf;
+use super::{parse, time};
 
 /// What Prometheus adds to the language. `query`, `now`, `externalURL` and `pathPrefix` depend on the evaluation and are known where the
 /// template is executed; the others are here.
@@ -58,6 +59,9 @@ pub(super) fn is_known(name: &str) -> bool {
     GO.contains(&name) || PROMETHEUS.contains(&name)
 }
 
+/// What nothing is printed as where it is all there is.
+pub(super) const NO_VALUE: &str = "<no value>";
+
 /// Whether a value counts as true: not zero, not empty.
 pub(super) fn truth(value: &Value) -> bool {
     match value {
@@ -82,9 +86,9 @@ pub(super) fn call(name: &str, arguments: &[Value], bytes_max: usize) -> Result<
         ("index", [value, keys @ ..]) => index(value, keys)?,
         ("slice", [value, bounds @ ..]) if bounds.len() <= 3 => slice(value, bounds)?,
         ("call", _) => return Err("there is no value that is a function".to_owned()),
-        ("html", values) => html(&joined(values, false)).into(),
-        ("js", values) => js(&joined(values, false)).into(),
-        ("urlquery", values) => escape_query(&joined(values, false)).into(),
+        ("html", values) => html(&shown(values)).into(),
+        ("js", values) => js(&shown(values)).into(),
+        ("urlquery", values) => escape_query(&shown(values)).into(),
         ("safeHtml", [Value::Text(text)]) => text.to_string().into(),
         ("urlQueryEscape", [Value::Text(text)]) => escape_query(text).into(),
         ("graphLink", [Value::Text(expr)]) => {
@@ -106,7 +110,7 @@ pub(super) fn call(name: &str, arguments: &[Value], bytes_max: usize) -> Result<
             samples.sort_by_cached_key(key);
             Value::List(Arc::new(samples))
         }
-        ("toTime", [value]) => Value::Time(nanos(number(value)?)?),
+        ("toTime", [value]) => Value::Time(time_of(number(value)?)?),
         ("toDuration", [value]) => Value::Duration(nanos(number(value)?)?),
         ("print", values) => joined(values, false).into(),
         ("println", values) => (joined(values, true) + "\n").into(),
@@ -114,11 +118,11 @@ pub(super) fn call(name: &str, arguments: &[Value], bytes_max: usize) -> Result<
         ("eq", [first, others @ ..]) if !others.is_empty() => {
             let mut equal = false;
             for other in others {
-                equal |= compare(first, other)? == Some(Ordering::Equal);
+                equal |= equals(first, other)?;
             }
             Value::Bool(equal)
         }
-        ("ne", [a, b]) => Value::Bool(compare(a, b)? != Some(Ordering::Equal)),
+        ("ne", [a, b]) => Value::Bool(!equals(a, b)?),
         ("lt", [a, b]) => Value::Bool(compare(a, b)? == Some(Ordering::Less)),
         ("le", [a, b]) => Value::Bool(compare(a, b)?.is_some_and(Ordering::is_le)),
         ("gt", [a, b]) => Value::Bool(compare(a, b)? == Some(Ordering::Greater)),
@@ -222,15 +226,32 @@ fn joined(values: &[Value], always: bool) -> String {
     out
 }
 
+/// As [`joined`]; nothing is shown as where it is printed alone.
+fn shown(values: &[Value]) -> String {
+    let value = |value: &Value| match value {
+        Value::Nil => NO_VALUE.into(),
+        value => value.clone(),
+    };
+    joined(&values.iter().map(value).collect::<Vec<_>>(), false)
+}
+
+/// Whether two values are the same. Nothing is comparable with everything, and equal to itself.
+fn equals(a: &Value, b: &Value) -> Result<bool, String> {
+    match (a, b) {
+        (Value::Nil, Value::Nil) => Ok(true),
+        (Value::Nil, _) | (_, Value::Nil) => Ok(false),
+        (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
+        (a, b) => Ok(compare(a, b)? == Some(Ordering::Equal)),
+    }
+}
+
 /// Numbers compare with numbers of their own kind only, as in Go. NaN is not comparable to anything.
 fn compare(a: &Value, b: &Value) -> Result<Option<Ordering>, String> {
     match (a, b) {
         (Value::Int(a), Value::Int(b)) => Ok(Some(a.cmp(b))),
         (Value::Float(a), Value::Float(b)) => Ok(a.partial_cmp(b)),
         (Value::Text(a), Value::Text(b)) => Ok(Some(a.cmp(b))),
-        (Value::Bool(a), Value::Bool(b)) => Ok(Some(a.cmp(b))),
         (Value::Time(a), Value::Time(b)) | (Value::Duration(a), Value::Duration(b)) => Ok(Some(a.cmp(b))),
-        (Value::Nil, Value::Nil) => Ok(Some(Ordering::Equal)),
         (a, b) => Err(format!("incompatible types for comparison ({} and {})", type_name(a), type_name(b))),
     }
 }
@@ -241,7 +262,7 @@ fn number(value: &Value) -> Result<f64, String> {
         Value::Float(number) => Ok(*number),
         Value::Int(number) => Ok(*number as f64),
         Value::Duration(nanos) => Ok(*nanos as f64 / 1e9),
-        Value::Text(text) => text.parse().map_err(|_| format!("can't convert {text:?} to float64")),
+        Value::Text(text) => parse::float(text).ok_or_else(|| format!("can't convert {text:?} to float64")),
         other => Err(format!("can't convert {} to float", type_name(other))),
     }
 }
@@ -353,7 +374,12 @@ fn humanize_timestamp(seconds: f64) -> Result<String, String> {
     if !seconds.is_finite() {
         return Ok(four(seconds));
     }
-    Ok(print(&Value::Time(nanos(seconds)?)))
+    Ok(print(&Value::Time(time_of(seconds)?)))
+}
+
+/// Seconds as a time, which has the milliseconds of a sample's, as in Prometheus.
+fn time_of(seconds: f64) -> Result<i64, String> {
+    Ok(nanos(seconds)? / 1_000_000 * 1_000_000)
 }
 
 /// Seconds as the nanoseconds of Go's times and durations, which end in the year 2262.
@@ -361,8 +387,7 @@ fn nanos(seconds: f64) -> Result<i64, String> {
     if !seconds.is_finite() || seconds.abs() > 9.2e9 {
         return Err(format!("{} cannot be represented as a time", go_float(seconds)));
     }
-    // Milliseconds are what a sample's time has; beyond them a float has only noise.
-    Ok((seconds * 1e3).round() as i64 * 1_000_000)
+    Ok((seconds * 1e9) as i64)
 }
 
 /// What a method of a time or duration yields.
@@ -377,6 +402,11 @@ pub(super) fn method(value: &Value, name: &str, arguments: &[Value]) -> Result<V
         (Value::Time(nanos), "UnixMilli", []) => Value::Int(nanos.div_euclid(1_000_000)),
         (Value::Time(_), "UTC", []) => value.clone(),
         (Value::Time(nanos), "Format", [Value::Text(layout)]) => time::format(*nanos, layout).into(),
+        // The zero of Go's times is the year 1, which is none of ours.
+        (Value::Time(_), "IsZero", []) => Value::Bool(false),
+        (Value::Time(time), "Before", [Value::Time(other)]) => Value::Bool(time < other),
+        (Value::Time(time), "After", [Value::Time(other)]) => Value::Bool(time > other),
+        (Value::Time(time), "Equal", [Value::Time(other)]) => Value::Bool(time == other),
         (Value::Time(nanos), part, []) => time::part(*nanos, part)?,
         (Value::Time(time), "Add", [Value::Duration(by)]) => {
             Value::Time(time.checked_add(*by).ok_or("the time cannot be represented")?)
@@ -397,6 +427,9 @@ fn slice(value: &Value, bounds: &[Value]) -> Result<Value, String> {
             Value::Int(bound) => at.push(usize::try_from(*bound).map_err(|_| out_of_range(*bound))?),
             other => return Err(format!("cannot index slice/array with type {}", type_name(other))),
         }
+    }
+    if matches!(value, Value::Text(_)) && bounds.len() > 2 {
+        return Err("cannot 3-index slice a string".to_owned());
     }
     let length = length(value)?;
     let (start, end) = (at.first().copied().unwrap_or(0), at.get(1).copied().unwrap_or(length));

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use self::lex::{Piece, Token, split};
 use super::{TemplateError, Value};
 
+pub(super) use self::lex::float;
 pub(crate) use self::lex::unquote;
 
 /// Deeper nesting than any template a person writes; parsing and rendering recurse.
@@ -309,6 +310,9 @@ impl Parser {
                 (None, _) => return Err(syntax(line, "missing value for command")),
                 (Some(Operand { base: Base::Call(name), fields }), _) if fields.is_empty() => {
                     Command::Call(name, operands.collect())
+                }
+                (Some(Operand { base: Base::Literal(Value::Nil), .. }), _) => {
+                    return Err(syntax(line, "nil is not a command"));
                 }
                 (Some(single), 0) if commands.is_empty() => Command::Operand(single),
                 (Some(method), _) if !method.fields.is_empty() => Command::Method(method, operands.collect()),

@@ -83,6 +83,19 @@ pub(super) fn format(nanos: i64, layout: &str) -> String {
     let mut pattern = String::with_capacity(layout.len() * 2);
     let mut rest = layout;
     while let Some(c) = rest.chars().next() {
+        // A fraction without the zeros at its end, and without its point where nothing is left.
+        let nines =
+            rest.strip_prefix('.').map_or(0, |nines| nines.bytes().take_while(|b| *b == b'9').count());
+        if (1..=9).contains(&nines) {
+            let all = format!("{:09}", utc(nanos).nanosecond());
+            let shown = all.get(..nines).unwrap_or_default().trim_end_matches('0');
+            if !shown.is_empty() {
+                pattern.push('.');
+                pattern.push_str(shown);
+            }
+            rest = rest.get(1 + nines..).unwrap_or_default();
+            continue;
+        }
         match LAYOUT.iter().find(|(element, _)| rest.starts_with(element)) {
             Some((element, ours)) => {
                 pattern.push_str(ours);

@@ -151,8 +151,10 @@ fn word(text: &str) -> (&str, &str) {
 fn number(text: &str, line: usize) -> Result<(Token, &str), TemplateError> {
     let mut end = 0;
     let mut previous = ' ';
+    let is_hexadecimal = text.trim_start_matches(['-', '+']).to_ascii_lowercase().starts_with("0x");
     for c in text.chars() {
-        let sign = matches!(c, '-' | '+') && (end == 0 || matches!(previous, 'e' | 'E'));
+        let exponent: &[char] = if is_hexadecimal { &['p', 'P'] } else { &['e', 'E'] };
+        let sign = matches!(c, '-' | '+') && (end == 0 || exponent.contains(&previous));
         if !(sign || c.is_ascii_alphanumeric() || matches!(c, '.' | '_')) {
             break;
         }
@@ -160,18 +162,66 @@ fn number(text: &str, line: usize) -> Result<(Token, &str), TemplateError> {
         previous = c;
     }
     let (digits, tail) = text.split_at(end);
-    let bare = digits.replace('_', "");
-    let lower = bare.to_ascii_lowercase();
-    let based = [("0x", 16), ("0o", 8), ("0b", 2)]
-        .iter()
-        .find_map(|(prefix, base)| i64::from_str_radix(lower.strip_prefix(prefix)?, *base).ok());
-    let value = if let Some(whole) = based.or_else(|| bare.parse().ok()) {
-        Value::Int(whole)
-    } else {
-        let float = bare.parse().ok().filter(|_| bare.contains(|c: char| c.is_ascii_digit()));
-        Value::Float(float.ok_or_else(|| syntax(line, format!("bad number syntax: {digits:?}")))?)
+    let value = whole(digits).map(Value::Int).or_else(|| {
+        // What is written as a whole number and is too large for one is no number at all.
+        let fraction =
+            digits.contains(['.', 'p', 'P']) || (!digits.contains('x') && digits.contains(['e', 'E']));
+        float(digits).filter(|float| fraction && float.is_finite()).map(Value::Float)
+    });
+    match value.filter(|_| digits.contains(|c: char| c.is_ascii_digit())) {
+        Some(value) => Ok((Token::Literal(value), tail)),
+        None => Err(syntax(line, format!("bad number syntax: {digits:?}"))),
+    }
+}
+
+/// A whole number: decimal, or by its prefix hexadecimal, octal or binary.
+fn whole(text: &str) -> Option<i64> {
+    let bare = text.replace('_', "").to_ascii_lowercase();
+    let (sign, size) = match bare.strip_prefix('-') {
+        Some(size) => ("-", size),
+        None => ("", bare.strip_prefix('+').unwrap_or(&bare)),
     };
-    Ok((Token::Literal(value), tail))
+    let (digits, base) = match size.as_bytes() {
+        [b'0', b'x', ..] => (size.get(2..)?, 16),
+        [b'0', b'o', ..] => (size.get(2..)?, 8),
+        [b'0', b'b', ..] => (size.get(2..)?, 2),
+        [b'0', _, ..] => (size.get(1..)?, 8),
+        _ => (size, 10),
+    };
+    let plain = digits.starts_with(|c: char| c.is_ascii_hexdigit());
+    i64::from_str_radix(&format!("{sign}{digits}"), base).ok().filter(|_| plain)
+}
+
+/// A float as Go reads it: underscores may stand between digits, and `0x1.8p3` is one and a half times eight.
+pub(crate) fn float(text: &str) -> Option<f64> {
+    let bytes = text.as_bytes();
+    let between_digits = |at: usize| {
+        let digit = |at: Option<usize>| {
+            at.and_then(|at| bytes.get(at)).is_some_and(|byte| byte.is_ascii_hexdigit() || *byte == b'x')
+        };
+        digit(at.checked_sub(1)) && digit(at.checked_add(1))
+    };
+    if bytes.iter().enumerate().any(|(at, byte)| *byte == b'_' && !between_digits(at)) {
+        return None;
+    }
+    let bare = text.replace('_', "").to_ascii_lowercase();
+    let (negative, size) = match bare.strip_prefix('-') {
+        Some(size) => (true, size),
+        None => (false, bare.strip_prefix('+').unwrap_or(&bare)),
+    };
+    let Some(hexadecimal) = size.strip_prefix("0x") else {
+        // A sign is there once at most.
+        return bare.parse().ok().filter(|_| !size.starts_with(['-', '+']));
+    };
+    let (mantissa, exponent) = hexadecimal.split_once('p')?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    // Sixteen digits are all that a float has bits for.
+    let mantissa = u64::from_str_radix(&digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
+    let exponent =
+        exponent.parse::<i32>().ok()?.checked_sub(i32::try_from(fraction.len()).ok()?.checked_mul(4)?)?;
+    let size = mantissa as f64 * 2_f64.powi(exponent);
+    Some(if negative { -size } else { size })
 }
 
 fn quoted_end(text: &str, quote: char) -> Option<usize> {
@@ -201,6 +251,12 @@ pub(crate) fn unquote(inner: &str) -> Option<String> {
             'x' => 2,
             'u' => 4,
             'U' => 8,
+            octal @ '0'..='7' => {
+                let code: String = std::iter::once(octal).chain(chars.by_ref().take(2)).collect();
+                let code = u8::from_str_radix(&code, 8).ok().filter(|_| code.len() == 3)?;
+                text.push(char::from(code));
+                continue;
+            }
             plain => {
                 text.push(match plain {
                     'n' => '\n',
