@@ -124,6 +124,31 @@ pub enum Entry<'a> {
     Histogram(ScrapedHistogram<'a>),
 }
 
+/// Takes what an exposition says, in its order.
+pub trait Sink<E> {
+    /// How many bytes at the beginning of `line` name a series that this sink knows; 0 where it knows none. They must
+    /// have been the [`ScrapedSample::series`] of an earlier line, byte for byte: they are not looked at again, which
+    /// is most of the work of reading a line of text.
+    fn recognise(&mut self, _line: &str) -> usize {
+        0
+    }
+
+    /// Takes the next entry.
+    ///
+    /// # Errors
+    /// Whatever is to stop the reading.
+    fn take(&mut self, entry: Entry<'_>) -> Result<(), E>;
+}
+
+/// A sink that recognises nothing.
+struct Every<'s, E>(&'s mut dyn FnMut(Entry<'_>) -> Result<(), E>);
+
+impl<E> Sink<E> for Every<'_, E> {
+    fn take(&mut self, entry: Entry<'_>) -> Result<(), E> {
+        (self.0)(entry)
+    }
+}
+
 /// Reads an exposition and hands its entries to `sink`, which stops the reading by failing. Of protobuf, native
 /// histograms are handed out as such; [`protobuf::parse`] leaves the choice.
 ///
@@ -134,9 +159,17 @@ pub fn parse<E: From<ParseError>>(
     body: &[u8],
     sink: &mut dyn FnMut(Entry<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    if format == Format::Protobuf {
-        return protobuf::parse(body, protobuf::Histograms::Native, sink);
+    match format {
+        Format::Protobuf => protobuf::parse(body, protobuf::Histograms::Native, sink),
+        _ => parse_text(format, body, &mut Every(sink)),
     }
+}
+
+/// As [`parse`], for the formats that are text.
+///
+/// # Errors
+/// The first [`ParseError`], or whatever `sink` failed with.
+pub fn parse_text<E: From<ParseError>>(format: Format, body: &[u8], sink: &mut dyn Sink<E>) -> Result<(), E> {
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
         Err(e) => {
@@ -155,8 +188,8 @@ pub fn parse<E: From<ParseError>>(
             None => (rest, ""),
         };
         rest = tail;
-        match reader.read(content) {
-            Ok(Some(entry)) => sink(entry)?,
+        match reader.read(content, &mut |line| sink.recognise(line)) {
+            Ok(Some(entry)) => sink.take(entry)?,
             Ok(None) => {}
             Err(what) => return Err(ParseError::Line { line, what }.into()),
         }
@@ -178,7 +211,11 @@ struct LineReader {
 }
 
 impl LineReader {
-    fn read<'a>(&mut self, line: &'a str) -> Result<Option<Entry<'a>>, String> {
+    fn read<'a>(
+        &mut self,
+        line: &'a str,
+        recognise: &mut dyn FnMut(&str) -> usize,
+    ) -> Result<Option<Entry<'a>>, String> {
         if self.ended {
             return Err("unexpected data after # EOF".to_owned());
         }
@@ -188,7 +225,8 @@ impl LineReader {
             None => Ok(None),
             Some(b'#') => self.read_comment(cursor),
             Some(_) => {
-                let sample = ScrapedSample::read(cursor, self.format, self.normalised)?;
+                let known = recognise(cursor.rest());
+                let sample = ScrapedSample::read(cursor, known, self.format, self.normalised)?;
                 Ok(Some(Entry::Sample(sample)))
             }
         }

@@ -3,7 +3,7 @@
 //!
 //! * An answer is stored whole (except for samples that storage refuses one by one) or not at all, in one batch
 //!   with its report. Where it is not, every series of the target is marked stale.
-//! * A series that was seen before costs one look-up by the bytes that name it in the answer.
+//! * A series that was seen before costs one hash of the bytes that name it in the answer, and no labels are made.
 //! * What is remembered of a target is bounded by what its last good answer held.
 
 mod batch;
@@ -13,12 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::staleness::STALE_NAN;
-use model::{
-    Append, AppendError, Appender, Histogram, Labels, METRIC_NAME, SCHEMA_MAX, Sample, SeriesRef, Timestamp,
-};
+use model::{Append, AppendError, Appender, Labels, METRIC_NAME, SCHEMA_MAX, Sample, SeriesRef, Timestamp};
 
 use crate::Error;
 use crate::config::Limits;
+use crate::families::{Families, Family};
 use crate::fetch::Fetched;
 use crate::relabel::RelabelConfig;
 use crate::target::HistogramChoice;
@@ -142,6 +141,7 @@ const REPORT_ALWAYS: usize = 5;
 pub(crate) struct Ingest {
     target: Labels,
     rules: Arc<Rules>,
+    families: Arc<Families>,
     cache: Cache,
     report: [(Labels, Option<SeriesRef>); REPORT.len()],
     /// How many of them were written last.
@@ -149,11 +149,12 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    /// For a target with these labels.
-    pub(crate) fn new(target: &Labels, rules: Arc<Rules>) -> Self {
+    /// For a target with these labels; `families` are what all targets declare.
+    pub(crate) fn new(target: &Labels, rules: Arc<Rules>, families: Arc<Families>) -> Self {
         Self {
             target: target.clone(),
             rules,
+            families,
             cache: Cache::new(),
             report: REPORT.map(|name| (target.with(METRIC_NAME, name), None)),
             reported: REPORT_ALWAYS,
@@ -180,9 +181,9 @@ impl Ingest {
         let mut tally = Tally::default();
         let mut appender = storage.appender();
         let stored = fetched.and_then(|fetched| {
-            let batch =
-                Batch::new(&mut self.cache, &self.target, &self.rules, &mut *appender, at, &mut tally);
-            batch.append(fetched)
+            let known = (&mut self.cache, &*self.families);
+            let batch = Batch::new(known, &self.target, &self.rules, &mut *appender, at, &mut tally);
+            batch.append(&fetched)
         });
         if stored.is_ok() {
             self.cache.take_vanished();
@@ -213,7 +214,7 @@ impl Ingest {
             Ok(refused) => {
                 tally.appended = tally.appended.saturating_sub(refused.len() as u64);
                 refused.iter().for_each(|item| tally.rejected.count(&item.error));
-                self.cache.committed();
+                self.cache.committed(stored.is_ok());
                 Outcome { tally, error: stored.err() }
             }
             Err(error) => {
@@ -239,8 +240,13 @@ impl Ingest {
             &mut Tally::default(),
         );
         appender.commit()?;
-        self.cache.committed();
+        self.cache.committed(false);
         Ok(())
+    }
+
+    /// What the target's latest good answer declared.
+    pub(crate) fn families(&self) -> &Arc<[Arc<Family>]> {
+        self.cache.families()
     }
 
     fn append_report(
@@ -257,15 +263,6 @@ impl Ingest {
             }
         }
     }
-}
-
-/// A stale marker, of the kind that the series holds.
-fn append_stale(appender: &mut dyn Appender, series: &cache::Ended, at: Timestamp) {
-    // A marker that storage refuses is one that is not needed: the series has a newer sample already.
-    let _ = match series.histogram {
-        true => appender.append_histogram(series.series, &series.labels, at, &Histogram::stale()),
-        false => appender.append(series.series, &series.labels, Sample { timestamp: at, value: STALE_NAN }),
-    };
 }
 
 #[cfg(test)]

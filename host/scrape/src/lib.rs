@@ -18,6 +18,7 @@ pub mod config;
 mod discovery;
 mod error;
 mod failure_log;
+mod families;
 mod fetch;
 mod http;
 mod ingest;
@@ -34,6 +35,7 @@ mod worker;
 
 pub use discovery::{Discover, Discoverer, Snapshot, groups_of};
 pub use error::Error;
+pub use families::Family;
 pub use fetch::{Collect, Collected};
 pub use look::{Found, look_once, resolve_all};
 pub use manager::Manager;

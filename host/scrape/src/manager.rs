@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
-use model::{Append, Timestamp};
+use model::{Append, Labels, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -19,6 +19,7 @@ use crate::config::{self, FileSdConfig, GlobalConfig, HttpSdConfig, ScrapeConfig
 use crate::discovery::file::FileDiscovery;
 use crate::discovery::http::HttpDiscovery;
 use crate::discovery::{self, Discover, Discoverer};
+use crate::families::{Families, Family};
 use crate::metrics::Metrics;
 use crate::pool::{CollectorTarget, Context, Pool};
 use crate::snapshot::Targets;
@@ -92,7 +93,12 @@ impl Manager {
         registry: &prometheus::Registry,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let shared = Arc::new(Shared { storage, metrics: Metrics::register(registry)?, clock });
+        let shared = Arc::new(Shared {
+            storage,
+            metrics: Metrics::register(registry)?,
+            families: Arc::new(Families::new()),
+            clock,
+        });
         let state = Mutex::new(State::default());
         Ok(Self(Arc::new(Inner { shared, tasks: TaskTracker::new(), state })))
     }
@@ -313,6 +319,15 @@ impl Manager {
         }
     }
 
+    /// What each target has declared of its metrics, by the target's labels.
+    pub fn families(&self) -> Vec<(Labels, Arc<[Arc<Family>]>)> {
+        let state = self.0.state.lock();
+        let jobs = state.jobs.values().map(|job| &job.pool);
+        let mut families: Vec<_> = jobs.chain(state.collectors.values()).flat_map(Pool::families).collect();
+        families.sort_by(|a, b| a.0.cmp(&b.0));
+        families
+    }
+
     /// Stops scraping and discovering for good, and waits until nothing is under way. Series are not marked
     /// stale, so that a restart leaves no gap in them.
     pub async fn stop(&self) {
@@ -426,7 +441,7 @@ pub(crate) fn static_groups(config: &ScrapeConfig) -> Vec<TargetGroup> {
             targets: group
                 .targets
                 .iter()
-                .map(|address| model::Labels::from_pairs([(ADDRESS, address.as_str())]))
+                .map(|address| Labels::from_pairs([(ADDRESS, address.as_str())]))
                 .collect(),
             labels: group.labels.clone(),
         })

@@ -14,6 +14,7 @@ use crate::Error;
 use crate::client::HttpClient;
 use crate::config::{GlobalConfig, Limits, ScrapeConfig, ValidationScheme};
 use crate::failure_log::FailureLog;
+use crate::families::Family;
 use crate::fetch::{Collect, CollectorFetch, Fetch};
 use crate::http::{BODY_BYTES_MAX, HttpFetch, accept};
 use crate::ingest::Rules;
@@ -208,6 +209,12 @@ impl Pool {
                 scrape_timeout: format_duration(target.timeout),
             }
         })
+    }
+
+    pub(crate) fn families(&self) -> impl Iterator<Item = (Labels, Arc<[Arc<Family>]>)> {
+        self.scraped
+            .values()
+            .map(|scraped| (scraped.target.labels.clone(), Arc::clone(&scraped.status.lock().families)))
     }
 
     pub(crate) fn dropped(&self) -> impl Iterator<Item = DroppedTarget> {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::Error;
 use crate::failure_log::FailureLog;
+use crate::families::{Families, Family};
 use crate::fetch::Fetch;
 use crate::ingest::{Ingest, Outcome, Rules, Scrape};
 use crate::metrics::Metrics;
@@ -31,6 +32,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Append>,
     pub(crate) metrics: Metrics,
+    pub(crate) families: Arc<Families>,
     pub(crate) clock: Clock,
 }
 
@@ -64,6 +66,8 @@ pub(crate) struct Status {
     pub(crate) last_error: String,
     pub(crate) last_scrape: Option<Timestamp>,
     pub(crate) last_duration: Duration,
+    /// What the latest good answer declared.
+    pub(crate) families: Arc<[Arc<Family>]>,
 }
 
 pub(crate) struct Worker {
@@ -88,13 +92,14 @@ impl Worker {
         orders: watch::Receiver<Order>,
         status: Arc<Mutex<Status>>,
     ) -> Self {
+        let families = Arc::clone(&shared.families);
         Self {
             shared,
             url: target.url.clone(),
             hash: target.hash(seed),
             orders,
             status,
-            ingest: Ingest::new(&target.labels, rules),
+            ingest: Ingest::new(&target.labels, rules, families),
             last_due: None,
             last_at: None,
         }
@@ -182,6 +187,7 @@ impl Worker {
         let mut status = self.status.lock();
         status.last_scrape = Some(at);
         status.last_duration = duration;
+        status.families = Arc::clone(self.ingest.families());
         let error = outcome.error.as_ref().map(Error::to_string).unwrap_or_default();
         // A target that is down is data; a storage that is down is an incident.
         if error != status.last_error {

@@ -32,6 +32,13 @@ impl<'a> Cursor<'a> {
         found
     }
 
+    /// Takes so many bytes; nothing where there are fewer, or they end within a character.
+    pub(crate) fn take(&mut self, bytes: usize) -> Option<&'a str> {
+        let (taken, rest) = self.rest.split_at_checked(bytes)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
     pub(crate) fn skip_blanks(&mut self) {
         self.take_while(is_blank);
     }

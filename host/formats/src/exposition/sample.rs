@@ -71,12 +71,17 @@ impl<'a> ScrapedSample<'a> {
         Self { series, value, timestamp, start, exemplar, normalised: None }
     }
 
+    /// Reads a line, of which the first `known` bytes are known to name a series.
     pub(super) fn read(
         mut cursor: Cursor<'a>,
+        known: usize,
         format: Format,
         normalised: Option<&'static str>,
     ) -> Result<Self, String> {
-        let series = series::read_series(&mut cursor)?;
+        let series = match series::known_series(&mut cursor, known) {
+            Some(series) => series,
+            None => series::read_series(&mut cursor)?,
+        };
         cursor.skip_blanks();
         let value = read_value(&mut cursor)?;
         let timestamp = read_timestamp(&mut cursor, format)?;

@@ -26,6 +26,20 @@ pub(super) fn read_series<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, String
     }
 }
 
+/// Takes the text of a series that was read before and is `bytes` long. `None`, with nothing taken, where the series
+/// goes on after it: blanks may stand between a name and its labels.
+pub(super) fn known_series<'a>(cursor: &mut Cursor<'a>, bytes: usize) -> Option<&'a str> {
+    let mut after = *cursor;
+    let series = after.take(bytes).filter(|series| !series.is_empty())?;
+    let ended = matches!(after.peek(), Some(b' ' | b'\t'));
+    after.skip_blanks();
+    if !ended || after.peek() == Some(b'{') {
+        return None;
+    }
+    *cursor = after;
+    Some(series)
+}
+
 /// Takes the label set of an exemplar, checks it and gives it back as it stands.
 pub(super) fn read_braces<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, String> {
     let start = cursor.rest();

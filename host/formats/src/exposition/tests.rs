@@ -248,7 +248,64 @@ fn written_text_is_prometheus_own() {
     .assert_eq(&out);
 }
 
+/// Recognises the series of an earlier exposition, in their order.
+struct Remembering {
+    series: Vec<String>,
+    next: usize,
+    out: String,
+}
+
+impl Sink<ParseError> for Remembering {
+    fn recognise(&mut self, line: &str) -> usize {
+        match self.series.get(self.next) {
+            Some(series) if line.starts_with(series) => series.len(),
+            _ => 0,
+        }
+    }
+
+    fn take(&mut self, entry: Entry<'_>) -> Result<(), ParseError> {
+        self.next += usize::from(matches!(entry, Entry::Sample(_)));
+        self.out += &format!("{entry:?}\n");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_series_that_is_recognised_may_go_on() {
+    let mut sink = Remembering { series: vec!["a".to_owned(); 3], next: 0, out: String::new() };
+    parse_text(Format::PrometheusText, b"a {x=\"1\"} 1\na 2\nab 3\n", &mut sink).unwrap();
+    let named: Vec<&str> = sink.out.lines().filter_map(|line| line.split("series: ").nth(1)).collect();
+    assert!(
+        named[0].starts_with(r#""a {x=\"1\"}","#)
+            && named[1].starts_with("\"a\",")
+            && named[2].starts_with("\"ab\",")
+    );
+}
+
+const LINES: &str = r#"([ab]{1,2}( ?\{(x="[12]",?)?\})? (1|2 3|x)|# TYPE a (counter|histogram)|#|)\n"#;
+
 proptest! {
+    /// What is recognised is read as it is without.
+    #[test]
+    fn recognising_changes_nothing(
+        before in prop::collection::vec(LINES, 0..6),
+        after in prop::collection::vec(LINES, 0..6),
+    ) {
+        let read = |series: Vec<String>, text: &str| {
+            let mut sink = Remembering { series, next: 0, out: String::new() };
+            let result = parse_text(Format::PrometheusText, text.as_bytes(), &mut sink);
+            format!("{}{result:?}", sink.out)
+        };
+        let mut series = Vec::new();
+        let _ = parse(Format::PrometheusText, before.concat().as_bytes(), &mut |entry| -> Result<(), ParseError> {
+            if let Entry::Sample(sample) = entry {
+                series.push(sample.series.to_owned());
+            }
+            Ok(())
+        });
+        prop_assert_eq!(read(series, &after.concat()), read(Vec::new(), &after.concat()));
+    }
+
     #[test]
     fn arbitrary_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         render(Format::PrometheusText, &body);

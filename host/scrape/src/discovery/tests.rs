@@ -17,6 +17,7 @@ fn shared() -> Arc<Shared> {
     Arc::new(Shared {
         storage: Arc::new(Recorder::new()) as Arc<dyn Append>,
         metrics: Metrics::register(&Registry::new()).unwrap(),
+        families: Arc::new(crate::families::Families::new()),
         clock: Arc::new(|| Timestamp::from_millis(0)),
     })
 }

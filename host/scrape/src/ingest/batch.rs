@@ -1,20 +1,22 @@
 //! One answer on its way into one batch.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use ahash::AHashMap;
+use ahash::AHashSet;
 use formats::exposition::protobuf::Histograms;
 use formats::exposition::{self, Entry as Line, Format, ScrapedHistogram};
 use model::{
     AppendError, Appender, Columns, Exemplar, FloatColumns, Histogram, Labels, LabelsBuilder, METRIC_NAME,
-    Sample, SeriesRef, Timestamp, UNKNOWN_START,
+    Metadata, Sample, SeriesRef, Timestamp, UNKNOWN_START,
 };
 
-use super::cache::{Cache, Entry, LatestExemplar};
+use super::cache::{Cache, LatestExemplar};
 use super::{Rules, Tally};
 use crate::Error;
+use crate::families::{Families, Family};
 use crate::fetch::Fetched;
 use crate::relabel;
 use crate::target::HistogramChoice;
@@ -29,11 +31,14 @@ const QUOTED_CHARS_MAX: usize = 50;
 
 pub(super) struct Batch<'a> {
     cache: &'a mut Cache,
+    families: &'a Families,
     target: &'a Labels,
     sink: Sink<'a>,
+    /// While an answer is read once more: the series that storage has let go of, and only those are appended.
+    again: Option<AHashSet<usize>>,
 }
 
-/// Where samples go; apart from the cache, which lends the entry that a sample belongs to.
+/// Where samples go; apart from the cache, which knows the series that a sample belongs to.
 struct Sink<'a> {
     rules: &'a Rules,
     appender: &'a mut dyn Appender,
@@ -44,12 +49,15 @@ struct Sink<'a> {
     known: Known,
 }
 
-/// Floats at the time of the scrape of series that storage had samples of in the last one, too: nearly all there are. They
-/// go to storage together, by reference alone.
+/// Floats of series that storage knows: nearly all there are. They go to storage together, by reference alone.
 #[derive(Default)]
 struct Known {
+    /// Where each series is in the cache.
+    entries: Vec<u32>,
     series: Vec<SeriesRef>,
     values: Vec<f64>,
+    /// As far as any has a time of its own.
+    times: Vec<Timestamp>,
     /// As far as any is known.
     starts: Vec<Timestamp>,
 }
@@ -65,7 +73,7 @@ enum Point<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(
-        cache: &'a mut Cache,
+        (cache, families): (&'a mut Cache, &'a Families),
         target: &'a Labels,
         rules: &'a Rules,
         appender: &'a mut dyn Appender,
@@ -73,26 +81,20 @@ impl<'a> Batch<'a> {
         tally: &'a mut Tally,
     ) -> Self {
         let (known, too_many_buckets) = (Known::default(), false);
-        Self { cache, target, sink: Sink { rules, appender, at, tally, too_many_buckets, known } }
+        let sink = Sink { rules, appender, at, tally, too_many_buckets, known };
+        Self { cache, families, target, sink, again: None }
     }
 
     /// Appends everything. After an error the batch must be thrown away.
-    pub(super) fn append(mut self, fetched: Fetched) -> Result<(), Error> {
-        match fetched {
-            Fetched::Exposition { format, body } => {
-                let choice = self.sink.rules.histograms;
-                match choice.convert {
-                    true => exposition::nhcb::convert(
-                        choice.classic,
-                        |sink| read(format, &body, choice, sink),
-                        &mut |line| self.append_line(line),
-                    )?,
-                    false => read(format, &body, choice, &mut |line| self.append_line(line))?,
-                }
-            }
-            Fetched::Columns(columns) => self.append_columns(&columns)?,
+    pub(super) fn append(mut self, fetched: &Fetched) -> Result<(), Error> {
+        self.append_all(fetched)?;
+        let forgotten = self.append_known();
+        if !forgotten.is_empty() {
+            // Storage takes them as new ones, by their labels, which only the answer tells.
+            self.again = Some(forgotten);
+            self.cache.rewind();
+            self.append_all(fetched)?;
         }
-        self.append_known();
         // Counted to the end, so that the report says how many there were.
         let limit = self.sink.rules.limits.samples;
         if limit > 0 && self.sink.tally.kept > limit {
@@ -101,27 +103,51 @@ impl<'a> Batch<'a> {
         if self.sink.too_many_buckets {
             return Err(Error::BucketLimit);
         }
-        self.cache.append_metadata(self.sink.appender);
+        if self.cache.declares_anew() {
+            let declared = declared(fetched, self.sink.rules.histograms)?;
+            let share = |(name, metadata)| self.families.share(Family { name, metadata });
+            self.cache.set_families(declared.into_iter().map(share).collect(), self.sink.appender);
+        }
         Ok(())
+    }
+
+    fn append_all(&mut self, fetched: &Fetched) -> Result<(), Error> {
+        match fetched {
+            Fetched::Exposition { format, body } => {
+                let choice = self.sink.rules.histograms;
+                match (choice.convert, format) {
+                    (true, _) => exposition::nhcb::convert(
+                        choice.classic,
+                        |sink| read(*format, body, choice, sink),
+                        &mut |line| self.append_line(line),
+                    ),
+                    (false, Format::Protobuf) => {
+                        read(*format, body, choice, &mut |line| self.append_line(line))
+                    }
+                    (false, _) => exposition::parse_text(*format, body, self),
+                }
+            }
+            Fetched::Columns(columns) => self.append_columns(columns),
+        }
     }
 
     fn append_line(&mut self, line: Line<'_>) -> Result<(), Error> {
         match line {
-            Line::Help { family, text } => self.cache.describe(&family, |m| replace(&mut m.help, &text)),
-            Line::Unit { family, unit } => self.cache.describe(&family, |m| replace(&mut m.unit, unit)),
-            Line::Kind { family, kind } => {
-                self.cache.describe(&family, |m| std::mem::replace(&mut m.kind, kind) != kind);
-            }
+            // Said already where the answer is read once more.
+            Line::Help { .. } | Line::Unit { .. } | Line::Kind { .. } if self.again.is_some() => {}
+            Line::Help { family, text } => self.cache.declare("help", &family, &text),
+            Line::Unit { family, unit } => self.cache.declare("unit", &family, unit),
+            Line::Kind { family, kind } => self.cache.declare("kind", &family, kind.as_str()),
             Line::Sample(sample) => {
                 let labels = || sample.labels().map_err(Error::Sample);
                 let point = Point::Float(sample.value);
                 let times = (sample.timestamp, sample.start);
-                let series = self.append_point(sample.series, labels, times, point)?;
-                if let (Some(series), Some(exemplar)) = (series, sample.exemplar) {
+                let stored = self.append_point(sample.series, labels, times, point)?;
+                if let (Some((at, series)), Some(exemplar)) = (stored, sample.exemplar) {
                     let when = exemplar.timestamp.is_some();
                     let otherwise = self.sink.time_of(sample.timestamp);
                     let exemplar = exemplar.to_exemplar(otherwise).map_err(Error::Sample)?;
-                    self.append_exemplar(sample.series, series, exemplar, when);
+                    self.append_exemplar(at, series, exemplar, when);
                 }
             }
             Line::Histogram(histogram) => self.append_histogram(&histogram)?,
@@ -134,10 +160,9 @@ impl<'a> Batch<'a> {
         let point = Point::Histogram(scraped.histogram);
         let times = (scraped.timestamp, scraped.start);
         let stored = self.append_point(scraped.series, labels, times, point)?;
-        let Some(series) = stored.filter(|_| !scraped.exemplars.is_empty()) else { return Ok(()) };
-        let Some(entry) = self.cache.get_mut(scraped.series) else { return Ok(()) };
+        let Some((at, series)) = stored.filter(|_| !scraped.exemplars.is_empty()) else { return Ok(()) };
         // An answer repeats what earlier ones had, oldest first; storage would refuse that as out of order.
-        let newest = match entry.exemplar.as_deref() {
+        let newest = match self.cache.extra(at).and_then(|extra| extra.exemplar.as_ref()) {
             Some(LatestExemplar::Timed(at)) => Some(*at),
             _ => None,
         };
@@ -145,7 +170,8 @@ impl<'a> Batch<'a> {
             let exemplar = exemplar.to_exemplar(self.sink.at).map_err(Error::Sample)?;
             match self.sink.appender.append_exemplar(series, &exemplar) {
                 Ok(()) => {
-                    entry.exemplar = Some(Box::new(LatestExemplar::Timed(exemplar.timestamp)));
+                    let latest = LatestExemplar::Timed(exemplar.timestamp);
+                    self.cache.extra_mut(at).exemplar = Some(latest);
                 }
                 Err(_) => self.sink.tally.rejected.exemplars += 1,
             }
@@ -154,12 +180,12 @@ impl<'a> Batch<'a> {
     }
 
     fn append_columns(&mut self, columns: &Columns) -> Result<(), Error> {
-        for (family, metadata) in columns.families() {
-            self.cache.describe(family, |m| {
-                let changed = m != metadata;
-                m.clone_from(metadata);
-                changed
-            });
+        if self.again.is_none() {
+            for (family, metadata) in columns.families() {
+                self.cache.declare("help", family, &metadata.help);
+                self.cache.declare("unit", family, &metadata.unit);
+                self.cache.declare("kind", family, metadata.kind.as_str());
+            }
         }
         let mut key = String::new();
         for series in 0..columns.series_count() {
@@ -177,81 +203,99 @@ impl<'a> Batch<'a> {
             let point = Point::Histogram(&h.histogram);
             self.append_point(&key, || labels_of(columns, series), (timestamp, None), point)?;
         }
+        if self.again.is_some() {
+            return Ok(());
+        }
         for e in columns.exemplars() {
             write_key(&mut key, columns, e.series as usize);
-            let Some(series) = self.cache.get_mut(&key).filter(|e| e.live).and_then(|e| e.series) else {
-                continue;
-            };
+            let Some(at) = self.cache.find(&key) else { continue };
+            let entry = self.cache.entry(at);
+            let Some(series) = entry.series().filter(|_| entry.is_live()) else { continue };
             let timestamp = e.timestamp_ms.map_or(self.sink.at, Timestamp::from_millis);
             let labels = Labels::from_pairs(e.labels.iter().map(|(n, v)| (n, v)));
             let exemplar = Exemplar { labels, value: e.value, timestamp };
-            self.append_exemplar(&key, series, exemplar, e.timestamp_ms.is_some());
+            self.append_exemplar(at, series, exemplar, e.timestamp_ms.is_some());
         }
         Ok(())
     }
 
-    /// Appends one sample of the series that the answer names with `key`. `None` where it is not stored.
+    /// Appends one sample of the series that the answer names so. `None` where it is not stored; else where the cache
+    /// has the series, and its reference.
     fn append_point(
         &mut self,
-        key: &str,
+        name: &str,
         labels: impl FnOnce() -> Result<Labels, Error>,
         times: OwnTimes,
         point: Point<'_>,
-    ) -> Result<Option<SeriesRef>, Error> {
+    ) -> Result<Option<(usize, SeriesRef)>, Error> {
+        if let Some(forgotten) = &self.again {
+            let Some(at) = self.cache.find(name).filter(|at| forgotten.contains(at)) else { return Ok(None) };
+            let Some(labels) = self.finish(&labels()?)? else { return Ok(None) };
+            return Ok(self.sink.append_labelled(self.cache, at, &labels, times, point));
+        }
         self.sink.tally.scraped += 1;
-        let generation = self.cache.generation();
-        if let Some((entry, first)) = self.cache.touch(key) {
-            return Ok(self.sink.append(entry, first, generation, times, point));
-        }
-        let labels = self.finish(&labels()?)?;
-        if labels.is_some() {
+        let Some((at, first)) = self.cache.touch(name) else {
+            let labels = self.finish(&labels()?)?;
+            let at = self.cache.insert(name, labels.is_some());
+            let Some(labels) = labels else { return Ok(None) };
             self.sink.tally.series_added += 1;
+            if !self.sink.admit(self.cache, at, true, times, point) {
+                return Ok(None);
+            }
+            return Ok(self.sink.append_labelled(self.cache, at, &labels, times, point));
+        };
+        if self.cache.entry(at).is_dropped() || !self.sink.admit(self.cache, at, first, times, point) {
+            return Ok(None);
         }
-        let entry = self.cache.insert(key, labels);
-        Ok(self.sink.append(entry, true, generation, times, point))
+        if let (Some(series), Point::Float(value)) = (self.cache.entry(at).series(), point) {
+            return Ok(self.sink.append_float(self.cache, at, series, times, value));
+        }
+        let remembered = self.cache.extra(at).and_then(|extra| extra.labels.clone());
+        let labels = match remembered {
+            Some(labels) => labels,
+            None => match self.finish(&labels()?)? {
+                Some(labels) => labels,
+                None => return Ok(None),
+            },
+        };
+        Ok(self.sink.append_labelled(self.cache, at, &labels, times, point))
     }
 
-    /// Appends what was kept for the end.
-    fn append_known(&mut self) {
-        let Known { series, values, starts } = std::mem::take(&mut self.sink.known);
-        let Some(columns) = FloatColumns::at(self.sink.at, &series, &values) else { return };
-        let columns = columns.started(&starts);
+    /// Appends what goes to storage by reference. What comes back are the series that storage has let go of.
+    fn append_known(&mut self) -> AHashSet<usize> {
+        let Known { entries, series, values, times, starts } = std::mem::take(&mut self.sink.known);
+        let columns = match times.is_empty() {
+            true => FloatColumns::at(self.sink.at, &series, &values),
+            false => FloatColumns::timed(&series, &times, &values),
+        };
+        let Some(columns) = columns else { return AHashSet::new() };
         let mut refused = Vec::new();
-        self.sink.appender.append_columns(&columns, &mut refused);
-        let mut forgotten = AHashMap::new();
+        self.sink.appender.append_columns(&columns.started(&starts), &mut refused);
+        let mut forgotten = AHashSet::new();
         for (index, error) in refused {
             self.sink.tally.appended -= 1;
-            if matches!(error, AppendError::UnknownSeries(_)) {
-                forgotten.insert(series[index], (values[index], columns.start(index)));
-            } else {
-                self.sink.tally.rejected.count(&error);
+            let at = entries[index] as usize;
+            let gone = matches!(error, AppendError::UnknownSeries(_));
+            self.cache.refused(at, gone);
+            match gone {
+                true => drop(forgotten.insert(at)),
+                false => self.sink.tally.rejected.count(&error),
             }
         }
-        if forgotten.is_empty() {
-            return;
-        }
-        // Storage has let go of them, and takes them as new ones.
-        let generation = self.cache.generation();
-        for entry in self.cache.seen_mut() {
-            let Some((value, start)) = entry.series.and_then(|series| forgotten.remove(&series)) else {
-                continue;
-            };
-            entry.series = None;
-            self.sink.append_labelled(entry, generation, (self.sink.at, start), Point::Float(value));
-        }
+        forgotten
     }
 
     /// Appends an exemplar, unless it is the one that the last answer had: without a time of its own (`timed`)
     /// nothing tells storage that it is the same observation again.
-    fn append_exemplar(&mut self, key: &str, series: SeriesRef, exemplar: Exemplar, timed: bool) {
-        let Some(entry) = self.cache.get_mut(key) else { return };
+    fn append_exemplar(&mut self, at: usize, series: SeriesRef, exemplar: Exemplar, timed: bool) {
         if timed {
             if self.sink.appender.append_exemplar(series, &exemplar).is_err() {
                 self.sink.tally.rejected.exemplars += 1;
             }
             return;
         }
-        if let Some(LatestExemplar::Untimed(labels, value)) = entry.exemplar.as_deref()
+        if let Some(LatestExemplar::Untimed(labels, value)) =
+            self.cache.extra(at).and_then(|extra| extra.exemplar.as_ref())
             && *labels == exemplar.labels
             && value.to_bits() == exemplar.value.to_bits()
         {
@@ -260,7 +304,7 @@ impl<'a> Batch<'a> {
         match self.sink.appender.append_exemplar(series, &exemplar) {
             Ok(()) => {
                 let latest = LatestExemplar::Untimed(exemplar.labels, exemplar.value);
-                entry.exemplar = Some(Box::new(latest));
+                self.cache.extra_mut(at).exemplar = Some(latest);
             }
             Err(_) => self.sink.tally.rejected.exemplars += 1,
         }
@@ -349,61 +393,89 @@ impl<'a> Batch<'a> {
     }
 }
 
+impl exposition::Sink<Error> for Batch<'_> {
+    fn recognise(&mut self, line: &str) -> usize {
+        self.cache.recognise(line)
+    }
+
+    fn take(&mut self, entry: Line<'_>) -> Result<(), Error> {
+        self.append_line(entry)
+    }
+}
+
 impl Sink<'_> {
-    /// Appends one sample of the series `entry`, which has one in this answer already unless it is the `first`.
-    fn append(
+    /// Whether a sample may be stored of a series that has one in this answer already, unless it is the `first`.
+    fn admit(
         &mut self,
-        entry: &mut Entry,
+        cache: &mut Cache,
+        at: usize,
         first: bool,
-        generation: u64,
-        (timestamp, start): OwnTimes,
+        (timestamp, _): OwnTimes,
         point: Point<'_>,
-    ) -> Option<SeriesRef> {
-        entry.labels.as_ref()?;
+    ) -> bool {
         self.tally.kept += 1;
         let limit = self.rules.limits.samples;
         if limit > 0 && self.tally.kept > limit {
-            return None;
+            return false;
         }
-        let own_time = timestamp.filter(|_| self.rules.honor_timestamps);
-        let at = own_time.unwrap_or(self.at);
-        entry.tracked = own_time.is_none() || self.rules.track_timestamps_staleness;
+        let own_time = timestamp.is_some() && self.rules.honor_timestamps;
+        let entry = cache.entry_mut(at);
+        entry.tracked = !own_time || self.rules.track_timestamps_staleness;
         entry.histogram = matches!(point, Point::Histogram(_));
-        if own_time.is_none()
-            && first
-            && entry.live
-            && let (Some(series), Point::Float(value)) = (entry.series, point)
-        {
-            self.known.series.push(series);
-            self.known.values.push(value);
-            if let Some(start) = start {
-                self.known.starts.resize(self.known.values.len() - 1, UNKNOWN_START);
-                self.known.starts.push(start);
-            }
-            self.tally.appended += 1;
-            return Some(series);
-        }
-        if own_time.is_none() && !first {
+        if !own_time && !first {
             self.tally.rejected.count(&AppendError::DuplicateTimestamp);
+            return false;
+        }
+        true
+    }
+
+    /// Keeps a sample for the end, when all of its kind are appended.
+    fn append_float(
+        &mut self,
+        cache: &mut Cache,
+        at: usize,
+        series: SeriesRef,
+        (timestamp, start): OwnTimes,
+        value: f64,
+    ) -> Option<(usize, SeriesRef)> {
+        let time = self.time_of(timestamp);
+        if time > self.at + AHEAD_MAX {
+            self.tally.rejected.count(&AppendError::OutOfBounds);
             return None;
         }
-        self.append_labelled(entry, generation, (at, start.unwrap_or(UNKNOWN_START)), point)
+        let known = &mut self.known;
+        if time != self.at || !known.times.is_empty() {
+            known.times.resize(known.values.len(), self.at);
+            known.times.push(time);
+        }
+        if let Some(start) = start {
+            known.starts.resize(known.values.len(), UNKNOWN_START);
+            known.starts.push(start);
+        }
+        known.entries.push(at as u32);
+        known.series.push(series);
+        known.values.push(value);
+        cache.stored(at, series);
+        self.tally.appended += 1;
+        Some((at, series))
     }
 
     fn append_labelled(
         &mut self,
-        entry: &mut Entry,
-        generation: u64,
-        (at, start): (Timestamp, Timestamp),
+        cache: &mut Cache,
+        at: usize,
+        labels: &Labels,
+        (timestamp, start): OwnTimes,
         point: Point<'_>,
-    ) -> Option<SeriesRef> {
-        let labels = entry.labels.as_ref()?;
-        let appended = if at > self.at + AHEAD_MAX {
+    ) -> Option<(usize, SeriesRef)> {
+        let time = self.time_of(timestamp);
+        let series = cache.entry(at).series();
+        let appended = if time > self.at + AHEAD_MAX {
             Err(AppendError::OutOfBounds)
         } else {
             match point {
                 Point::Float(value) => {
-                    self.appender.append(entry.series, labels, Sample { timestamp: at, value })
+                    self.appender.append(series, labels, Sample { timestamp: time, value })
                 }
                 Point::Histogram(h) => {
                     let limit = self.rules.limits.buckets;
@@ -411,7 +483,7 @@ impl Sink<'_> {
                     self.too_many_buckets |= reduced.is_none();
                     let h = reduced?;
                     match h.validate() {
-                        Ok(()) => self.appender.append_histogram(entry.series, labels, at, &h),
+                        Ok(()) => self.appender.append_histogram(series, labels, time, &h),
                         Err(e) => Err(AppendError::InvalidHistogram(e.to_string())),
                     }
                 }
@@ -419,12 +491,15 @@ impl Sink<'_> {
         };
         match appended {
             Ok(series) => {
-                if start != UNKNOWN_START {
+                if let Some(start) = start {
                     self.appender.append_start(series, start);
                 }
-                entry.stored(series, generation);
+                if matches!(point, Point::Histogram(_)) {
+                    cache.extra_mut(at).labels.get_or_insert_with(|| labels.clone());
+                }
+                cache.stored(at, series);
                 self.tally.appended += 1;
-                Some(series)
+                Some((at, series))
             }
             Err(error) => {
                 self.tally.rejected.count(&error);
@@ -454,6 +529,31 @@ fn read(
         Format::Protobuf => exposition::protobuf::parse(body, histograms, sink),
         _ => exposition::parse(format, body, sink),
     }
+}
+
+/// What an answer says of its families.
+fn declared(fetched: &Fetched, choice: HistogramChoice) -> Result<BTreeMap<String, Metadata>, Error> {
+    let mut declared: BTreeMap<String, Metadata> = BTreeMap::new();
+    match fetched {
+        Fetched::Exposition { format, body } => read(*format, body, choice, &mut |line| {
+            match line {
+                Line::Help { family, text } => {
+                    text.as_ref().clone_into(&mut declared.entry(family.into_owned()).or_default().help);
+                }
+                Line::Unit { family, unit } => {
+                    unit.clone_into(&mut declared.entry(family.into_owned()).or_default().unit);
+                }
+                Line::Kind { family, kind } => declared.entry(family.into_owned()).or_default().kind = kind,
+                Line::Sample(_) | Line::Histogram(_) => {}
+            }
+            Ok(())
+        })?,
+        Fetched::Columns(columns) => {
+            let families = columns.families().iter().cloned();
+            declared.extend(families);
+        }
+    }
+    Ok(declared)
 }
 
 /// The histogram as coarse as it has to be; none where it cannot be coarse enough. Zero is no limit.
@@ -503,15 +603,6 @@ fn labels_of(columns: &Columns, series: usize) -> Result<Labels, Error> {
     pairs.sort_unstable();
     Labels::from_sorted(&pairs)
         .map_err(|_| Error::Columns(format!("series {series} has a label without a name, or one twice")))
-}
-
-/// Replaces a text of metadata; whether it changed.
-fn replace(text: &mut String, new: &str) -> bool {
-    let changed = text != new;
-    if changed {
-        new.clone_into(text);
-    }
-    changed
 }
 
 fn quoted(text: &str) -> &str {

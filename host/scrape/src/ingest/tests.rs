@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use expect_test::{Expect, expect};
 use formats::exposition::Format;
-use model::{Buckets, ColumnExemplar, ColumnHistogram, ColumnParts, Columns, ConfigDuration};
+use model::{Buckets, ColumnExemplar, ColumnHistogram, ColumnParts, Columns, ConfigDuration, Histogram};
 use proptest::prelude::*;
 
 use super::*;
@@ -42,7 +42,11 @@ fn rules(job: &str) -> Arc<Rules> {
 
 fn fixture(job: &str) -> Fixture {
     let target = Labels::from_pairs([("job", "j"), ("instance", "i")]);
-    Fixture { storage: Recorder::new(), ingest: Ingest::new(&target, rules(job)), now_ms: 0 }
+    Fixture {
+        storage: Recorder::new(),
+        ingest: Ingest::new(&target, rules(job), Arc::new(Families::new())),
+        now_ms: 0,
+    }
 }
 
 impl Fixture {

@@ -1,24 +1,15 @@
-//! `/api/v1/targets/metadata`: what targets say of their metrics. Declarations are stored by family for all targets
-//! together; which families a target has is told by the series that it has now.
+//! `/api/v1/targets/metadata`: what each target says of its metrics.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
-use model::{Labels, METRIC_NAME, Matcher, Metadata, Timestamp};
-use promql::read::{ReadError, Select, Storage as _};
+use model::Labels;
 use serde::Serialize;
 
-use super::blocking::blocking;
 use super::envelope::{ApiError, ApiResult, Success};
 use super::params::Params;
-use super::series::family_of;
 use super::value::JsonLabels;
 use crate::app::App;
-
-/// A target has the families of which it has had samples within this time; longer than most intervals.
-const RECENT: Duration = Duration::from_secs(300);
 
 #[derive(Serialize)]
 struct Declared {
@@ -47,52 +38,24 @@ pub(super) async fn metadata(State(app): State<Arc<App>>, params: Params) -> Api
         }
     };
     let limit = params.limit("limit")?.unwrap_or(usize::MAX);
-    let metric = params.get("metric").map(str::to_owned);
+    let wanted = params.get("metric");
+    let targets = app.scrape.families();
     let matches = |labels: &Labels| matchers.iter().all(|matcher| matcher.matches_labels(labels));
-    let targets: Vec<Labels> = app
-        .scrape
-        .targets()
-        .active_targets
-        .into_iter()
-        .map(|target| target.labels)
-        .filter(matches)
-        .take(limit)
-        .collect();
-    let declared = blocking(move || {
-        let families: BTreeMap<String, Metadata> = app.storage.metadata().into_iter().collect();
-        let mut declared = Vec::new();
-        for target in targets {
-            for family in families_of(&app, &target, &families)? {
-                if metric.as_ref().is_some_and(|wanted| *wanted != family) {
-                    continue;
-                }
-                let Some(metadata) = families.get(&family) else { continue };
-                declared.push(Declared {
-                    target: Target(target.clone()),
-                    metric: metric.is_none().then_some(family),
-                    r#type: metadata.kind.as_str(),
-                    help: metadata.help.clone(),
-                    unit: metadata.unit.clone(),
-                });
-            }
+    let mut declared = Vec::new();
+    for (labels, families) in targets.iter().filter(|(labels, _)| matches(labels)) {
+        // The limit decides whether another target is begun, as in Prometheus.
+        if declared.len() >= limit {
+            break;
         }
-        Ok::<_, ReadError>(declared)
-    })
-    .await??;
+        for family in families.iter().filter(|family| wanted.is_none_or(|wanted| wanted == family.name)) {
+            declared.push(Declared {
+                target: Target(labels.clone()),
+                metric: wanted.is_none().then(|| family.name.clone()),
+                r#type: family.metadata.kind.as_str(),
+                help: family.metadata.help.clone(),
+                unit: family.metadata.unit.clone(),
+            });
+        }
+    }
     Ok(Success::new(declared))
-}
-
-/// The families of which a target has series now.
-fn families_of(
-    app: &App,
-    target: &Labels,
-    families: &BTreeMap<String, Metadata>,
-) -> Result<BTreeSet<String>, ReadError> {
-    let matchers: Vec<Matcher> = target.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
-    let end = Timestamp::from_system(SystemTime::now());
-    let select = Select { matchers: &matchers, start: end - RECENT, end, step_ms: None };
-    let names = app.storage.label_values(METRIC_NAME, &select)?;
-    let declared =
-        |name: &String| family_of(families, name).map(|_| super::series::family_name(families, name));
-    Ok(names.iter().filter_map(declared).collect())
 }
