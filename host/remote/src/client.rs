@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use chrono::Utc;
 use formats::remote_write::Version;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use scrape::client::HttpClient;
+use url::Url;
 
 use crate::Error;
 use crate::config::RemoteWriteConfig;
+use crate::sigv4::SigV4Config;
 
 /// So much of an answer's text is shown, as in Prometheus.
 const MESSAGE_BYTES_MAX: usize = 512;
@@ -31,20 +34,22 @@ pub(crate) trait Send: std::marker::Send + Sync {
 /// A receiver over HTTP.
 pub(crate) struct Receiver {
     client: HttpClient,
-    url: String,
+    url: Url,
     headers: BTreeMap<String, String>,
     timeout: Duration,
     retry_on_429: bool,
+    sigv4: Option<SigV4Config>,
 }
 
 impl Receiver {
     pub(crate) fn new(config: &RemoteWriteConfig) -> Result<Self, Error> {
         Ok(Self {
             client: HttpClient::new(&config.http, true)?,
-            url: config.url.to_string(),
+            url: config.url.clone(),
             headers: config.headers.clone(),
             timeout: config.remote_timeout.0,
             retry_on_429: config.queue_config.retry_on_http_429,
+            sigv4: config.sigv4.clone(),
         })
     }
 }
@@ -56,8 +61,11 @@ impl Send for Receiver {
             Version::V1 => ("application/x-protobuf", "0.1.0"),
             Version::V2 => ("application/x-protobuf;proto=io.prometheus.write.v2.Request", "2.0.0"),
         };
-        let request =
-            self.client.request(Method::POST, &self.url).await.map_err(|error| unreachable(&error))?;
+        let request = self
+            .client
+            .request(Method::POST, self.url.as_str())
+            .await
+            .map_err(|error| unreachable(&error))?;
         let mut request = with_headers(request, &self.headers)
             .timeout(self.timeout)
             .header(CONTENT_ENCODING, "snappy")
@@ -65,6 +73,12 @@ impl Send for Receiver {
             .header("X-Prometheus-Remote-Write-Version", protocol);
         if attempt > 0 {
             request = request.header("Retry-Attempt", attempt.to_string());
+        }
+        if let Some(sigv4) = &self.sigv4 {
+            // Keys may be there with the next try.
+            let signed = sigv4.sign(&self.url, &body, Utc::now());
+            let signed = signed.map_err(|what| Error::Recoverable { what, after: None })?;
+            request = signed.into_iter().fold(request, |request, (name, value)| request.header(name, value));
         }
         let response = request.body(body).send().await.map_err(|error| failed(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());

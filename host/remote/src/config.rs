@@ -12,6 +12,8 @@ use scrape::relabel::RelabelConfig;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+use crate::sigv4::SigV4Config;
+
 /// Characters of a name that nobody has given.
 const NAME_CHARS: usize = 6;
 
@@ -67,6 +69,12 @@ pub struct RemoteWriteConfig {
     /// Whether, and how often, it is told what is known of metric families.
     #[serde(default)]
     pub metadata_config: MetadataConfig,
+    /// How requests are signed for Amazon's managed Prometheus.
+    pub sigv4: Option<SigV4Config>,
+    #[serde(default, rename = "azuread", deserialize_with = "no_azuread")]
+    _azuread: (),
+    #[serde(default, rename = "google_iam", deserialize_with = "no_google_iam")]
+    _google_iam: (),
     /// How connections are made.
     #[serde(skip)]
     pub http: HttpConfig,
@@ -210,6 +218,15 @@ impl RemoteWriteConfig {
     fn validate(&self) -> Result<(), String> {
         check_headers(&self.headers)?;
         check_url(&self.url)?;
+        if let Some(sigv4) = &self.sigv4 {
+            sigv4.validate()?;
+            let http = &self.http;
+            if http.basic_auth.is_some() || http.authorization.is_some() || http.oauth2.is_some() {
+                return Err(
+                    "at most one of basic_auth, authorization, oauth2 & sigv4 must be configured".to_owned()
+                );
+            }
+        }
         let queue = &self.queue_config;
         let counts = [
             ("capacity", queue.capacity),
@@ -320,6 +337,19 @@ impl<'de> Deserialize<'de> for RemoteReadConfig {
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
     let text = String::deserialize(deserializer)?;
     Url::parse(&text).map_err(|error| serde::de::Error::custom(format!("{text:?} is no URL: {error}")))
+}
+
+fn no_azuread<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+    Err(serde::de::Error::custom(
+        "tokens of Microsoft Entra are not asked for here; use oauth2 with a client secret, or a proxy that adds them",
+    ))
+}
+
+fn no_google_iam<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+    Err(serde::de::Error::custom(
+        "tokens of Google Cloud are not asked for here; use authorization.credentials_file with a token that another \
+         program keeps up to date, or a proxy that adds them",
+    ))
 }
 
 fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {

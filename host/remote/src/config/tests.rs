@@ -70,3 +70,20 @@ fn a_place_in_the_log_goes_with_the_name_or_the_url() {
     assert_eq!(key("{url: http://a}"), key("{url: http://a, remote_timeout: 1s}"));
     assert_ne!(key("{url: http://a}"), key("{url: http://b}"));
 }
+
+#[test]
+fn ways_to_prove_who_sends_are_judged() {
+    let check = |auth: &str, expected: &str| {
+        let error =
+            read(&format!("url: http://a/w\n{auth}")).map(|_| String::new()).unwrap_or_else(|error| error);
+        let fits = if expected.is_empty() { error.is_empty() } else { error.contains(expected) };
+        assert!(fits, "{auth}: {error}");
+    };
+    check("sigv4: {region: eu-west-1, access_key: a, secret_key: s}", "");
+    check("sigv4: {}", "");
+    check("sigv4: {access_key: a}", "must provide an AWS SigV4 access key and secret key");
+    check("sigv4: {role_arn: a}", "roles are not assumed here");
+    check("sigv4: {}\nbasic_auth: {username: u, password: p}", "at most one of basic_auth");
+    check("azuread: {cloud: AzurePublic}", "Microsoft Entra");
+    check("google_iam: {credentials_file: x}", "Google Cloud");
+}
