@@ -28,9 +28,6 @@ const FORMAT: &str = "remote read message";
 /// Samples in one chunk of a stream, as Prometheus' own chunks have them.
 const CHUNK_SAMPLES: usize = 120;
 
-/// Data of one frame beyond which a series goes on in the next one, as in Prometheus.
-const FRAME_BYTES: usize = 1 << 20;
-
 /// A question: several queries, each of which is answered for itself.
 #[derive(Debug, Clone, Default)]
 pub struct ReadRequest {
@@ -357,8 +354,9 @@ fn chunks(series: &ReadSeries) -> Vec<Chunk> {
     }
 }
 
-/// Appends the frames of one series to a stream; `query` is the number of the query that it answers.
-pub fn put_frames(out: &mut Vec<u8>, query: usize, series: &ReadSeries) {
+/// Appends the frames of one series to a stream; `query` is the number of the query that it answers. A frame ends with the
+/// chunk that brings it to `frame_bytes` of chunks.
+pub fn put_frames(out: &mut Vec<u8>, query: usize, series: &ReadSeries, frame_bytes: usize) {
     let mut chunks = chunks(series).into_iter().peekable();
     while chunks.peek().is_some() {
         let mut data = Vec::new();
@@ -366,7 +364,8 @@ pub fn put_frames(out: &mut Vec<u8>, query: usize, series: &ReadSeries) {
         root.message(1, |m| {
             write_labels(m, &series.labels);
             let mut bytes = 0;
-            while let Some(chunk) = chunks.next_if(|_| bytes < FRAME_BYTES) {
+            // One chunk at least, however few bytes there may be.
+            while let Some(chunk) = chunks.next_if(|_| bytes < frame_bytes.max(1)) {
                 bytes += chunk.data.len();
                 m.message(2, |m| {
                     m.varint(1, chunk.first.millis() as u64);

@@ -5,6 +5,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod admission;
+mod agent;
 mod alerts;
 mod answer;
 mod ast;
@@ -17,6 +18,7 @@ mod features;
 mod federate;
 mod lifecycle;
 mod notifications;
+mod openapi;
 mod own_metrics;
 mod params;
 mod plugins;
@@ -105,7 +107,9 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .route("/openapi.yaml", get(openapi::document))
         .fallback(async || ApiError::new(ErrorKind::NotFound, "no such endpoint"))
+        .layer(middleware::from_fn_with_state(app.args.agent, agent::refuse))
         .layer(middleware::from_fn_with_state(Arc::new(app.args.cors_origin.clone()), cors::allow));
     let otlp_metrics = Router::new()
         .route("/api/v1/otlp/v1/metrics", post(otlp::http::metrics).layer(admit_push))

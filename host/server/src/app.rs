@@ -123,6 +123,7 @@ pub(crate) struct Reload {
 /// Reads the configuration that the command line names; `listen` is where this server is reached.
 fn load(args: &ServerArgs, listen: SocketAddr) -> Result<Loaded, ConfigErrors> {
     match &args.config_file {
+        Some(path) if args.agent => config::load(path)?.for_agent(),
         Some(path) => config::load(path),
         None => config::embedded(&own_address(listen).to_string(), &route_prefix(args)),
     }
@@ -223,7 +224,7 @@ impl App {
             registry: &registry,
         })
         .context("set up the plugin host")?;
-        let external_url = args.external_url.clone().unwrap_or_else(|| format!("http://{}", args.web_listen));
+        let external_url = args.external_url.clone().unwrap_or_else(|| format!("http://{listen}"));
         let external_url = external_url.trim_end_matches('/').to_owned();
         let prefix = route_prefix(&args);
         let notices = Notices::new(args.notifications_subscribers_max);
@@ -497,7 +498,8 @@ impl App {
         let tsdb = self.storage.tsdb();
         self.gauges.set(&tsdb.stats(), &traces, &span_metrics);
         self.gauges.set_refused(&tsdb.refused_series());
-        self.gauges.set_bounds(&self.retention(), tsdb.recovery().corruptions.len());
+        let corruptions = tsdb.recovery().corruptions.len();
+        self.gauges.set_bounds(&self.retention(), corruptions, tsdb.log_end().segment);
     }
 
     /// Stops what brings samples by itself. Listeners are still open then, so that no target of ours, this server

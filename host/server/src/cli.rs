@@ -1,6 +1,7 @@
 //! The command line: every flag and subcommand, once. Flags that Prometheus has carry Prometheus' names.
 
 mod accepted;
+mod agent;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -29,7 +30,8 @@ use crate::plugin_command::Language;
 ///
 /// Without a subcommand it starts the server.
 #[derive(Debug, Parser)]
-// A flag that is given twice counts as given last, so that scripts can add to defaults of their own.
+// A flag that is given twice counts as given last, so that scripts can add to defaults of their own; those that take
+// several values say so.
 #[command(name = "stormglass", version, args_conflicts_with_subcommands = true, args_override_self = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -84,6 +86,8 @@ impl Given {
             }
             flags.insert(name.to_owned(), value);
         }
+        let cli = agent::applied(cli, &given)
+            .map_err(|what| Cli::command().error(clap::error::ErrorKind::ArgumentConflict, what))?;
         Ok(Self { cli, flags, warnings: accepted::warnings(&given) })
     }
 }
@@ -175,15 +179,45 @@ pub(crate) struct ServerArgs {
     #[arg(long = "storage.remote.read-concurrent-limit", value_name = "COUNT", default_value_t = 10)]
     pub(crate) remote_read_concurrency: usize,
 
+    /// Most bytes of one frame of a remote read that is streamed.
+    #[arg(long = "storage.remote.read-max-bytes-in-frame", value_name = "BYTES", default_value_t = 1 << 20)]
+    pub(crate) remote_read_frame_bytes: usize,
+
+    /// Collect and send on only: what is scraped or pushed goes to the servers of `remote_write`, and nothing is queried,
+    /// no rule evaluated. `remote_write` has to be there; `rule_files`, `alerting`, `remote_read` and detectors must not.
+    #[arg(long = "agent")]
+    pub(crate) agent: bool,
+
+    #[command(flatten)]
+    pub(crate) agent_storage: agent::AgentArgs,
+
     /// Memory that the server is to stay within, pages of mapped files left out. As it is neared, new series are refused
     /// first, then queries are stopped; what has been acknowledged stays. 0 for no budget. Default: four fifths of what
     /// the machine or its container has.
     #[arg(long = "storage.memory-budget", value_name = "SIZE")]
     pub(crate) memory_budget: Option<ByteSize>,
 
-    /// Address of the API.
-    #[arg(long = "web.listen-address", value_name = "[HOST]:PORT", default_value = "127.0.0.1:9090")]
-    pub(crate) web_listen: ListenAddress,
+    /// Address of the API. May be repeated.
+    #[arg(
+        long = "web.listen-address",
+        value_name = "[HOST]:PORT",
+        default_value = "127.0.0.1:9090",
+        action = ArgAction::Append
+    )]
+    pub(crate) web_listen: Vec<ListenAddress>,
+
+    /// How long a client may take to send a request, and how long a connection without one is kept.
+    #[arg(long = "web.read-timeout", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) web_read_timeout: ConfigDuration,
+
+    /// Most connections to the API at once, over all its addresses; more wait.
+    #[arg(
+        long = "web.max-connections",
+        value_name = "COUNT",
+        default_value_t = 512,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) web_connections_max: u32,
 
     /// Who may talk to this server, and how: TLS, users, tokens, headers, in Prometheus' format. Holds for OTLP's
     /// addresses as well. Read again when it or a file that it names changes.
@@ -634,7 +668,9 @@ mod tests {
             ["stormglass", "--storage.tsdb.path=a", "--storage.tsdb.path=b", "--web.listen-address=:1"];
         let cli = Cli::try_parse_from(twice).unwrap();
         assert_eq!(cli.server.storage_path.to_str(), Some("b"));
-        assert_eq!(cli.server.web_listen.as_host_port(), "[::]:1");
+        let listen: Vec<String> =
+            cli.server.web_listen.iter().map(super::ListenAddress::as_host_port).collect();
+        assert_eq!(listen, ["[::]:1"]);
         assert!(Cli::try_parse_from(["stormglass", "--web.listen-address=9090"]).is_err());
     }
 

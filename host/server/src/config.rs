@@ -8,6 +8,7 @@ mod discovery;
 mod environment;
 pub(crate) mod files;
 pub(crate) mod otlp;
+pub(crate) mod rules;
 pub(crate) mod secrets;
 mod sections;
 pub(crate) mod storage;
@@ -246,6 +247,27 @@ impl Examined {
 }
 
 impl Loaded {
+    /// The same, if an agent can do all that it asks for.
+    pub(crate) fn for_agent(self) -> Result<Self, ConfigErrors> {
+        let mut errors = Vec::new();
+        let refused = [
+            ("alerting", self.alerting != AlertingConfig::default()),
+            ("rule_files", !self.rules.is_empty()),
+            ("remote_read", !self.remote_read.is_empty()),
+            ("alertmanager", self.alertmanager.is_some()),
+            ("plugins.detect", self.plugins.iter().any(|plugin| plugin.detect.is_some())),
+        ];
+        for (section, _) in refused.iter().filter(|(_, there)| *there) {
+            errors
+                .push(FileError::whole(&self.path, format!("field {section} is not allowed in agent mode")));
+        }
+        if self.remote_write.is_empty() {
+            let what = "at least one remote_write target must be specified in agent mode";
+            errors.push(FileError::whole(&self.path, what.to_owned()));
+        }
+        if errors.is_empty() { Ok(self) } else { Err(ConfigErrors(errors)) }
+    }
+
     /// A complaint about a setting of a configured plugin.
     pub(crate) fn plugin_error(&self, name: &str, setting: &str, what: impl fmt::Display) -> FileError {
         let place = self.places.plugins.get(name).copied();
@@ -491,7 +513,7 @@ fn read_rules(
     found
         .into_iter()
         .map(|file| {
-            let rules = read(&file).and_then(|text| yaml::parse(&file, &text));
+            let rules = read(&file).and_then(|text| rules::parse(&file, &text));
             (file, rules)
         })
         .collect()

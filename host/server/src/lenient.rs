@@ -4,12 +4,18 @@
 //! A connection is watched from request line to request line, which takes knowing where each body ends. Where that is
 //! not said by a `Content-Length` (a chunked body, another protocol) the rest of the connection passes as it is: a
 //! byte of a body is never changed.
+//!
+//! Knowing that, a connection ends as if its client had left where a request does not arrive whole in time, or where no
+//! new one comes for as long after an answer.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A head longer than this is passed on as it is; the HTTP library will refuse it.
 const HEAD_BYTES_MAX: usize = 256 << 10;
@@ -24,11 +30,80 @@ pub(crate) struct Lenient<S> {
     /// Ready to be read, from `at` on.
     ready: Vec<u8>,
     at: usize,
+    phase: Phase,
+    /// When the phase began, or what was written last in it.
+    since: Instant,
+    patience: Duration,
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// The connection's place among those that may be open.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// A request.
+    Idle,
+    /// The rest of a request.
+    Reading,
+    /// An answer, which may take as long as it takes.
+    Answering,
 }
 
 impl<S> Lenient<S> {
-    pub(crate) const fn new(inner: S) -> Self {
-        Self { inner, watch: Watch { state: State::Head, head: Vec::new() }, ready: Vec::new(), at: 0 }
+    pub(crate) fn new(inner: S, patience: Duration, place: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            inner,
+            watch: Watch { state: State::Head, head: Vec::new() },
+            ready: Vec::new(),
+            at: 0,
+            phase: Phase::Idle,
+            since: Instant::now(),
+            patience,
+            alarm: None,
+            _place: place,
+        }
+    }
+
+    /// Bytes of the client have come.
+    fn received(&mut self) {
+        let phase = match self.watch.state {
+            // Nothing is known of where requests end.
+            State::Passing => Phase::Answering,
+            State::Body(_) => Phase::Reading,
+            State::Head if self.watch.head.is_empty() => Phase::Answering,
+            State::Head => Phase::Reading,
+        };
+        if phase != self.phase {
+            self.phase = phase;
+            self.since = Instant::now();
+        }
+    }
+
+    /// Bytes of an answer have gone.
+    fn sent(&mut self) {
+        let passing = matches!(self.watch.state, State::Passing);
+        if self.phase != Phase::Reading && !passing {
+            self.phase = Phase::Idle;
+            self.since = Instant::now();
+        }
+    }
+
+    /// Ready once the client has taken too long.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.phase == Phase::Answering {
+            return Poll::Pending;
+        }
+        let end = self.since + self.patience;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        // One alarm goes on over many requests, and is only set anew once it goes off too early.
+        while alarm.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= end {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(end);
+        }
+        Poll::Pending
     }
 }
 
@@ -56,7 +131,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lenient<S> {
             }
             let mut bytes = [0_u8; READ_BYTES];
             let mut read = ReadBuf::new(&mut bytes);
-            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut read))?;
+            match Pin::new(&mut this.inner).poll_read(cx, &mut read) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => {
+                    ready!(this.poll_patience(cx));
+                    // Whoever reads takes it for the end.
+                    return Poll::Ready(Ok(()));
+                }
+            }
             if read.filled().is_empty() {
                 // The end: what was held back comes first, then the end itself.
                 this.watch.give_up(&mut this.ready);
@@ -65,13 +147,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lenient<S> {
                 }
             }
             this.watch.take(read.filled(), &mut this.ready);
+            this.received();
         }
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Lenient<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, buf))?;
+        self.sent();
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -79,7 +164,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Lenient<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
+        self.sent();
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -222,6 +309,8 @@ fn escape(head: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
     use super::*;
 
     /// Whole, and byte by byte.
@@ -247,6 +336,36 @@ mod tests {
             b"POST /a?\" HTTP/1.1\r\ncontent-length: 20\r\n\r\nGET /\" HTTP/1.1\r\n\r\n\x22GET /\" HTTP/1.1\r\n\r\n",
             b"POST /a?%22 HTTP/1.1\r\ncontent-length: 20\r\n\r\nGET /\" HTTP/1.1\r\n\r\n\x22GET /%22 HTTP/1.1\r\n\r\n",
         );
+    }
+
+    /// What comes until the end, and whether that comes when patience is over; the clock counts milliseconds.
+    async fn ends_in_time(lenient: &mut Lenient<DuplexStream>) -> bool {
+        let began = Instant::now();
+        let mut all = String::new();
+        lenient.read_to_string(&mut all).await.unwrap();
+        let late = began.elapsed().checked_sub(lenient.patience);
+        all.is_empty() && late.is_some_and(|late| late < Duration::from_millis(10))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_too_long_is_taken_to_have_left() {
+        let patience = Duration::from_secs(60);
+        let (mut client, server) = tokio::io::duplex(1024);
+        let mut lenient = Lenient::new(server, patience, None);
+        assert!(ends_in_time(&mut lenient).await, "nothing ever came");
+
+        let mut lenient = Lenient::new(lenient.inner, patience, None);
+        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        assert!(ends_in_time(&mut lenient).await, "a head without an end");
+
+        let mut lenient = Lenient::new(lenient.inner, patience, None);
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut request = [0; 18];
+        lenient.read_exact(&mut request).await.unwrap();
+        let long = tokio::time::timeout(10 * patience, lenient.read_u8()).await;
+        assert!(long.is_err(), "an answer may take longer");
+        lenient.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        assert!(ends_in_time(&mut lenient).await, "nothing came after the answer");
     }
 
     #[test]

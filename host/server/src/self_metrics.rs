@@ -32,6 +32,8 @@ pub(crate) struct StorageGauges {
     downsampled_bytes: IntGaugeVec,
     tombstoned_series: IntGauge,
     wal_bytes: IntGauge,
+    wal_segment: IntGauge,
+    samples_in: Mirror,
     wal_corruptions: Mirror,
     lowest_time: IntGauge,
     lowest_time_secs: IntGauge,
@@ -148,6 +150,14 @@ impl StorageGauges {
                 "Series of blocks of which something is deleted that is still on disk.",
             )?,
             wal_bytes: gauge("prometheus_tsdb_wal_storage_size_bytes", "Size of the write-ahead log.")?,
+            wal_segment: gauge(
+                "prometheus_tsdb_wal_segment_current",
+                "Segment of the write-ahead log that is being written to.",
+            )?,
+            samples_in: counter(
+                "prometheus_remote_storage_samples_in_total",
+                "Samples that the log holds for servers of remote_write: all that were appended.",
+            )?,
             wal_corruptions: counter(
                 "prometheus_tsdb_wal_corruptions_total",
                 "Damaged stretches that the start has found and set aside.",
@@ -215,6 +225,7 @@ impl StorageGauges {
         self.head_min_time_secs.set(millis(metrics.head_min_time) / 1000);
         self.head_max_time_secs.set(millis(metrics.head_max_time) / 1000);
         raise(&self.samples_appended.with_label_values(&[FLOAT]), metrics.samples_appended);
+        self.samples_in.raise(metrics.samples_appended);
         self.samples_dropped.raise(metrics.samples_dropped);
         self.exemplars_appended.raise(metrics.exemplars_appended);
         self.series_created.raise(metrics.series_created);
@@ -250,8 +261,9 @@ impl StorageGauges {
     }
 
     /// Shows what is kept, and what a start has found damaged.
-    pub(crate) fn set_bounds(&self, retention: &Retention, corruptions: usize) {
+    pub(crate) fn set_bounds(&self, retention: &Retention, corruptions: usize, wal_segment: u64) {
         let _one_at_a_time = self.setting.lock();
+        self.wal_segment.set(whole(wal_segment));
         self.retention_bytes.set(whole(retention.bytes_max.unwrap_or(0)));
         self.retention_secs.set(whole(retention.time.map_or(0, |time| time.as_secs())));
         self.wal_corruptions.raise(corruptions as u64);

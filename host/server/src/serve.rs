@@ -13,6 +13,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -48,19 +49,33 @@ pub(crate) async fn serve(
 
     let access = Web::open(args.web_config.as_deref()).context("load the web configuration")?;
     // Sockets come first: a port that is taken should fail the start at once, not after a long replay.
-    let web = bind(&args.web_listen, "--web.listen-address").await?;
+    let mut webs = Vec::new();
+    for address in &args.web_listen {
+        webs.push(bind(address, "--web.listen-address").await?);
+    }
     let grpc = bind(&args.otlp_grpc_listen, "--otlp.grpc.listen-address").await?;
     let http = bind(&args.otlp_http_listen, "--otlp.http.listen-address").await?;
-    let addresses = [web.local_addr()?, grpc.local_addr()?, http.local_addr()?];
+    let addresses: Vec<SocketAddr> = webs.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+    let otlp_addresses = [grpc.local_addr()?, http.local_addr()?];
+    let own = *addresses.first().context("listen somewhere: name an address with --web.listen-address")?;
 
     let stopping = CancellationToken::new();
     let gate = Gate::default();
-    let listener = |socket| WebListener { socket, web: Arc::clone(&access) };
+    let patience = args.web_read_timeout.0;
+    // OTLP has addresses of its own, so that no crowd of browsers keeps senders out.
+    let places = Arc::new(Semaphore::new(args.web_connections_max as usize));
+    let listener = |socket, places: Option<&Arc<Semaphore>>| WebListener {
+        socket,
+        web: Arc::clone(&access),
+        places: places.cloned(),
+        patience,
+    };
     let guarded =
         |router: Router| router.layer(middleware::from_fn_with_state(Arc::clone(&access), web::guard));
-    let mut servers = vec![spawn(listener(web), guarded(gate.router()), stopping.clone())];
+    let served = |socket| spawn(listener(socket, Some(&places)), guarded(gate.router()), stopping.clone());
+    let mut servers: Vec<JoinHandle<()>> = webs.into_iter().map(served).collect();
 
-    let start = App::start(args, flags, addresses[0]);
+    let start = App::start(args, flags, own);
     let app = tokio::select! {
         app = start => app?,
         _ = interrupt.recv() => return Ok(()),
@@ -71,11 +86,11 @@ pub(crate) async fn serve(
         .export_to(Box::new(move |batch| spans.take(&batch).map(|_| ()).map_err(|error| error.to_string())));
     gate.open(api::router(&app));
     let grpc_router = otlp::grpc::router(Arc::clone(&app.otlp), app.pushes.clone());
-    servers.push(spawn(listener(grpc), guarded(grpc_router), stopping.clone()));
+    servers.push(spawn(listener(grpc, None), guarded(grpc_router), stopping.clone()));
     let http_router = otlp::http::router(Arc::clone(&app.otlp), app.pushes.clone());
-    servers.push(spawn(listener(http), guarded(http_router), stopping.clone()));
+    servers.push(spawn(listener(http, None), guarded(http_router), stopping.clone()));
     let tasks = app::spawn_tasks(&app);
-    announce(access.scheme(), addresses);
+    announce(access.scheme(), &addresses, otlp_addresses);
 
     tokio::select! {
         _ = interrupt.recv() => tracing::info!("received SIGINT, stopping"),
@@ -102,9 +117,12 @@ async fn bind(address: &ListenAddress, flag: &str) -> anyhow::Result<TcpListener
         .with_context(|| format!("listen on {address}: choose another address with {flag}"))
 }
 
-fn announce(scheme: &str, addresses: [SocketAddr; 3]) {
-    let [web, grpc, http] = addresses;
+fn announce(scheme: &str, addresses: &[SocketAddr], [grpc, http]: [SocketAddr; 2]) {
+    let Some((web, more)) = addresses.split_first() else { return };
     tracing::info!(address = %web, otlp_grpc = %grpc, otlp_http = %http, "Listening on");
+    for address in more {
+        tracing::info!(%address, "Listening on");
+    }
     tracing::info!("Server is ready to receive web requests.");
     eprintln!(
         "\nStormglass is at {scheme}://{web} (OTLP at {grpc} for gRPC and {http} for HTTP). A query to try:\n\n    \

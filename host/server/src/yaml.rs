@@ -15,12 +15,14 @@ pub(crate) struct FileError {
     /// The key that the place belongs to.
     key: Option<String>,
     what: String,
+    /// What else is wrong with the file.
+    more: Vec<FileError>,
 }
 
 impl FileError {
     /// A complaint about the file as a whole.
     pub(crate) fn whole(path: &Path, what: impl fmt::Display) -> Self {
-        Self { path: path.to_owned(), place: None, key: None, what: what.to_string() }
+        Self { path: path.to_owned(), place: None, key: None, what: what.to_string(), more: Vec::new() }
     }
 
     /// A complaint about one place; `key` says which setting.
@@ -30,7 +32,21 @@ impl FileError {
             place: Some((location.line(), location.column())),
             key: Some(key.to_owned()),
             what: what.to_string(),
+            more: Vec::new(),
         }
+    }
+
+    /// The line that the complaint is about, from 1.
+    pub(crate) const fn line(&self) -> Option<u64> {
+        match self.place {
+            Some((line, _)) => Some(line),
+            None => None,
+        }
+    }
+
+    /// The same, with other complaints about the same file behind it.
+    pub(crate) fn with_more(self, more: Vec<Self>) -> Self {
+        Self { more, ..self }
     }
 }
 
@@ -44,7 +60,8 @@ impl fmt::Display for FileError {
         if let Some(key) = &self.key {
             write!(f, "{key}: ")?;
         }
-        f.write_str(&self.what)
+        f.write_str(&self.what)?;
+        self.more.iter().try_for_each(|error| write!(f, "\n{error}"))
     }
 }
 
@@ -58,7 +75,7 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, F
         let full = error.without_snippet().to_string();
         let what = full.rsplit_once(" at line ").map_or(full.as_str(), |(what, _)| what);
         let key = place.and_then(|(line, column)| key_at(text, line, column));
-        FileError { path: path.to_owned(), place, key, what: what.to_owned() }
+        FileError { path: path.to_owned(), place, key, what: what.to_owned(), more: Vec::new() }
     })
 }
 

@@ -82,6 +82,10 @@ pub struct TranslateOptions {
     /// instrumentation scope (`otel_scope_name`, `otel_scope_version`, …). Without it, the same metric from two scopes
     /// of a process is one series.
     pub promote_scope_metadata: bool,
+    /// Whether names of labels that are escaped may begin with a single underscore; `key` is put before it otherwise.
+    pub bare_underscore: bool,
+    /// Whether several underscores in names of labels that are escaped become one.
+    pub merge_underscores: bool,
 }
 
 impl TranslateOptions {

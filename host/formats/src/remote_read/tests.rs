@@ -213,7 +213,7 @@ proptest! {
         let labels = Labels::from_pairs([("__name__", "up"), ("job", "a")]);
         let series = ReadSeries { labels: labels.clone(), samples: samples.clone(), histograms: Vec::new() };
         let mut stream = Vec::new();
-        put_frames(&mut stream, query, &series);
+        put_frames(&mut stream, query, &series, 1 << 20);
         let (mut read, mut rest) = (Vec::new(), Message(&stream));
         while !rest.0.is_empty() {
             let length = rest.varint().unwrap() as usize;

@@ -63,6 +63,7 @@ pub(super) async fn remote_read(State(app): State<Arc<App>>, body: Bytes) -> Res
         storage: app.storage.clone(),
         external_labels: app.config().global.external_labels.clone(),
         samples_max: app.args.remote_read_samples,
+        frame_bytes: app.args.remote_read_frame_bytes,
         request,
     };
     if question.request.accepts_chunks {
@@ -117,6 +118,8 @@ struct Question {
     storage: Storage,
     external_labels: Labels,
     samples_max: u64,
+    /// Of one frame of a stream, about.
+    frame_bytes: usize,
     request: ReadRequest,
 }
 
@@ -188,7 +191,7 @@ impl Question {
         for (number, query) in self.request.queries.iter().enumerate() {
             let sent = self.read(query, |series| {
                 let mut out = Vec::new();
-                remote_read::put_frames(&mut out, number, &series);
+                remote_read::put_frames(&mut out, number, &series, self.frame_bytes);
                 // A client that has gone needs no more; its stream ends with the channel.
                 frames
                     .blocking_send(Ok(out.into()))

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use super::Verdict;
 use crate::cli::{CheckRules, Lint};
-use crate::{config, yaml};
+use crate::config;
 
 /// What there is to say of a rule file that is valid.
 pub(super) struct Rules {
@@ -35,13 +35,13 @@ pub(crate) fn check(args: &CheckRules) -> anyhow::Result<ExitCode> {
         println!("Checking standard input");
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).context("read standard input")?;
-        let rules = yaml::parse::<RuleFile>(Path::new("standard input"), &text);
+        let rules = config::rules::parse(Path::new("standard input"), &text);
         judge(rules.as_ref().map(Rules::of).map_err(ToString::to_string), lint, "", &mut verdict);
         println!();
     }
     for file in &args.files {
         println!("Checking {}", file.display());
-        let rules = config::read(file).and_then(|text| yaml::parse::<RuleFile>(file, &text));
+        let rules = config::read(file).and_then(|text| config::rules::parse(file, &text));
         judge(rules.as_ref().map(Rules::of).map_err(ToString::to_string), lint, "", &mut verdict);
         println!();
     }

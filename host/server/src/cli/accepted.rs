@@ -33,6 +33,70 @@ pub(crate) struct AcceptedArgs {
     )]
     page_title: String,
 
+    /// Remote write is always taken; who may send is for the web configuration to say.
+    #[arg(long = "web.enable-remote-write-receiver")]
+    enable_remote_write_receiver: bool,
+
+    /// OTLP is always taken.
+    #[arg(long = "web.enable-otlp-receiver")]
+    enable_otlp_receiver: bool,
+
+    /// Both messages are always taken.
+    #[arg(
+        long = "web.remote-write-receiver.accepted-protobuf-messages",
+        value_name = "NAME",
+        default_value = "prometheus.WriteRequest,io.prometheus.write.v2.Request"
+    )]
+    accepted_protobuf_messages: String,
+
+    /// Storage locks its folder always.
+    #[arg(long = "storage.agent.no-lockfile")]
+    agent_no_lockfile: bool,
+
+    /// Samples stay until receivers have them.
+    #[arg(long = "storage.agent.retention.min-time", value_name = "DURATION")]
+    agent_retention_min_time: Option<String>,
+
+    /// The log has a compact form of its own.
+    #[arg(long = "storage.agent.wal-compression")]
+    agent_wal_compression: bool,
+
+    /// The log has a compact form of its own.
+    #[arg(long = "storage.agent.wal-compression-type", value_name = "NAME", hide = true)]
+    agent_wal_compression_type: Option<String>,
+
+    /// The log is short and is not divided so.
+    #[arg(long = "storage.agent.wal-segment-size", value_name = "SIZE", hide = true)]
+    agent_wal_segment_size: Option<String>,
+
+    /// The log is cut when the head is.
+    #[arg(long = "storage.agent.wal-truncate-frequency", value_name = "DURATION", hide = true)]
+    agent_wal_truncate_frequency: Option<String>,
+
+    /// Times are aligned by up to two milliseconds.
+    #[arg(long = "scrape.adjust-timestamps", hide = true)]
+    adjust_timestamps: bool,
+
+    /// Times are aligned by up to two milliseconds.
+    #[arg(long = "scrape.timestamp-tolerance", value_name = "DURATION", hide = true)]
+    timestamp_tolerance: Option<String>,
+
+    /// Targets are taken as they are found.
+    #[arg(long = "scrape.discovery-reload-interval", value_name = "DURATION", hide = true)]
+    discovery_reload_interval: Option<String>,
+
+    /// Blocks are known without looking.
+    #[arg(long = "storage.tsdb.block-reload-interval", value_name = "DURATION", hide = true)]
+    block_reload_interval: Option<String>,
+
+    /// Compaction is not delayed.
+    #[arg(long = "storage.tsdb.delayed-compaction.max-percent", value_name = "PERCENT", hide = true)]
+    delayed_compaction_max_percent: Option<String>,
+
+    /// Blocks never overlap.
+    #[arg(long = "storage.tsdb.allow-overlapping-compaction", hide = true)]
+    allow_overlapping_compaction: bool,
+
     /// Storage locks its folder always.
     #[arg(long = "storage.tsdb.no-lockfile")]
     no_lockfile: bool,

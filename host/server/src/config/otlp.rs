@@ -4,7 +4,7 @@ use formats::otlp::metrics::{Strategy, TranslateOptions};
 use serde::{Deserialize, Deserializer, de};
 
 /// The section `otlp`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(remote = "Self", default, deny_unknown_fields)]
 pub(crate) struct OtlpConfig {
     promote_resource_attributes: Vec<String>,
@@ -14,6 +14,24 @@ pub(crate) struct OtlpConfig {
     keep_identifying_resource_attributes: bool,
     convert_histograms_to_nhcb: bool,
     promote_scope_metadata: bool,
+    label_name_underscore_sanitization: bool,
+    label_name_preserve_multiple_underscores: bool,
+}
+
+impl Default for OtlpConfig {
+    fn default() -> Self {
+        Self {
+            promote_resource_attributes: Vec::new(),
+            promote_all_resource_attributes: false,
+            ignore_resource_attributes: Vec::new(),
+            translation_strategy: TranslationStrategy::default(),
+            keep_identifying_resource_attributes: false,
+            convert_histograms_to_nhcb: false,
+            promote_scope_metadata: false,
+            label_name_underscore_sanitization: true,
+            label_name_preserve_multiple_underscores: true,
+        }
+    }
 }
 
 /// Prometheus' words for [`Strategy`].
@@ -37,6 +55,8 @@ impl OtlpConfig {
             keep_identifying_resource_attributes: self.keep_identifying_resource_attributes,
             convert_histograms_to_nhcb: self.convert_histograms_to_nhcb,
             promote_scope_metadata: self.promote_scope_metadata,
+            bare_underscore: !self.label_name_underscore_sanitization,
+            merge_underscores: !self.label_name_preserve_multiple_underscores,
             strategy: match self.translation_strategy {
                 TranslationStrategy::UnderscoreEscapingWithSuffixes => {
                     Strategy::UnderscoreEscapingWithSuffixes
@@ -84,6 +104,8 @@ mod tests {
         assert_eq!(options.strategy, Strategy::NoUtf8EscapingWithSuffixes);
         assert!(options.promote_all_resource_attributes && options.convert_histograms_to_nhcb);
         assert_eq!(options.ignore_resource_attributes, ["host.id"]);
+        let options = read("{label_name_underscore_sanitization: false}").unwrap();
+        assert!(options.bare_underscore && !options.merge_underscores);
         for wrong in [
             "{ignore_resource_attributes: [a]}",
             "{promote_all_resource_attributes: true, promote_resource_attributes: [a]}",

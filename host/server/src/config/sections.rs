@@ -29,6 +29,9 @@ pub(super) struct Tracing {
     #[serde(rename = "tls_config")]
     _tls_config: Option<TlsConfig>,
     #[serde(default)]
+    #[serde(rename = "headers")]
+    _headers: std::collections::BTreeMap<String, Secret>,
+    #[serde(default)]
     #[serde(rename = "http_headers")]
     _http_headers: std::collections::BTreeMap<String, Secret>,
     #[serde(rename = "compression")]

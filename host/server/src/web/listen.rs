@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
 
 use super::Web;
@@ -22,6 +24,10 @@ use crate::lenient::Lenient;
 pub(crate) struct WebListener {
     pub(crate) socket: TcpListener,
     pub(crate) web: Arc<Web>,
+    /// One for each connection that may be open; none where any number may.
+    pub(crate) places: Option<Arc<Semaphore>>,
+    /// How long a client may take for a request, or be silent between two.
+    pub(crate) patience: Duration,
 }
 
 impl Listener for WebListener {
@@ -29,6 +35,11 @@ impl Listener for WebListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        let place = match &self.places {
+            // Who comes meanwhile waits with the system. Nobody closes the semaphore.
+            Some(places) => Arc::clone(places).acquire_owned().await.ok(),
+            None => None,
+        };
         let (stream, address) = Listener::accept(&mut self.socket).await;
         // Answers are written in large pieces, the last of which should not wait for a client to acknowledge the others.
         // Where the system refuses, it only takes longer.
@@ -40,7 +51,7 @@ impl Listener for WebListener {
             }
             None => Connection::Plain(stream),
         };
-        (Lenient::new(connection), address)
+        (Lenient::new(connection, self.patience, place), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -42,7 +42,8 @@ async fn fixture(config: &str) -> Fixture {
     let router = Router::new()
         .fallback(any(async || "hello"))
         .layer(middleware::from_fn_with_state(Arc::clone(&web), guard));
-    let listener = WebListener { socket, web: Arc::clone(&web) };
+    let patience = Duration::from_secs(300);
+    let listener = WebListener { socket, web: Arc::clone(&web), places: None, patience };
     tokio::spawn(async move {
         axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await.unwrap();
     });

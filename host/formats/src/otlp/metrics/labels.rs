@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use model::{Exemplar, Labels, LabelsBuilder, METRIC_NAME, Sample, Timestamp};
 
-use super::names::label_name;
-use super::{Strategy, TranslateOptions};
+use super::TranslateOptions;
+use super::names::{LabelStyle, label_name};
 use crate::TimeSeries;
 use crate::otlp::{attributes, proto};
 
@@ -24,17 +24,17 @@ pub(super) struct Source {
     promoted: Vec<(String, String)>,
     /// Promoted facts of the scope, which win as well.
     scope: Vec<(String, String)>,
-    strategy: Strategy,
+    style: LabelStyle,
 }
 
 /// What a label is called; `None` where nothing of `key` can stay.
-fn named(key: &str, strategy: Strategy) -> Option<String> {
-    if strategy.escapes() { label_name(key) } else { Some(key.to_owned()).filter(|key| !key.is_empty()) }
+fn named(key: &str, style: LabelStyle) -> Option<String> {
+    if style.escapes { label_name(key, style) } else { Some(key.to_owned()).filter(|key| !key.is_empty()) }
 }
 
 impl Source {
     pub(super) fn new(resource: &[proto::KeyValue], options: &TranslateOptions) -> Self {
-        let strategy = options.strategy;
+        let style = LabelStyle::of(options);
         let find = |key: &str| {
             resource
                 .iter()
@@ -60,9 +60,8 @@ impl Source {
             }
             false => options.promote_resource_attributes.iter().collect(),
         };
-        let promoted =
-            promote.into_iter().filter_map(|key| Some((named(key, strategy)?, find(key)?))).collect();
-        Self { identity, promoted, scope: Vec::new(), strategy }
+        let promoted = promote.into_iter().filter_map(|key| Some((named(key, style)?, find(key)?))).collect();
+        Self { identity, promoted, scope: Vec::new(), style }
     }
 
     /// Says which scope the next points come from; `None` where scopes are not promoted.
@@ -72,7 +71,7 @@ impl Source {
         let nameless = proto::InstrumentationScope::default();
         let scope = from.scope.as_ref().unwrap_or(&nameless);
         for attribute in &scope.attributes {
-            if let Some(name) = named(&format!("otel_scope_{}", attribute.key), self.strategy) {
+            if let Some(name) = named(&format!("otel_scope_{}", attribute.key), self.style) {
                 let value = attribute.value.as_ref().map(text).unwrap_or_default();
                 self.scope.push((name, value.into_owned()));
             }
@@ -92,7 +91,7 @@ impl Source {
     /// # Errors
     /// Names the attribute whose name cannot be a label's.
     pub(super) fn labels(&self, attributes: &[proto::KeyValue]) -> Result<LabelsBuilder, String> {
-        let mut labels = own_labels(attributes.iter(), self.strategy)?;
+        let mut labels = own_labels(attributes.iter(), self.style)?;
         for (name, value) in &self.promoted {
             if labels.get(name).is_none() {
                 labels.set(name, value);
@@ -121,14 +120,14 @@ impl Source {
         };
         let others = || {
             let usable = |a: &&proto::KeyValue| {
-                !identifying.contains(&a.key.as_str()) && named(&a.key, self.strategy).is_some()
+                !identifying.contains(&a.key.as_str()) && named(&a.key, self.style).is_some()
             };
             resource.iter().filter(usable)
         };
         if self.identity.is_empty() || others().next().is_none() {
             return None;
         }
-        let mut labels = own_labels(others(), self.strategy).ok()?;
+        let mut labels = own_labels(others(), self.style).ok()?;
         for (name, value) in &self.identity {
             labels.set(name, value);
         }
@@ -141,13 +140,13 @@ impl Source {
 /// Attributes as labels. Those whose names become the same are joined, in the order of their keys.
 fn own_labels<'a>(
     attributes: impl Iterator<Item = &'a proto::KeyValue>,
-    strategy: Strategy,
+    style: LabelStyle,
 ) -> Result<LabelsBuilder, String> {
     let mut sorted: Vec<&proto::KeyValue> = attributes.collect();
     sorted.sort_by(|a, b| a.key.cmp(&b.key));
     let mut labels = LabelsBuilder::new();
     for attribute in sorted {
-        let name = named(&attribute.key, strategy).ok_or_else(|| {
+        let name = named(&attribute.key, style).ok_or_else(|| {
             format!("no character of the attribute name {:?} can stand in a label name", attribute.key)
         })?;
         let value = attribute.value.as_ref().map(text).unwrap_or_default();

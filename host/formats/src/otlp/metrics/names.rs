@@ -1,7 +1,7 @@
 //! Names as Prometheus has them: metric names with their unit and type spelled out, label names without dots.
 //! The rules are OpenTelemetry's ("Prometheus and OpenMetrics compatibility"), the words Prometheus' own.
 
-use super::Strategy;
+use super::{Strategy, TranslateOptions};
 
 /// How the name of a metric ends, besides its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,15 +168,41 @@ fn cleaned(unit: &str) -> String {
     words.join("_")
 }
 
+/// How names of labels are written.
+#[derive(Clone, Copy)]
+pub(super) struct LabelStyle {
+    /// Whether anything is changed about them.
+    pub(super) escapes: bool,
+    /// Whether a single underscore at the start stays as it is.
+    bare_underscore: bool,
+    /// Whether several underscores become one.
+    merge_underscores: bool,
+}
+
+impl LabelStyle {
+    pub(super) fn of(options: &TranslateOptions) -> Self {
+        Self {
+            escapes: options.strategy.escapes(),
+            bare_underscore: options.bare_underscore,
+            merge_underscores: options.merge_underscores,
+        }
+    }
+}
+
 /// The name of a label; `None` where nothing of `key` can stay. One underscore at the start is given a word
 /// before it, as a digit is: names with underscores at the start are for internal use.
-pub(super) fn label_name(key: &str) -> Option<String> {
-    let name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+pub(super) fn label_name(key: &str, style: LabelStyle) -> Option<String> {
+    let mut name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let reserved = key.starts_with("__") && key.ends_with("__");
+    if style.merge_underscores && !reserved {
+        let mut last = ' ';
+        name.retain(|c| std::mem::replace(&mut last, c) != '_' || c != '_');
+    }
     if name.chars().all(|c| c == '_') {
         None
     } else if name.starts_with(|c: char| c.is_ascii_digit()) {
         Some(format!("key_{name}"))
-    } else if name.starts_with('_') && !name.starts_with("__") {
+    } else if !style.bare_underscore && name.starts_with('_') && !name.starts_with("__") {
         Some(format!("key{name}"))
     } else {
         Some(name)
@@ -278,7 +304,17 @@ mod tests {
             ("字符", None),
             ("", None),
         ] {
-            assert_eq!(label_name(key).as_deref(), expected, "{key}");
+            let style = LabelStyle::of(&TranslateOptions::prometheus());
+            assert_eq!(label_name(key, style).as_deref(), expected, "{key}");
+        }
+        let style = LabelStyle { escapes: true, bare_underscore: true, merge_underscores: true };
+        for (key, expected) in [
+            ("_private", Some("_private")),
+            ("a..b___c", Some("a_b_c")),
+            ("__name__", Some("__name__")),
+            ("..", None),
+        ] {
+            assert_eq!(label_name(key, style).as_deref(), expected, "{key}");
         }
     }
 }

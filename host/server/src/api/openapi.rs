@@ -1,0 +1,30 @@
+//! `/api/v1/openapi.yaml`: what is served under `/api/v1`, for generators of clients. The test of the contract holds answers
+//! to it, and finds what it leaves out.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::envelope::ApiError;
+use super::params::Params;
+use crate::app::App;
+
+const DOCUMENT: &str = include_str!("openapi.yaml");
+
+/// The document, in the version of the language that is asked for.
+pub(super) async fn document(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+    let language = match params.get("openapi_version") {
+        None | Some("" | "3.1") => "3.1.0",
+        Some("3.2") => "3.2.0",
+        Some(other) => {
+            return Err(ApiError::parameter("openapi_version", format!("{other:?} is neither 3.1 nor 3.2")));
+        }
+    };
+    let text = DOCUMENT
+        .replace("@OPENAPI@", language)
+        .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
+        .replace("@PREFIX@", &app.prefix);
+    Ok(([(header::CONTENT_TYPE, "application/yaml; charset=utf-8")], text).into_response())
+}
