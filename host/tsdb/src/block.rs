@@ -53,7 +53,7 @@
 //! | 3 | the values of a label name are one text, up to eight ids stand with their value; constant chunks are only described, chunks have summaries, offsets of series are half as long; long blocks are packed more densely |
 //! | 4 | chunks of summaries (crate::codec::summaries), in the folders of downsampled data |
 //! | 5 | starts, shared between chunks, and their section |
-//! | 6 | series in groups: labels as differences from the series before, an offset and a place per group, columns as differences; constants that end are only described |
+//! | 6 | series in groups: labels as differences from the series before, an offset and a place per group, columns as differences; constants that end are only described; values as steps (crate::codec::steps) |
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 

@@ -8,6 +8,8 @@ pub(crate) mod bytes;
 pub(crate) mod decimal;
 mod dense;
 pub(crate) mod histogram;
+mod mantissas;
+mod steps;
 pub(crate) mod summaries;
 pub(crate) mod timestamps;
 pub(crate) mod values;

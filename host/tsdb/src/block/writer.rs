@@ -29,7 +29,7 @@ const WRITE_BYTES: usize = 1 << 20;
 
 /// Blocks of this range and longer are packed densely, for size: dashboards look at the last hours, which are in
 /// shorter ones.
-pub(super) const DENSE_RANGE_MS: i64 = 18 * 3_600_000;
+pub(super) const DENSE_RANGE_MS: i64 = 6 * 3_600_000;
 
 /// Writes a block under a temporary name. Dropped before [`BlockWriter::finish`] has named it, it leaves nothing
 /// behind, so that a full disk does not become fuller with every attempt.

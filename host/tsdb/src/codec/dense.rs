@@ -2,8 +2,8 @@
 //! the distribution of the numbers and packs each in about as many bits as it carries.
 //!
 //! ```text
-//! decimals    u8: the numbers are mantissas, a value is its mantissa / 10^decimals; 255: the numbers are the floats
-//! patches     with decimals: count varint, per patch: places since the one before (varint), 8 bytes
+//! decimals    u8: the numbers are mantissas, see super::mantissas; 255: the numbers are the floats
+//! patches     with decimals
 //! numbers     pco's wrapped format: header, metadata of one chunk, one page; i64 mantissas or f64
 //! ```
 //! A fifth to a third smaller than [`super::decimal`] from a thousand values on, and several times slower to read.
@@ -14,27 +14,20 @@ use pco::data_types::Number;
 use pco::errors::PcoResult;
 use pco::wrapped::{FileCompressor, FileDecompressor};
 
-use super::bytes::{Malformed, Reader, put_f64, put_varint};
-use super::decimal::{self, POWERS};
+use super::bytes::{Malformed, Reader};
+use super::mantissas::{Head, Mantissas};
 
 const FLOATS: u8 = 255;
 
-/// A column; `None` where its numbers cannot be packed.
-pub(super) fn encode(values: &[f64]) -> Option<Vec<u8>> {
+/// A column, whose mantissas are given where it has any; `None` where its numbers cannot be packed.
+pub(super) fn encode(values: &[f64], mantissas: Option<&Mantissas>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    let Some((mantissas, decimals, patches)) = decimal::split(values) else {
+    let Some(mantissas) = mantissas else {
         out.push(FLOATS);
         return compress(values, out).ok();
     };
-    out.push(decimals as u8);
-    put_varint(&mut out, patches.len() as u64);
-    let mut before = 0;
-    for (at, value) in patches {
-        put_varint(&mut out, (at - before) as u64);
-        put_f64(&mut out, value);
-        before = at;
-    }
-    compress(&mantissas, out).ok()
+    mantissas.put_head(&mut out);
+    compress(&mantissas.numbers, out).ok()
 }
 
 fn compress<T: Number>(numbers: &[T], out: Vec<u8>) -> PcoResult<Vec<u8>> {
@@ -48,28 +41,18 @@ fn compress<T: Number>(numbers: &[T], out: Vec<u8>) -> PcoResult<Vec<u8>> {
 /// has bounded `count`.
 pub(super) fn decode(reader: &mut Reader<'_>, count: usize, out: &mut Vec<f64>) -> Result<(), Malformed> {
     let decimals = reader.u8()?;
-    let from = out.len();
     if decimals == FLOATS {
+        let from = out.len();
         let wrong = reader.malformed("floats are not what pco writes");
         out.resize(from + count, 0.0);
         let column = out.get_mut(from..).unwrap_or_default();
         return decompress(reader.take(reader.remaining())?, column).ok_or(wrong);
     }
-    let power = *POWERS.get(usize::from(decimals)).ok_or(reader.malformed("too many decimals"))?;
-    let patches = (0..reader.count(9)?)
-        .map(|_| Ok((usize::try_from(reader.varint()?).unwrap_or(usize::MAX), reader.f64()?)))
-        .collect::<Result<Vec<_>, _>>()?;
+    let head = Head::read(decimals, reader)?;
     let wrong = reader.malformed("mantissas are not what pco writes");
     let mut mantissas = vec![0i64; count];
     decompress(reader.take(reader.remaining())?, &mut mantissas).ok_or(wrong)?;
-    out.extend(mantissas.iter().map(|mantissa| *mantissa as f64 / power));
-    let column = out.get_mut(from..).unwrap_or_default();
-    let mut at = 0usize;
-    for (places, patch) in patches {
-        at = at.saturating_add(places);
-        *column.get_mut(at).ok_or(wrong)? = patch;
-    }
-    Ok(())
+    head.restore(mantissas.into_iter(), out).ok_or(wrong)
 }
 
 /// Fills `numbers`; `None` where the bytes hold no such column or more than it.

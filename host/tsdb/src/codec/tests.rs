@@ -9,8 +9,9 @@ use proptest::prelude::*;
 
 use super::bytes::{put_varint, put_zigzag};
 use super::histogram::bits_equal;
+use super::mantissas::Mantissas;
 use super::values::{self, Density};
-use super::{Reader, decimal, dense};
+use super::{Reader, decimal, dense, steps};
 use crate::chunk::{Chunk, ChunkKind, ChunkMeta};
 
 /// Floats as they occur: whole, slowly changing, special, and any bits at all.
@@ -104,6 +105,43 @@ fn bits(floats: &[f64]) -> Vec<u64> {
     floats.iter().map(|float| float.to_bits()).collect()
 }
 
+type Decode = fn(&mut Reader<'_>, usize, &mut Vec<f64>) -> Result<(), super::Malformed>;
+
+/// A column in each dense form that can hold it, and what reads it.
+fn dense_forms(floats: &[f64]) -> Vec<(Decode, Vec<u8>)> {
+    let mantissas = Mantissas::of(floats);
+    let dense = dense::encode(floats, mantissas.as_ref()).unwrap();
+    let steps = mantissas.map(|mantissas| (steps::decode as Decode, steps::encode(&mantissas).unwrap()));
+    std::iter::once((dense::decode as Decode, dense)).chain(steps).collect()
+}
+
+#[test]
+fn the_form_is_the_smallest() {
+    let column = |next: &dyn Fn(u64) -> u64| -> Vec<f64> {
+        let steps = (0..2000).map(next);
+        steps
+            .scan(0, |sum, step| {
+                *sum += step;
+                Some(*sum as f64 / 100.0)
+            })
+            .collect()
+    };
+    let noise = |at: u64| {
+        let spread = at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (spread ^ (spread >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40
+    };
+    for (name, values, form) in [
+        ("constant", vec![7.5; 2000], 0),
+        ("constant step", column(&|_| 15), 3),
+        ("many small steps, few large", column(&|at| noise(at) >> (noise(at + 5000) % 20)), 4),
+        ("the same steps again", column(&|at| noise(at % 37)), 5),
+    ] {
+        let mut bytes = Vec::new();
+        values::encode_series(&values, Density::Dense, &mut bytes);
+        assert_eq!(bytes[0], form, "{name}: {} bytes", bytes.len());
+    }
+}
+
 proptest! {
     #[test]
     fn float_chunks_round_trip(times in any_times(1..200), pool in vec(any_float(), 1..200)) {
@@ -143,24 +181,28 @@ proptest! {
 
     #[test]
     fn dense_columns_round_trip(floats in vec(any_float(), 1..600)) {
-        let bytes = dense::encode(&floats).unwrap();
-        let mut read = Vec::new();
-        dense::decode(&mut Reader::new(&bytes), floats.len(), &mut read).unwrap();
-        prop_assert_eq!(bits(&read), bits(&floats));
+        for (form, bytes) in dense_forms(&floats) {
+            let mut read = Vec::new();
+            let mut reader = Reader::new(&bytes);
+            form(&mut reader, floats.len(), &mut read).unwrap();
+            prop_assert!(reader.is_empty());
+            prop_assert_eq!(bits(&read), bits(&floats));
+        }
     }
 
     #[test]
     fn damaged_dense_columns_do_not_panic(
         floats in vec(any_float(), 1..300), flips in vec((any::<prop::sample::Index>(), 1u8..), 1..4)
     ) {
-        let mut bytes = dense::encode(&floats).unwrap();
-        for (at, flip) in flips {
-            let at = at.index(bytes.len());
-            bytes[at] ^= flip;
-        }
-        let mut read = Vec::new();
-        if dense::decode(&mut Reader::new(&bytes), floats.len(), &mut read).is_ok() {
-            prop_assert_eq!(read.len(), floats.len());
+        for (form, mut bytes) in dense_forms(&floats) {
+            for (at, flip) in &flips {
+                let at = at.index(bytes.len());
+                bytes[at] ^= flip;
+            }
+            let mut read = Vec::new();
+            if form(&mut Reader::new(&bytes), floats.len(), &mut read).is_ok() {
+                prop_assert_eq!(read.len(), floats.len());
+            }
         }
     }
 
@@ -176,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_columns_do_not_panic(form in 0u8..6, bytes in vec(any::<u8>(), 0..300), count in 1usize..500) {
+    fn arbitrary_columns_do_not_panic(form in 0u8..7, bytes in vec(any::<u8>(), 0..300), count in 1usize..500) {
         let bytes: Vec<u8> = std::iter::once(form).chain(bytes).collect();
         let mut read = Vec::new();
         if values::decode(&mut Reader::new(&bytes), count, &mut read).is_ok() {

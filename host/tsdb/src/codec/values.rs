@@ -9,19 +9,22 @@
 //!            with the bits before it (the first one with zero), lowest byte first
 //! 3 decimal  see [`super::decimal`]; only in chunks, whose values are of one series
 //! 4 dense    see [`super::dense`]; only in chunks of long blocks, takes all that follows
+//! 5 steps    see [`super::steps`]; as 4, from version 6 of blocks on
 //! ```
 //! The writer keeps the shortest, except that values of one series stay decimals, which are read several times
-//! faster, until another form saves an eighth, and that the dense form has to save 15 %.
+//! faster, until another form saves an eighth, and that dense and steps have to save 15 %.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::bytes::{Malformed, Reader, put_f64, put_zigzag};
-use super::{decimal, dense};
+use super::mantissas::Mantissas;
+use super::{decimal, dense, steps};
 
 const CONSTANT: u8 = 0;
 const INTEGERS: u8 = 1;
 const XOR: u8 = 2;
 const DECIMAL: u8 = 3;
 const DENSE: u8 = 4;
+const STEPS: u8 = 5;
 
 /// What a column of one series is packed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,12 +79,20 @@ pub(crate) fn encode_series(values: &[f64], density: Density, out: &mut Vec<u8>)
     let light = out.len() - from;
     if density == Density::Dense
         && light >= DENSE_BYTES_MIN
-        && let Some(dense) = dense::encode(values).filter(|dense| (dense.len() + 1) * 100 <= light * 85)
+        && let Some((form, dense)) = smallest_dense(values)
+        && (dense.len() + 1) * 100 <= light * 85
     {
         out.truncate(from);
-        out.push(DENSE);
+        out.push(form);
         out.extend_from_slice(&dense);
     }
+}
+
+fn smallest_dense(values: &[f64]) -> Option<(u8, Vec<u8>)> {
+    let mantissas = Mantissas::of(values);
+    let dense = dense::encode(values, mantissas.as_ref()).map(|dense| (DENSE, dense));
+    let steps = mantissas.as_ref().and_then(steps::encode).map(|steps| (STEPS, steps));
+    dense.into_iter().chain(steps).min_by_key(|(_, bytes)| bytes.len())
 }
 
 fn encode_integers(values: &[f64]) -> Option<Vec<u8>> {
@@ -151,6 +162,7 @@ pub(crate) fn decode(reader: &mut Reader<'_>, count: usize, out: &mut Vec<f64>) 
         }
         DECIMAL => decimal::decode(reader, count, out)?,
         DENSE => dense::decode(reader, count, out)?,
+        STEPS => steps::decode(reader, count, out)?,
         _ => return Err(reader.malformed("unknown form of values")),
     }
     Ok(())
