@@ -50,7 +50,7 @@ fn forms_are_told_from_patterns() {
             "[0-9]+",
             ".*[0-9]",
             "a.*|b.*",
-            "a)|(b",
+            "(a)|(b)",
             r"\bx",
             "a$",
             "(?-s:.*)",
@@ -77,7 +77,7 @@ fn forms_are_told_from_patterns() {
             [0-9]+               prefixes [0 1 2 3 4 5 6 7 8 9]
             .*[0-9]              Other
             a.*|b.*              prefixes [a b]
-            a)|(b                Other
+            (a)|(b)              values [a b]
             \bx                  prefixes [x]
             a$                   values [a]
             (?-s:.*)             Other"#]],
