@@ -145,12 +145,13 @@ fn fold<F: Fold>(
     if node.op == AggregateOp::Quantile
         && let AggregateParam::Number(q) = &node.param
     {
-        // Of numbers that change from step to step the extremes are told, and that some are none.
+        // Of numbers that change from step to step the extremes are told, or that some are none.
         let all = super::scalar(q, cx, grid)?;
-        let extremes = [f64::max, f64::min].map(|pick| all.iter().copied().reduce(pick));
-        let nan = all.iter().copied().find(|q| q.is_nan());
-        for q in extremes.into_iter().chain([nan]).flatten() {
-            quantile::check(q, &cx.notes, node.param_span);
+        if let Some(nan) = all.iter().copied().find(|q| q.is_nan()) {
+            quantile::check(nan, &cx.notes, node.param_span);
+        } else {
+            let extremes = [f64::max, f64::min].map(|pick| all.iter().copied().reduce(pick));
+            extremes.into_iter().flatten().for_each(|q| quantile::check(q, &cx.notes, node.param_span));
         }
     }
     let mut into =

@@ -3,6 +3,7 @@
 use ahash::{AHashMap, AHashSet};
 use model::{Labels, METRIC_NAME, Matcher, Value};
 
+use super::join::braces;
 use super::select::{self, What};
 use super::{Column, Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
@@ -32,8 +33,10 @@ pub(crate) fn run(node: &Info, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>
     let required: Vec<&Matcher> = node.data_matchers.iter().filter(|m| !m.matches_empty()).collect();
     let mut out = Merged { known: AHashMap::new(), series: Vec::new() };
     let mut newest = Vec::new();
-    for series in base {
+    for mut series in base {
         cx.check()?;
+        // A name that was to go stays, as it does in Prometheus: what comes out are series of their own.
+        series.drop_name = false;
         if is_info_metric(&series, node) {
             out.put_all(&series)?;
             continue;
@@ -71,9 +74,9 @@ fn newest_of_each(
         } else if time == other {
             return Err(QueryError::Execution(format!(
                 "found duplicate series for info metric: existing {} @ {}, new {} @ {}",
-                infos[*rival].labels,
+                braces(&infos[*rival].labels),
                 (other * 1000.0).round(),
-                infos[index].labels,
+                braces(&infos[index].labels),
                 (time * 1000.0).round()
             )));
         }
@@ -133,7 +136,8 @@ fn select_infos(
             return Ok(());
         }
         if series.column.histograms.iter().any(Option::is_some) {
-            let text = format!("this should be an info metric, with float samples: {}", series.labels);
+            let text =
+                format!("this should be an info metric, with float samples: {}", braces(&series.labels));
             return Err(QueryError::Execution(text));
         }
         cx.hold(Size::of_series(&series))?;
@@ -145,8 +149,8 @@ fn select_infos(
 
 fn info_select(node: &Info) -> Select {
     let mut matchers = node.select.matchers.clone();
-    // Labels that are asked for with a value narrow down the info series.
-    matchers.extend(node.data_matchers.iter().filter(|m| !m.matches_empty()).cloned());
+    // What is asked of labels narrows down the info series.
+    matchers.extend(node.data_matchers.iter().cloned());
     Select { matchers, shift: node.select.shift, span: node.select.span, ordered: true, finds_resets: false }
 }
 

@@ -429,7 +429,7 @@ fn keeps_no_name(key: &Labels) -> bool {
 }
 
 /// Labels in braces, the metric's name among them, as error texts have them.
-fn braces(labels: &Labels) -> String {
+pub(super) fn braces(labels: &Labels) -> String {
     let pairs: Vec<String> =
         labels.iter().map(|(n, v)| format!("{n}={}", crate::lexer::quote(v.as_bytes()))).collect();
     format!("{{{}}}", pairs.join(", "))

@@ -374,6 +374,10 @@ pub(crate) fn collect(
     grid: Grid,
 ) -> Result<Vec<(Labels, Columns)>, QueryError> {
     let (range_ms, shift) = (node.range_ms(), node.shift());
+    let edges = |smoothed: bool| {
+        let end = shift.apply(grid.time(0));
+        Edges { start: end.saturating_sub(range_ms), end, lookback_ms: cx.lookback_ms, smoothed }
+    };
     let cut = |labels: &Labels, drop_name: bool, columns: &Columns| {
         let window = Sliding::new(columns, range_ms, shift).at(grid, 0);
         if window.is_empty() {
@@ -399,7 +403,18 @@ pub(crate) fn collect(
         RangeNode::Select { select, extension, .. } => {
             let wanted = Wanted::new(select, range_ms, *extension, cx, grid);
             let evaluate = |reader: &dyn SeriesReader, columns: &mut Columns| {
-                wanted.read(reader, None, cx, columns, |columns| Ok(cut(reader.labels(), false, columns)))
+                wanted.read(reader, None, cx, columns, |columns| {
+                    let labels = reader.labels();
+                    let smoothed = match extension {
+                        Extension::None => return Ok(cut(labels, false, columns)),
+                        Extension::Anchored => false,
+                        Extension::Smoothed => true,
+                    };
+                    let kept = extended::edged(columns, edges(smoothed))?;
+                    let count = kept.timestamps.len() as u64;
+                    cx.count_looked_at(grid, count, |_| count);
+                    Ok((count > 0).then(|| (labels.clone(), kept)))
+                })
             };
             parallel::each(&wanted.request(), select.ordered, cx, grid, &evaluate, &mut keep)?;
         }

@@ -8,6 +8,7 @@ use model::{Histogram, ResetHint, Timestamp, Value};
 
 use super::over_time;
 use super::start::Starts;
+use crate::error::QueryError;
 use crate::exec::window::{Scope, Window};
 use crate::native;
 use crate::parser::Extension;
@@ -99,6 +100,52 @@ pub(crate) fn evaluate(
         }
         (true, true) => None,
     }
+}
+
+/// The samples of a range with its edges treated, for a query that asks for nothing else. Interpolation takes nothing for
+/// a counter.
+///
+/// # Errors
+/// Histograms are not known there.
+pub(crate) fn edged(columns: &Columns, edges: Edges) -> Result<Columns, QueryError> {
+    if !columns.histograms.is_empty() {
+        let modifier = if edges.smoothed { "smoothed" } else { "anchored" };
+        let text = format!("{modifier} modifier is not supported with histograms");
+        return Err(QueryError::Execution(text));
+    }
+    let times = columns.timestamps.iter().map(|time| time.millis());
+    let points: Vec<(i64, f64)> = times.zip(columns.values.iter().copied()).collect();
+    let mut kept = Columns::default();
+    let Some(newest) = points.len().checked_sub(1) else { return Ok(kept) };
+    let mut first = points[..newest].partition_point(|(time, _)| *time <= edges.start).saturating_sub(1);
+    let mut last = newest;
+    if edges.smoothed {
+        last = points[..newest].partition_point(|(time, _)| *time < edges.end);
+    }
+    if points[last].0 <= edges.start {
+        return Ok(kept);
+    }
+    let between = |at: usize, time: i64| {
+        interpolated(&points[at], &points[at + 1], time, (false, false), &|_| {}).unwrap_or(f64::NAN)
+    };
+    let left = if edges.smoothed && points[first].0 < edges.start {
+        between(first, edges.start)
+    } else {
+        points[first].1
+    };
+    let right = if edges.smoothed && last > 0 && points[last].0 > edges.end {
+        between(last - 1, edges.end)
+    } else {
+        points[last].1
+    };
+    first += usize::from(points[first].0 <= edges.start);
+    let end = last + usize::from(points[last].0 < edges.end);
+    kept.push(Timestamp::from_millis(edges.start), left);
+    for (time, value) in points.get(first..end).unwrap_or(&[]) {
+        kept.push(Timestamp::from_millis(*time), *value);
+    }
+    kept.push(Timestamp::from_millis(edges.end), right);
+    Ok(kept)
 }
 
 /// The samples within the range, with the one before it and, where edges are smoothed, the one after it.

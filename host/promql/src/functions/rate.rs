@@ -61,7 +61,11 @@ pub(crate) fn extrapolated(
     if count > 1 || started.is_some() {
         let first = &window.histograms[0];
         let last = &window.histograms[count - 1];
-        let change = histogram_change(window.histograms, starts, started.is_some(), kind.counter, scope)?;
+        let mut change = histogram_change(window.histograms, starts, started.is_some(), kind.counter, scope)?;
+        if count == 1 {
+            // All of a single sample since its start is the sample, and says what that says of itself.
+            change.reset_hint = last.1.reset_hint;
+        }
         let observed =
             Observed { first: first.0, last: last.0, intervals: count - 1, started, value: first.1.count };
         let factor = extrapolation((window.start, window.end), &observed, range_ms, kind, change.count);
