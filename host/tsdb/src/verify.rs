@@ -24,7 +24,7 @@ use crate::wal::replay;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Verification {
-    /// Every [`Error::Corrupt`] that there is; where a file is damaged, what follows in it may go unread.
+    /// Every [`Error::Corrupt`] that there is, segments missing in the middle of the log among them; where a file is damaged, what follows in it may go unread.
     pub problems: Vec<Error>,
     /// Files that an earlier start has set aside, by path.
     pub set_aside: Vec<String>,

@@ -11,7 +11,9 @@
 //!   nothing, by when its last sample was. Stale markers are left out.
 //! * Of native histograms the last of each window is kept, and the last before each reset of their counter: increases
 //!   stay what they were, averages become those of the ones that are kept.
-//! * Of starts, that of the last sample of each window is kept; of native histograms the last before each new start, too.
+//! * A window in which a counter was started anew is one summary per start, so that what was counted before is not lost
+//!   where values do not show it; of native histograms the last before each new start is kept. Of more than
+//!   [`STARTS_MAX`] starts in one window, the last ones are taken for one.
 //! * Of exemplars, the last of each window and series is kept.
 //! * Samples that come late, after their range was downsampled, are in the samples alone.
 //!
@@ -43,6 +45,10 @@ pub(crate) const RAW_DIR: &str = "blocks";
 
 /// Summaries in one chunk: half a week of five minutes.
 const RUN_SUMMARIES_MAX: usize = 1024;
+
+/// A window becomes at most so many summaries or histograms for the sake of starts: a sender that tells another start with
+/// every sample is not downsampled otherwise.
+const STARTS_MAX: usize = 8;
 
 /// A query's step has to be so many times the resolution of data that answer it where finer ones are there.
 const STEP_RESOLUTIONS: i64 = 5;
@@ -117,6 +123,8 @@ struct Windows {
     summaries: Vec<Summary>,
     /// Those of the last sample of each.
     starts: Vec<i64>,
+    /// How many starts the last window has been cut at.
+    cuts: usize,
     histograms: Vec<TimedHistogram>,
     exemplars: Vec<Exemplar>,
 }
@@ -125,13 +133,18 @@ impl Windows {
     /// Takes what follows in time, with the start of its last sample.
     fn push(&mut self, next: &Summary, start: i64) {
         let end = |summary: &Summary| window_end(summary.last_time.millis(), self.resolution_ms);
-        match self.summaries.last_mut() {
-            Some(last) if end(last) == end(next) => {
-                last.append(next);
-                self.starts.pop();
+        match (self.summaries.last_mut(), self.starts.last_mut()) {
+            (Some(last), Some(known)) if end(last) == end(next) => {
+                if *known == start || self.cuts + 1 >= STARTS_MAX {
+                    last.append(next);
+                    *known = start;
+                    return;
+                }
+                self.cuts += 1;
             }
-            _ => self.summaries.push(*next),
+            _ => self.cuts = 0,
         }
+        self.summaries.push(*next);
         self.starts.push(start);
     }
 
@@ -284,6 +297,7 @@ impl Shared {
                 resolution_ms,
                 summaries: Vec::new(),
                 starts: Vec::new(),
+                cuts: 0,
                 histograms: Vec::new(),
                 exemplars: Vec::new(),
             };

@@ -57,6 +57,20 @@ impl LogFiles {
         checkpoint.into_iter().chain(segments.map(|n| segment_path(&self.dir, *n))).collect()
     }
 
+    /// The error that no segment precedes a live one which one should precede. Only a checkpoint removes segments, and
+    /// the one of its number is there before it is.
+    fn missing_before(&self, number: u64) -> Option<Error> {
+        let checkpoint = self.checkpoints.last().copied();
+        let before =
+            self.segments.iter().copied().filter(|n| *n < number && checkpoint.is_none_or(|at| *n >= at));
+        let expected = before.max().map_or(checkpoint.unwrap_or(FIRST_SEGMENT), |before| before + 1);
+        let what = || match number - expected {
+            1 => format!("segment is missing, the log goes on with number {number}"),
+            count => format!("{count} segments are missing, the log goes on with number {number}"),
+        };
+        (number > expected).then(|| Error::corrupt(&segment_path(&self.dir, expected), 0, what()))
+    }
+
     /// The numbers of the checkpoints, in order.
     pub(crate) fn checkpoints(&self) -> &[u64] {
         &self.checkpoints
@@ -93,14 +107,8 @@ pub(crate) fn replay(fs: &dyn FileSystem, dir: &Path, mut each: impl FnMut(Secti
     if let Some(number) = checkpoint {
         replay_file(fs, &checkpoint_path(dir, number), false, &mut replayed, &mut each)?;
     }
-    // Only a checkpoint removes segments, and the one of its number is there before it is.
-    let mut next = checkpoint.unwrap_or(FIRST_SEGMENT);
     for number in &live {
-        if *number > next {
-            let what = format!("segment is missing, the log goes on with number {number}");
-            replayed.corruptions.push(Error::corrupt(&segment_path(dir, next), 0, what));
-        }
-        next = *number + 1;
+        replayed.corruptions.extend(files.missing_before(*number));
         let last = live.last() == Some(number);
         if replay_file(fs, &segment_path(dir, *number), last, &mut replayed, &mut each)? {
             replayed.next_number = *number;
@@ -116,8 +124,11 @@ pub(crate) fn inspect(
     dir: &Path,
     mut each: impl FnMut(Section),
 ) -> Result<(Vec<Error>, u64)> {
-    let files = LogFiles::list(fs, dir)?.live();
-    let (mut corruptions, mut torn) = (Vec::new(), 0);
+    let listed = LogFiles::list(fs, dir)?;
+    let files = listed.live();
+    let live = listed.segments_in(listed.checkpoints.last().copied().unwrap_or(0)..u64::MAX);
+    let mut corruptions: Vec<Error> = live.filter_map(|number| listed.missing_before(number)).collect();
+    let mut torn = 0;
     for path in &files {
         let last = files.last() == Some(path)
             && path.extension().is_some_and(|extension| extension == SEGMENT_EXTENSION);

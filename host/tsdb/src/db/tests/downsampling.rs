@@ -148,6 +148,48 @@ fn whole_windows_are_answered_as_from_the_samples() {
     assert_eq!(everything(&try_open(&fs, &far_clock(), downsampling(retention())).unwrap()), expected);
 }
 
+/// A counter that is started anew without a smaller value: what it counted up to then stays, as far as starts are few.
+#[test]
+fn starts_within_a_window_are_kept_apart() {
+    let fs = SimFileSystem::default();
+    let db = try_open(&fs, &far_clock(), downsampling(Retention::of_time(Duration::from_secs(200 * 3600))))
+        .unwrap();
+    // One restart at every seventh minute, in the first hours; another start with every sample later on.
+    let start_of = |minute: i64| if minute < 600 { minute / 7 * 7 } else { minute };
+    for minute in 0..48 * 60 {
+        let mut batch = db.appender();
+        for second in (0..60).step_by(20) {
+            let sample = Sample::new(minute * MINUTE + second * 1_000 + 1, (minute * 3 + second / 20) as f64);
+            let id = batch.append(None, &series(1), sample).unwrap();
+            batch.append_start(id, ms(start_of(minute) * MINUTE + if minute < 600 { 0 } else { second }));
+        }
+        batch.commit().unwrap();
+    }
+    while db.maintain().unwrap() != Default::default() {}
+    let read = |from: i64, to: i64| {
+        let mut kept = BTreeMap::new();
+        let step = Some(5 * RESOLUTIONS_MS[0]);
+        for series in db.select_for_step(&[Matcher::equal("n", "1")], ms(from), ms(to), step).unwrap() {
+            let mut collect = Collect::default();
+            series.read(ms(from), ms(to), &mut collect).unwrap();
+            kept.extend(collect.0);
+        }
+        kept
+    };
+    let kept = read(HOUR + 1, 9 * HOUR);
+    // The last of every window and the last before every start.
+    let lasts = (60..540).filter(|minute| minute % 5 == 4 || minute % 7 == 6);
+    let expected: BTreeMap<i64, Seen> = lasts
+        .map(|minute| {
+            let value = Seen::Float(((minute * 3 + 2) as f64).to_bits());
+            (minute * MINUTE + 40_001, value.started(start_of(minute) * MINUTE))
+        })
+        .collect();
+    assert_eq!(kept, expected);
+    let many = read(11 * HOUR + 1, 12 * HOUR);
+    assert_eq!(many.len(), 12 * 8, "eight at most of fifteen in a window");
+}
+
 #[test]
 fn downsampled_data_stay_when_samples_are_gone() {
     let fs = SimFileSystem::default();
