@@ -72,6 +72,8 @@ struct Shared {
     flight: RwLock<()>,
     /// Frames that wait for the log.
     queue: Mutex<Vec<Arc<commit::Pending>>>,
+    /// Batches that wait to be in flight alone.
+    waiting: Mutex<Vec<Arc<commit::Waiting>>>,
     /// Who reads the log besides the replay.
     log_readers: Arc<LogReaders>,
     /// `None` once closed.

@@ -14,7 +14,9 @@
 //!
 //! A batch that cannot keep all places (another one in flight has the same time, or a later one; or it holds late
 //! samples) takes `flight` alone: nothing else is in flight then, each of its samples is judged by what is visible, and
-//! those that are refused are named to the sender. So nothing that is acknowledged is ever dropped.
+//! those that are refused are named to the sender. So nothing that is acknowledged is ever dropped. Whoever has `flight`
+//! alone takes along what else waits for it, as far as no two of them have samples of the same series: their frames are
+//! written and synced as one, too.
 //!
 //! Two batches in flight may become visible in the other order than that of the log. Where they have samples of the
 //! same series, the older one then joins the late samples, and readers see the same as after a replay.
@@ -24,9 +26,10 @@ use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
 use model::{AppendError, Exemplar, Refused, SeriesRef, Timestamp};
+use parking_lot::Mutex;
 
 use super::Shared;
-use super::append::{At, Batch, Column};
+use super::append::{At, Batch, BatchPage, Column};
 use super::late::find_in_blocks;
 use crate::block::Block;
 use crate::error::{Error, Result};
@@ -40,7 +43,26 @@ pub(super) struct Pending {
     result: OnceLock<std::result::Result<(), Arc<Error>>>,
 }
 
+/// What became of a batch: what of it was refused, or why nothing of it was taken.
+type Committed = std::result::Result<Vec<Refused>, Arc<Error>>;
+
+/// A batch that waits to be in flight alone.
+pub(super) struct Waiting {
+    batch: Mutex<Batch>,
+    result: OnceLock<Committed>,
+}
+
 impl Batch {
+    /// Whether no series of the batch is among those that are `taken`, by page, which its own then are.
+    fn is_apart(&self, taken: &mut HashMap<usize, u64, RandomState>) -> bool {
+        let number = |page: &BatchPage| Arc::as_ptr(&page.page).addr();
+        if self.pages.iter().any(|page| taken.get(&number(page)).is_some_and(|bits| bits & page.used != 0)) {
+            return false;
+        }
+        self.pages.iter().for_each(|page| *taken.entry(number(page)).or_default() |= page.used);
+        true
+    }
+
     /// Goes through a column, all neighbours under one lock, until `each` says no. Says whether it never did.
     fn by_page<T>(
         &self,
@@ -266,7 +288,7 @@ impl Shared {
     }
 
     /// Makes a batch durable and visible, and says what of it could not be taken any more.
-    pub(super) fn commit(&self, mut batch: Batch) -> std::result::Result<Vec<Refused>, Arc<Error>> {
+    pub(super) fn commit(&self, batch: Batch) -> Committed {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
@@ -285,18 +307,60 @@ impl Shared {
                 return written.map(|()| Vec::new());
             }
         }
+        let waiting = Arc::new(Waiting { batch: Mutex::new(batch), result: OnceLock::new() });
+        self.waiting.lock().push(waiting.clone());
         let _alone = self.flight.write();
-        // Nothing is in flight: places that are still kept are this batch's own, or those of one that is about to
-        // give them up.
-        batch.release();
-        let blocks = self.view.read().blocks.clone();
-        let refused = batch.settle(self.rules(), &blocks).map_err(Arc::new)?;
-        if !batch.is_empty() {
-            self.write(&batch)?;
-            let _pass = self.gate.write();
-            batch.apply(&self.head);
+        loop {
+            // Whoever was alone before may have taken this batch along.
+            if let Some(result) = waiting.result.get() {
+                return result.clone();
+            }
+            self.commit_waiting();
         }
-        Ok(refused)
+    }
+
+    /// Commits those of the batches that wait whose series are not those of one that has waited for longer: at least
+    /// one. Only for those who have `flight` alone: places that are still kept are those batches' own, or those of one
+    /// that is about to give them up.
+    fn commit_waiting(&self) {
+        let mut taken = HashMap::default();
+        let group: Vec<Arc<Waiting>> = {
+            let mut waiting = self.waiting.lock();
+            waiting.extract_if(.., |waiting| waiting.batch.lock().is_apart(&mut taken)).collect()
+        };
+        let blocks = self.view.read().blocks.clone();
+        let (mut frames, mut written) = (Vec::new(), Vec::new());
+        for waiting in &group {
+            let mut batch = waiting.batch.lock();
+            batch.release();
+            let frame = batch.settle(self.rules(), &blocks).and_then(|refused| {
+                let frame = if batch.is_empty() { None } else { Some(batch.encode(self.head.min_valid())?) };
+                Ok((refused, frame))
+            });
+            // Each is in one group only.
+            match frame {
+                Err(error) => drop(waiting.result.set(Err(Arc::new(error)))),
+                Ok((refused, None)) => drop(waiting.result.set(Ok(refused))),
+                Ok((refused, Some(frame))) => {
+                    frames.push(frame);
+                    written.push((waiting, refused));
+                }
+            }
+        }
+        if frames.is_empty() {
+            return;
+        }
+        let logged = match self.wal.lock().as_mut() {
+            None => Err(Arc::new(Error::Closed)),
+            Some(wal) => wal.append(&frames.concat(), self.clock.now()).map_err(Arc::new),
+        };
+        if logged.is_ok() {
+            let _pass = self.gate.write();
+            written.iter().for_each(|(waiting, _)| waiting.batch.lock().apply(&self.head));
+        }
+        for (waiting, refused) in written {
+            let _ = waiting.result.set(logged.clone().map(|()| refused));
+        }
     }
 
     /// Writes a batch to the log, together with all that wait for it.

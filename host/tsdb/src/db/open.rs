@@ -105,6 +105,7 @@ impl Shared {
             head,
             flight: RwLock::default(),
             queue: Mutex::default(),
+            waiting: Mutex::default(),
             log_readers,
             wal: Mutex::new(Some(wal)),
             gate: Gate::default(),

@@ -207,8 +207,7 @@ impl Shared {
             return Ok(Vec::new());
         };
         let blocks = self.all_blocks();
-        let log = self.wal.lock().as_ref().map_or(0, |wal| wal.bytes());
-        let mut bytes = blocks.iter().map(|block| block.bytes()).sum::<u64>() + log;
+        let mut bytes = blocks.iter().map(|block| block.bytes()).sum::<u64>() + self.log_bytes();
         let mut oldest: Vec<Arc<Block>> = blocks;
         oldest.sort_by_key(|block| block.meta().max_time);
         oldest.retain(|block| {

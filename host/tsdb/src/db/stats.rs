@@ -7,6 +7,7 @@ use model::{METRIC_NAME, Timestamp};
 use super::Shared;
 use crate::Tsdb;
 use crate::block::Block;
+use crate::db::downsample::{DIRS, RESOLUTIONS_MS};
 use crate::head::RefusedSeries;
 use crate::index::Name;
 
@@ -58,7 +59,7 @@ pub struct Stats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlockStats {
-    /// Its file's name, without the ending.
+    /// Its file's name, without the ending; of downsampled data after the folder's.
     pub name: String,
     /// The version of its format.
     pub version: u32,
@@ -104,10 +105,14 @@ impl Tsdb {
         self.shared.stats()
     }
 
-    /// The blocks on disk, the oldest first.
+    /// The blocks on disk, those of downsampled data among them, the oldest first.
     pub fn blocks(&self) -> Vec<BlockStats> {
-        let blocks = self.shared.view.read().blocks.clone();
-        let mut stats: Vec<BlockStats> = blocks.iter().map(|block| BlockStats::of(block)).collect();
+        let (blocks, coarse) = {
+            let view = self.shared.view.read();
+            (view.blocks.clone(), view.coarse.clone())
+        };
+        let all = coarse.iter().flat_map(|blocks| blocks.iter()).chain(blocks.iter());
+        let mut stats: Vec<BlockStats> = all.map(|block| BlockStats::of(block)).collect();
         stats.sort_by(|a, b| (a.min_time, &a.name).cmp(&(b.min_time, &b.name)));
         stats
     }
@@ -137,8 +142,13 @@ impl Tsdb {
 impl BlockStats {
     fn of(block: &Block) -> Self {
         let meta = block.meta();
+        let stem = block.path().file_stem().unwrap_or_default().to_string_lossy();
+        let level = RESOLUTIONS_MS.iter().position(|resolution| *resolution == block.resolution_ms());
         Self {
-            name: block.path().file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            name: match level.and_then(|level| DIRS.get(level)) {
+                Some(dir) => format!("{dir}/{stem}"),
+                None => stem.into_owned(),
+            },
             version: block.version(),
             range_ms: meta.range_end.saturating_sub(meta.range_start),
             resolution_ms: block.resolution_ms(),
@@ -153,6 +163,11 @@ impl BlockStats {
 }
 
 impl Shared {
+    /// The size of the log, what is kept for readers among it.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.wal.lock().as_ref().map_or(0, |wal| wal.bytes()) + self.log_readers.kept_bytes()
+    }
+
     fn stats(&self) -> Stats {
         let head_min = self.head.min_time();
         let head_max = head_min.map(|_| self.head.max_time());
@@ -182,7 +197,7 @@ impl Shared {
             downsampled_blocks: coarse.each_ref().map(|blocks| blocks.len() as u64),
             downsampled_bytes: coarse.each_ref().map(|blocks| blocks.iter().map(|block| block.bytes()).sum()),
             tombstoned_series,
-            wal_bytes: self.wal.lock().as_ref().map_or(0, |wal| wal.bytes()),
+            wal_bytes: self.log_bytes(),
             min_time: min.map(Timestamp::from_millis),
             max_time: max.map(Timestamp::from_millis),
         }

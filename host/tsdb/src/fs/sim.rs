@@ -103,6 +103,11 @@ impl SimFileSystem {
         }
     }
 
+    /// How many calls have changed something, or tried to.
+    pub(crate) fn calls(&self) -> u64 {
+        self.0.lock().calls
+    }
+
     /// The content of a file.
     pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
         let state = self.0.lock();

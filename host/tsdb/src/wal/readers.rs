@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::Timestamp;
@@ -38,6 +39,8 @@ pub(crate) struct LogReaders {
     end: Mutex<End>,
     changed: Condvar,
     needs: Mutex<Needs>,
+    /// Bytes of the files that only readers need.
+    kept_bytes: AtomicU64,
 }
 
 /// Up to where the log holds what has been acknowledged.
@@ -70,6 +73,7 @@ impl LogReaders {
                 kept: Duration::ZERO,
                 seen: BTreeMap::new(),
             }),
+            kept_bytes: AtomicU64::new(0),
         }
     }
 
@@ -96,6 +100,11 @@ impl LogReaders {
             self.changed.wait_for(&mut end, timeout);
         }
         end.position > position
+    }
+
+    /// The size of the files that are kept for readers alone, as of the last maintenance.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_kept(&self, kept: Duration) {
@@ -158,6 +167,13 @@ impl LogReaders {
         for number in files.checkpoints().iter().filter(|number| **number != kept_from && **number < newest) {
             remove(&checkpoint_path(&self.dir, *number))?;
         }
+        let segments = files.segments_in(kept_from..newest).map(|number| segment_path(&self.dir, number));
+        let checkpoint =
+            files.checkpoints().iter().filter(|number| **number == kept_from && **number < newest);
+        let checkpoint = checkpoint.map(|number| checkpoint_path(&self.dir, *number));
+        let bytes =
+            segments.chain(checkpoint).map(|path| Ok(self.fs.map(&path).at("read log", &path)?.len() as u64));
+        self.kept_bytes.store(bytes.sum::<Result<u64>>()?, Ordering::Relaxed);
         Ok(())
     }
 }

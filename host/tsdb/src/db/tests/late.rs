@@ -304,3 +304,41 @@ fn a_missing_segment_is_named() {
     assert!(db.recovery().corruptions.is_empty(), "{:?}", db.recovery());
     assert_eq!(everything(&db), kept);
 }
+
+/// Late batches of different series share one write and one sync; two of the same series are judged one after the other.
+#[test]
+fn late_batches_that_wait_together_are_written_together() {
+    const BATCHES: usize = 6;
+    let fs = SimFileSystem::default();
+    // No segment ends meanwhile.
+    let options = Options { wal_segment_bytes: 1 << 30, ..windowed() };
+    let db = try_open(&fs, &far_clock(), options).unwrap();
+    for number in 0..BATCHES {
+        put(&db, number, 1000, 0.0).unwrap();
+    }
+    let commits = |values: &[(usize, f64)]| {
+        let before = fs.calls();
+        let alone = db.shared.flight.write();
+        std::thread::scope(|scope| {
+            let put = |(number, value): (usize, f64)| {
+                let db = &db;
+                scope.spawn(move || put(db, number, 500 + value as i64 / 10, value))
+            };
+            let threads: Vec<_> = values.iter().copied().map(put).collect();
+            while db.shared.waiting.lock().len() < values.len() {
+                std::thread::yield_now();
+            }
+            drop(alone);
+            let refused = threads.into_iter().map(|thread| thread.join().unwrap());
+            (refused.filter(|result| result.is_err()).count(), fs.calls() - before)
+        })
+    };
+    let apart: Vec<_> = (0..BATCHES).map(|number| (number, 1.0)).collect();
+    assert_eq!(commits(&apart), (0, 2), "one write, one sync");
+    // Two values of one series for one time: one of them is refused, and the one of another series goes along.
+    assert_eq!(commits(&[(0, 21.0), (0, 22.0), (1, 21.0)]), (1, 2));
+    let expected = everything(&db);
+    assert_eq!(expected[&series(1)].len(), 3);
+    drop(db);
+    assert_eq!(everything(&try_open(&fs, &far_clock(), windowed()).unwrap()), expected);
+}
