@@ -75,3 +75,18 @@ fn verdicts_on_configurations_and_rules_are_those_of_promtool() {
     let unknown = check(&["config", "unknown.yml"], 1, false);
     assert!(unknown.contains("unknown.yml:2:3: global.scrape_intervall: unknown field"), "{unknown}");
 }
+
+/// Functions of plugins may come later: rules that call them are valid, and who checks them is told.
+#[test]
+fn functions_of_plugins_are_named_where_rules_call_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "groups:\n- name: g\n  rules:\n  - {record: a, expr: '1 + sum(wasm_none(up[5m], 2))'}\n";
+    std::fs::write(folder.path().join("rules.yml"), rules).unwrap();
+    let output = run(&binary(), folder.path(), &["rules", "rules.yml"]).unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert_eq!(
+        told,
+        "  WARNING: a calls wasm_none, which a plugin has to provide; without it the rule fails\n"
+    );
+}

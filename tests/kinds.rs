@@ -318,3 +318,52 @@ fn operators(api: &Client) {
     assert_eq!(act("dance"), 404);
     assert_eq!(api.post("/api/v1/plugins/nobody/pause", &[], b"").status, 404);
 }
+
+/// A detector that learns does so on its schedule, and what it has learnt is there again after a restart.
+#[test]
+fn a_detector_learns_on_its_schedule() {
+    let folder = tempfile::tempdir().unwrap();
+    server::collect_plugins(&folder.path().join("plugins"));
+    let config = r#"global: {scrape_interval: 1s}
+plugins:
+  - {name: hello, plugin: hello, interval: 1s}
+  - name: usual
+    plugin: conformance
+    interval: 1s
+    config: {ops: []}
+    decode: {listen: ["udp://127.0.0.1:0"]}
+    process: {on_failure: pass}
+    detect: {expr: "hello_answer", range: 5s, step: 1s, train: {interval: 1s, range: 10s, step: 1s}}
+"#;
+    fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+    let ports = Ports::free();
+    let mut server = Server::start(folder.path(), ports);
+    let calls = |api: &Client, operation: &str| {
+        let metrics = api.get("/metrics").body;
+        let of = |line: &&str| {
+            line.starts_with("stormglass_plugin_calls_total{")
+                && line.contains("plugin=\"usual\"")
+                && line.contains(&format!("operation=\"{operation}\""))
+                && line.contains("outcome=\"ok\"")
+        };
+        metrics.lines().find(of).map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    };
+    until("it has learnt twice", PATIENCE, || (calls(&server.api, "train") >= 2.0).then_some(()));
+    // The conformance plugin adds what it has learnt to each score, by its length: 42 and some more.
+    let learnt = until("scores know what was learnt", PATIENCE, || {
+        server
+            .api
+            .query("anomaly_score{job=\"usual\"}")
+            .first()
+            .map(|(_, value)| *value)
+            .filter(|score| *score > 42.0)
+    });
+    server.terminate();
+    assert_eq!(server.unexpected(&[]), Vec::<String>::new());
+
+    let server = Server::start(folder.path(), ports);
+    until("scores go on from there", PATIENCE, || {
+        let scores = server.api.query("anomaly_score{job=\"usual\"}");
+        (scores.first()?.1 >= learnt && calls(&server.api, "detect") >= 1.0).then_some(())
+    });
+}

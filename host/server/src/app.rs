@@ -429,6 +429,12 @@ impl App {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
+        let groups = loaded.rules.iter().flat_map(|(_, file)| &file.groups);
+        for rule in groups.flat_map(|group| &group.rules) {
+            for function in self.functions.missing(&rule.expr) {
+                tracing::warn!(rule = rule.name, function, "a rule calls a function that no plugin has");
+            }
+        }
         self.config.store(Arc::new(loaded));
         Ok(())
     }

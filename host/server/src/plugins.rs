@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 pub(crate) use self::collectors::PluginCollector;
 pub(crate) use self::columns::{ColumnsWriter, exposition, labels_of};
 pub(crate) use self::discoverers::PluginDiscoverer;
-pub(crate) use self::functions::PluginFunctions;
+pub(crate) use self::functions::{PluginFunctions, called};
 pub(crate) use self::receivers::PluginReceiver;
 
 /// One plugin that runs as it is configured.

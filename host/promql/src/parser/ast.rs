@@ -536,23 +536,42 @@ impl Expr {
 
     /// Calls `visit` for every selector, in the order in which they are written.
     pub fn visit_selectors<'a>(&'a self, visit: &mut dyn FnMut(&'a VectorSelector)) {
-        match &self.kind {
-            ExprKind::Number { .. } | ExprKind::String(_) => {}
+        self.visit(&mut |expr| match &expr.kind {
             ExprKind::Vector(selector) => visit(selector),
             ExprKind::Matrix(matrix) => visit(&matrix.selector),
-            ExprKind::Subquery(subquery) => subquery.expr.visit_selectors(visit),
-            ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => expr.visit_selectors(visit),
+            _ => {}
+        });
+    }
+
+    /// Names of the functions it calls that are not of the language, prefix and all.
+    pub fn external_functions(&self) -> std::collections::BTreeSet<&str> {
+        let mut names = std::collections::BTreeSet::new();
+        self.visit(&mut |expr| {
+            if let ExprKind::Call(call) = &expr.kind {
+                names.extend(call.external.as_deref());
+            }
+        });
+        names
+    }
+
+    /// Calls `visit` for every expression in it, itself first, in the order in which they are written.
+    fn visit<'a>(&'a self, visit: &mut dyn FnMut(&'a Self)) {
+        visit(self);
+        match &self.kind {
+            ExprKind::Number { .. } | ExprKind::String(_) | ExprKind::Vector(_) | ExprKind::Matrix(_) => {}
+            ExprKind::Subquery(subquery) => subquery.expr.visit(visit),
+            ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => expr.visit(visit),
             ExprKind::Binary(binary) => {
-                binary.left.visit_selectors(visit);
-                binary.right.visit_selectors(visit);
+                binary.left.visit(visit);
+                binary.right.visit(visit);
             }
             ExprKind::Aggregate(aggregate) => {
                 if let Some(param) = &aggregate.param {
-                    param.visit_selectors(visit);
+                    param.visit(visit);
                 }
-                aggregate.expr.visit_selectors(visit);
+                aggregate.expr.visit(visit);
             }
-            ExprKind::Call(call) => call.args.iter().for_each(|arg| arg.visit_selectors(visit)),
+            ExprKind::Call(call) => call.args.iter().for_each(|arg| arg.visit(visit)),
         }
     }
 }

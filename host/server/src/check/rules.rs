@@ -12,18 +12,25 @@ use anyhow::Context as _;
 use super::Verdict;
 use crate::cli::{CheckRules, Lint};
 use crate::config;
+use crate::plugins::called;
 
 /// What there is to say of a rule file that is valid.
 pub(super) struct Rules {
     count: usize,
     /// What is there more than once, in words; empty where nothing is.
     duplicates: String,
+    /// Functions of plugins, which are not looked for here, with a rule that calls each.
+    functions: BTreeMap<String, String>,
 }
 
 impl Rules {
     pub(super) fn of(file: &RuleFile) -> Self {
         let rules: Vec<&Rule> = file.groups.iter().flat_map(|group| &group.rules).collect();
-        Self { count: rules.len(), duplicates: duplicates(&rules) }
+        let functions = rules
+            .iter()
+            .flat_map(|rule| called(&rule.expr).into_iter().map(|function| (function, rule.name.clone())))
+            .collect();
+        Self { count: rules.len(), duplicates: duplicates(&rules), functions }
     }
 }
 
@@ -50,6 +57,11 @@ pub(crate) fn check(args: &CheckRules) -> anyhow::Result<ExitCode> {
 
 /// Says what is to be said of one file; `prefix` stands before what the lint has found.
 pub(super) fn judge(rules: Result<Rules, String>, lint: bool, prefix: &str, verdict: &mut Verdict) {
+    for (function, rule) in rules.iter().flat_map(|rules| &rules.functions) {
+        eprintln!(
+            "  WARNING: {rule} calls {function}, which a plugin has to provide; without it the rule fails"
+        );
+    }
     match rules {
         Err(error) => {
             eprintln!("  FAILED:\n{error}");

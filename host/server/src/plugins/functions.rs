@@ -64,6 +64,12 @@ impl PluginFunctions {
         self.by_name.store(Arc::new(functions));
     }
 
+    /// The functions of plugins that a rule calls and no plugin has. Another configuration may bring them.
+    pub(crate) fn missing(&self, expr: &str) -> Vec<String> {
+        let known = self.by_name.load();
+        called(expr).into_iter().filter(|name| !known.contains_key(name)).collect()
+    }
+
     fn function(&self, instance: &Arc<Instance>, signature: &Signature) -> PluginFunction {
         let args = signature.parameters.iter().map(|parameter| match parameter {
             ParameterType::Vector => ValueType::Vector,
@@ -79,6 +85,12 @@ impl PluginFunctions {
             optional: signature.optional,
         }
     }
+}
+
+/// The functions of plugins that an expression calls; none where it is no expression, which is told elsewhere.
+pub(crate) fn called(expr: &str) -> Vec<String> {
+    let parsed = promql::parse(expr);
+    parsed.iter().flat_map(|expr| expr.external_functions()).map(str::to_owned).collect()
 }
 
 impl fmt::Debug for PluginFunctions {

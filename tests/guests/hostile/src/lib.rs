@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use serde::Deserialize;
-use stormglass_sdk::{Collector, Metrics, Plugin, Result, collector, log};
+use stormglass_sdk::{Collector, Error, Metrics, Plugin, Result, collector, kv, log};
 
 /// Log lines of one flood: far over any sensible limit, and still quick to write.
 const FLOOD_LINES: u32 = 100_000;
@@ -16,7 +16,7 @@ const ALLOCATE_STEP_BYTES: usize = 1 << 20;
 const OVERSIZE_BYTES: usize = 24 << 20;
 
 /// How to misbehave.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
     /// Yields one sample, as a plugin should.
@@ -33,16 +33,25 @@ enum Mode {
     Flood,
     /// Yields a text of many megabytes.
     Oversize,
+    /// Yields `series` series.
+    Many,
+    /// Asks the host for ever.
+    Ask,
+    /// Says that it failed.
+    Fail,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
     mode: Mode,
+    #[serde(default)]
+    series: u32,
 }
 
 struct Hostile {
     mode: Mode,
+    series: u32,
 }
 
 impl Plugin for Hostile {
@@ -53,19 +62,24 @@ impl Plugin for Hostile {
         "additionalProperties": false,
         "required": ["mode"],
         "properties": {
-            "mode": {"enum": ["ok", "spin", "allocate", "trap", "recurse", "flood", "oversize"]}
+            "mode": {"enum": ["ok", "spin", "allocate", "trap", "recurse", "flood", "oversize", "many", "ask", "fail"]},
+            "series": {"type": "integer", "minimum": 0}
         }
     }"#;
 
     fn init(config: Config) -> Result<Self> {
-        Ok(Self { mode: config.mode })
+        Ok(Self { mode: config.mode, series: config.series })
     }
 }
 
 impl Collector for Hostile {
     fn collect(&mut self, out: &mut Metrics) -> Result<()> {
         match self.mode {
-            Mode::Ok => {}
+            Mode::Ok | Mode::Many => {}
+            Mode::Ask => loop {
+                black_box(kv::get("nothing")?);
+            },
+            Mode::Fail => return Err(Error::permanent("failing as configured")),
             Mode::Spin => loop {
                 black_box(());
             },
@@ -88,6 +102,12 @@ impl Collector for Hostile {
                 let line = "hostile_filler 1\n";
                 out.text(line.repeat(OVERSIZE_BYTES / line.len()));
                 return Ok(());
+            }
+        }
+        if self.mode == Mode::Many {
+            let mut many = out.gauge("many", "Many.");
+            for index in 0..self.series {
+                many.set(&[("i", &index.to_string())], 1.0);
             }
         }
         out.gauge("hostile_collected", "1 when a collection got to its end.").set(&[], 1.0);
