@@ -146,6 +146,8 @@ pub(crate) async fn call<C: Call>(
     };
 
     abandonment.end();
+    // No connection outlives its call: a guest that forgets one would keep a server's place taken.
+    store.data_mut().connections.close();
 
     let state = store.data();
     let tenant = &state.tenant;

@@ -249,7 +249,8 @@ fn is_ours(name: &str, package: &str, interface: &str) -> bool {
 }
 
 /// The interfaces of the host.
-const IMPORTS: [&str; 8] = ["log", "clock", "http", "files", "kv", "secrets", "telemetry", "query"];
+const IMPORTS: [&str; 11] =
+    ["log", "clock", "http", "files", "kv", "secrets", "telemetry", "query", "net", "dns", "http-trace"];
 
 /// Whether the linker has the interface; for telling which import is at fault.
 fn is_offered(name: &str) -> bool {
@@ -260,5 +261,5 @@ fn is_offered(name: &str) -> bool {
 }
 
 fn is_types_only(name: &str) -> bool {
-    is_ours(name, "stormglass:types", "types")
+    is_ours(name, "stormglass:types", "types") || is_ours(name, "stormglass:types", "net")
 }

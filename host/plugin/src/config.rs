@@ -275,7 +275,7 @@ mod tests {
         check(
             "{name: host, plugin: host-metrics}",
             &expect![[
-                r#"{"name":"host","plugin":"host-metrics","interval":"15s","config":{},"grants":{"files":[],"http":[]},"limits":{"memory":"64MiB","deadline":"5s","payload":"16MiB","response":"8MiB","file":"4MiB","stderr":"16KiB","log_lines":100,"series":100000,"host_calls":10000,"component":"32MiB","compile":"2m","kv":"1MiB","telemetry_series":100,"model":"8MiB","instances":2}}"#
+                r#"{"name":"host","plugin":"host-metrics","interval":"15s","config":{},"grants":{"files":[],"http":[]},"limits":{"memory":"64MiB","deadline":"5s","payload":"16MiB","response":"8MiB","connections":64,"received":"16MiB","file":"4MiB","stderr":"16KiB","log_lines":100,"series":100000,"host_calls":10000,"component":"32MiB","compile":"2m","kv":"1MiB","telemetry_series":100,"model":"8MiB","instances":2}}"#
             ]],
         );
     }
@@ -287,7 +287,7 @@ mod tests {
              grants:\n  files: [{path: /proc, mode: read}]\n  http: ['https://a.b', 'c:80']\n\
              limits: {memory: 32MiB, deadline: 1s}\ndetect: {expr: up}\n",
             &expect![[
-                r#"{"name":"host","plugin":"./x.wasm","interval":"1m","config":{"a":[1]},"grants":{"files":[{"path":"/proc","mode":"read"}],"http":["https://a.b:443","c:80"]},"limits":{"memory":"32MiB","deadline":"1s","payload":"16MiB","response":"8MiB","file":"4MiB","stderr":"16KiB","log_lines":100,"series":100000,"host_calls":10000,"component":"32MiB","compile":"2m","kv":"1MiB","telemetry_series":100,"model":"8MiB","instances":2},"detect":{"expr":"up","range":"1h","step":"15s"}}"#
+                r#"{"name":"host","plugin":"./x.wasm","interval":"1m","config":{"a":[1]},"grants":{"files":[{"path":"/proc","mode":"read"}],"http":["https://a.b:443","c:80"]},"limits":{"memory":"32MiB","deadline":"1s","payload":"16MiB","response":"8MiB","connections":64,"received":"16MiB","file":"4MiB","stderr":"16KiB","log_lines":100,"series":100000,"host_calls":10000,"component":"32MiB","compile":"2m","kv":"1MiB","telemetry_series":100,"model":"8MiB","instances":2},"detect":{"expr":"up","range":"1h","step":"15s"}}"#
             ]],
         );
     }

@@ -59,6 +59,9 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<State>, PluginError> {
         .and_then(|()| host::secrets::add_to_linker::<_, Own>(&mut linker, |state| state))
         .and_then(|()| host::telemetry::add_to_linker::<_, Own>(&mut linker, |state| state))
         .and_then(|()| host::query::add_to_linker::<_, Own>(&mut linker, |state| state))
+        .and_then(|()| host::net::add_to_linker::<_, Own>(&mut linker, |state| state))
+        .and_then(|()| host::dns::add_to_linker::<_, Own>(&mut linker, |state| state))
+        .and_then(|()| host::http_trace::add_to_linker::<_, Own>(&mut linker, |state| state))
         .map_err(|error| PluginError::Host(format!("{error:#}")))?;
     Ok(linker)
 }

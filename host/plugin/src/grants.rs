@@ -6,6 +6,7 @@
 //! addresses, and those files of `/proc` that hold other processes' secrets.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub(crate) mod net;
 pub(crate) mod secret;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::{Host, Url};
 
+pub use self::net::{DnsGrant, NetGrant};
 pub use self::secret::{SecretGrant, SecretHeader};
 
 /// What a plugin may reach.
@@ -25,6 +27,12 @@ pub struct Grants {
     pub files: Vec<FileGrant>,
     /// Servers.
     pub http: Vec<HttpGrant>,
+    /// Servers to connect to over TCP.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub net: Vec<NetGrant>,
+    /// Names to look up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<DnsGrant>,
     /// Secrets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretGrant>,
@@ -259,13 +267,17 @@ fn is_process_secret(real: &Path) -> bool {
 /// Whether a connection may go to the address. Loopback and private ranges may: a grant names the server, and most of
 /// what is monitored is there. Addresses that hand out credentials to whoever asks never may.
 pub(crate) fn check_address(address: IpAddr) -> Result<(), Denied> {
-    let forbidden = match address {
-        IpAddr::V4(v4) => forbidden_v4(v4),
-        IpAddr::V6(v6) => forbidden_v6(v6),
-    };
-    match forbidden {
+    match forbidden(address) {
         Some(what) => Err(Denied(format!("http: {address} is {what}, and cannot be granted"))),
         None => Ok(()),
+    }
+}
+
+/// What an address is that nobody may connect to.
+fn forbidden(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(v4) => forbidden_v4(v4),
+        IpAddr::V6(v6) => forbidden_v6(v6),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::kinds::lifecycle::Info;
 use crate::kv::{Store, Stores};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::net::Network;
 use crate::state::Tenant;
 use crate::watch::{FileStamp, Watch};
 
@@ -45,6 +46,7 @@ pub struct Host {
     plugins_dir: PathBuf,
     loader: Arc<Loader>,
     client: Client,
+    network: Arc<Network>,
     metrics: Arc<Metrics>,
     /// What is loaded, by digest: two uses of one plugin share its code.
     loaded: Arc<Mutex<HashMap<String, Weak<Loaded>>>>,
@@ -81,6 +83,11 @@ impl Host {
     /// # Errors
     /// Where the engine, the HTTP client or the cache folder cannot be set up, or the registry has our metrics already.
     pub fn new(options: HostOptions<'_>) -> Result<Arc<Self>, PluginError> {
+        Self::on(options, Network::new())
+    }
+
+    /// Makes a host on a network.
+    pub(crate) fn on(options: HostOptions<'_>, network: Network) -> Result<Arc<Self>, PluginError> {
         let HostOptions { plugins_dir, cache_dir, state_dir, query, registry } = options;
         let engine = engine::start()?;
         let linker = engine::linker(&engine)?;
@@ -90,6 +97,7 @@ impl Host {
             plugins_dir,
             loader: Arc::new(Loader { engine, linker, cache, metrics: Arc::clone(&metrics) }),
             client: Client::new()?,
+            network: Arc::new(network),
             metrics,
             loaded: Arc::default(),
             compiling: Arc::new(tokio::sync::Semaphore::new(1)),
@@ -226,12 +234,13 @@ impl Host {
         Ok(Arc::new(Instance::new(parts)))
     }
 
-    fn tenant(&self, name: &str, grants: Grants, limits: Limits) -> Tenant {
+    pub(crate) fn tenant(&self, name: &str, grants: Grants, limits: Limits) -> Tenant {
         Tenant {
             name: Arc::from(name),
             grants: Arc::new(grants),
             limits: Arc::new(limits),
             client: self.client.clone(),
+            network: Arc::clone(&self.network),
             metrics: Arc::clone(&self.metrics),
             kv: None,
             query: self.query.clone(),

@@ -2,10 +2,13 @@
 //! it touches anything.
 
 mod clock;
+mod dns;
 mod files;
 pub(crate) mod http;
+mod http_trace;
 mod kv;
 pub(crate) mod log;
+pub(crate) mod net;
 pub(crate) mod query;
 mod secrets;
 pub(crate) mod stderr;

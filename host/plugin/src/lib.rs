@@ -28,6 +28,7 @@ mod kv;
 mod learnt;
 mod limits;
 mod metrics;
+mod net;
 mod state;
 mod status;
 mod telemetry;
@@ -39,7 +40,7 @@ pub use config::{
 };
 pub use error::{CallError, FailureKind, Operation, PluginError};
 pub use fake::{Answer, Exchange, Fake, Surroundings};
-pub use grants::{FileGrant, FileMode, Grants, HttpGrant, SecretGrant, SecretHeader};
+pub use grants::{DnsGrant, FileGrant, FileMode, Grants, HttpGrant, NetGrant, SecretGrant, SecretHeader};
 pub use host::{Host, HostOptions, Inspection, resolve};
 pub use imports::query::{Query, QueryFailure};
 pub use instance::Instance;

@@ -50,6 +50,13 @@ pub(crate) const FUNCTION_BYTES_MAX: usize = 1 << 20;
 /// thread of the host until the system lets go of it.
 pub(crate) const FILE_OPERATIONS_MAX: usize = 4;
 
+/// Bytes that one read of a connection gives at most.
+pub(crate) const READ_BYTES_MAX: usize = 64 << 10;
+/// Bytes of certificates and keys that a plugin may come with: the system's own are 200 KiB.
+pub(crate) const PEM_BYTES_MAX: usize = 1 << 20;
+/// The longest that one step of a connection may take, where neither the guest nor the deadline asks for less.
+pub(crate) const NET_TIMEOUT_MAX: Duration = Duration::from_secs(30);
+
 /// What one plugin may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default = "Limits::standard")]
@@ -62,6 +69,10 @@ pub struct Limits {
     pub payload: ByteSize,
     /// Body of one HTTP response, after decompression.
     pub response: ByteSize,
+    /// Connections that one call may make.
+    pub connections: u32,
+    /// Bytes that one call may read from connections.
+    pub received: ByteSize,
     /// One file.
     pub file: ByteSize,
     /// Standard error kept per call; the end of it.
@@ -97,6 +108,10 @@ impl Limits {
         payload: ByteSize(16 * MIB),
         // An API that answers more to one question wants paging.
         response: ByteSize(8 * MIB),
+        // A collector needs one, or one for each database of a server.
+        connections: 64,
+        // A server that tells more of itself at once has no end.
+        received: ByteSize(16 * MIB),
         // Files of /proc and /sys are kilobytes; connection tables of a busy machine a few megabytes.
         file: ByteSize(4 * MIB),
         // A Python back trace fits.

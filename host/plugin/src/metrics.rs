@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     pub(crate) restarts: IntCounterVec,
     pub(crate) compile: Histogram,
     pub(crate) http_requests: IntCounterVec,
+    pub(crate) connections: IntCounterVec,
+    pub(crate) lookups: IntCounterVec,
     pub(crate) log_lines_dropped: IntCounterVec,
     pub(crate) recycled: IntCounterVec,
     pub(crate) own: Own,
@@ -77,6 +79,16 @@ impl Metrics {
             http_requests: counter(
                 "stormglass_plugin_http_requests_total",
                 "HTTP requests that plugins asked for, by decision: allowed, denied or invalid.",
+                &["plugin", "decision"],
+            )?,
+            connections: counter(
+                "stormglass_plugin_connections_total",
+                "Connections that plugins asked for, by decision: allowed, denied or invalid.",
+                &["plugin", "decision"],
+            )?,
+            lookups: counter(
+                "stormglass_plugin_dns_lookups_total",
+                "Look-ups in the DNS that plugins asked for, by decision: allowed, denied or invalid.",
                 &["plugin", "decision"],
             )?,
             log_lines_dropped: counter(

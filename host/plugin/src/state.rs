@@ -13,6 +13,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::fake::{Fake, StoppedClock};
 use crate::grants::{Denied, Grants};
 use crate::imports::http::Client;
+use crate::imports::net::Connections;
 use crate::imports::query::Query;
 use crate::imports::stderr::Stderr;
 use crate::kv::Store;
@@ -21,6 +22,7 @@ use crate::limits::{
     TABLE_ELEMENTS_MAX, TABLES_MAX,
 };
 use crate::metrics::Metrics;
+use crate::net::Network;
 
 /// How the linker gets at the state: as itself.
 pub(crate) type Own = HasSelf<State>;
@@ -32,6 +34,7 @@ pub(crate) struct Tenant {
     pub(crate) grants: Arc<Grants>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) client: Client,
+    pub(crate) network: Arc<Network>,
     pub(crate) metrics: Arc<Metrics>,
     /// None where there is nothing to keep, as when it describes itself.
     pub(crate) kv: Option<Arc<Store>>,
@@ -48,14 +51,20 @@ pub(crate) struct State {
     pub(crate) call: CallState,
     /// One permit for each file operation that may be under way; see [`FILE_OPERATIONS_MAX`].
     pub(crate) file_operations: Arc<Semaphore>,
+    /// What the present call has connected to.
+    pub(crate) connections: Connections,
     wasi: WasiCtx,
-    resources: ResourceTable,
+    pub(crate) resources: ResourceTable,
 }
 
 /// What the present call has used. Begins anew with each.
 pub(crate) struct CallState {
     pub(crate) deadline: Instant,
     pub(crate) host_calls: u32,
+    /// Connections made.
+    pub(crate) connections: u32,
+    /// Bytes read from connections.
+    pub(crate) received: u64,
     pub(crate) log_lines: u32,
     pub(crate) log_lines_dropped: u64,
     /// The last thing the guest was denied.
@@ -64,7 +73,15 @@ pub(crate) struct CallState {
 
 impl CallState {
     pub(crate) fn until(deadline: Instant) -> Self {
-        Self { deadline, host_calls: 0, log_lines: 0, log_lines_dropped: 0, denied: None }
+        Self {
+            deadline,
+            host_calls: 0,
+            connections: 0,
+            received: 0,
+            log_lines: 0,
+            log_lines_dropped: 0,
+            denied: None,
+        }
     }
 }
 
@@ -98,6 +115,7 @@ impl State {
             stderr,
             call: CallState::until(Instant::now()),
             file_operations: Arc::new(Semaphore::new(FILE_OPERATIONS_MAX)),
+            connections: Connections::default(),
             wasi: wasi.build(),
             resources,
             tenant,

@@ -20,8 +20,8 @@
 
 pub mod base {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.1",
-        world: "stormglass:plugin/guest",
+        path: "../../wit/0.1.2",
+        world: "stormglass:plugin/client",
         generate_all,
         generate_unused_types: true,
         additional_derives: [PartialEq],
@@ -32,10 +32,10 @@ pub mod base {
 
 pub mod collector {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.1",
-        inline: "package stormglass:sdk-collector; world collector-kind { export stormglass:plugin/collector@0.1.1; }",
+        path: "../../wit/0.1.2",
+        inline: "package stormglass:sdk-collector; world collector-kind { export stormglass:plugin/collector@0.1.2; }",
         world: "stormglass:sdk-collector/collector-kind",
-        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.2": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_collector",
@@ -44,10 +44,10 @@ pub mod collector {
 
 pub mod discoverer {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.1",
-        inline: "package stormglass:sdk-discoverer; world discoverer-kind { export stormglass:plugin/discoverer@0.1.1; }",
+        path: "../../wit/0.1.2",
+        inline: "package stormglass:sdk-discoverer; world discoverer-kind { export stormglass:plugin/discoverer@0.1.2; }",
         world: "stormglass:sdk-discoverer/discoverer-kind",
-        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.2": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_discoverer",
@@ -56,10 +56,10 @@ pub mod discoverer {
 
 pub mod receiver {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.1",
-        inline: "package stormglass:sdk-receiver; world receiver-kind { export stormglass:plugin/receiver@0.1.1; }",
+        path: "../../wit/0.1.2",
+        inline: "package stormglass:sdk-receiver; world receiver-kind { export stormglass:plugin/receiver@0.1.2; }",
         world: "stormglass:sdk-receiver/receiver-kind",
-        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.2": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_receiver",
@@ -68,10 +68,10 @@ pub mod receiver {
 
 pub mod detector {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.1",
-        inline: "package stormglass:sdk-detector; world detector-kind { export stormglass:plugin/detector@0.1.1; }",
+        path: "../../wit/0.1.2",
+        inline: "package stormglass:sdk-detector; world detector-kind { export stormglass:plugin/detector@0.1.2; }",
         world: "stormglass:sdk-detector/detector-kind",
-        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.2": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_detector",
@@ -80,10 +80,10 @@ pub mod detector {
 
 pub mod prober {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.1",
-        inline: "package stormglass:sdk-prober; world prober-kind { export stormglass:plugin/prober@0.1.1; }",
+        path: "../../wit/0.1.2",
+        inline: "package stormglass:sdk-prober; world prober-kind { export stormglass:plugin/prober@0.1.2; }",
         world: "stormglass:sdk-prober/prober-kind",
-        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.2": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_prober",
@@ -92,10 +92,10 @@ pub mod prober {
 
 pub mod trainer {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.1",
-        inline: "package stormglass:sdk-trainer; world trainer-kind { export stormglass:plugin/trainer@0.1.1; }",
+        path: "../../wit/0.1.2",
+        inline: "package stormglass:sdk-trainer; world trainer-kind { export stormglass:plugin/trainer@0.1.2; }",
         world: "stormglass:sdk-trainer/trainer-kind",
-        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.2": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_trainer",
@@ -104,10 +104,10 @@ pub mod trainer {
 
 pub mod decoder {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.1",
-        inline: "package stormglass:sdk-decoder; world decoder-kind { export stormglass:plugin/decoder@0.1.1; }",
+        path: "../../wit/0.1.2",
+        inline: "package stormglass:sdk-decoder; world decoder-kind { export stormglass:plugin/decoder@0.1.2; }",
         world: "stormglass:sdk-decoder/decoder-kind",
-        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.2": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_decoder",
@@ -116,10 +116,10 @@ pub mod decoder {
 
 pub mod function {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.1",
-        inline: "package stormglass:sdk-function; world function-kind { export stormglass:plugin/function@0.1.1; }",
+        path: "../../wit/0.1.2",
+        inline: "package stormglass:sdk-function; world function-kind { export stormglass:plugin/function@0.1.2; }",
         world: "stormglass:sdk-function/function-kind",
-        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.2": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_function",
@@ -128,10 +128,10 @@ pub mod function {
 
 pub mod sample_processor {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.1",
-        inline: "package stormglass:sdk-sample-processor; world sample-processor-kind { export stormglass:plugin/sample-processor@0.1.1; }",
+        path: "../../wit/0.1.2",
+        inline: "package stormglass:sdk-sample-processor; world sample-processor-kind { export stormglass:plugin/sample-processor@0.1.2; }",
         world: "stormglass:sdk-sample-processor/sample-processor-kind",
-        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.2": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_sample_processor",
@@ -140,10 +140,10 @@ pub mod sample_processor {
 
 pub mod span_processor {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.1",
-        inline: "package stormglass:sdk-span-processor; world span-processor-kind { export stormglass:plugin/span-processor@0.1.1; }",
+        path: "../../wit/0.1.2",
+        inline: "package stormglass:sdk-span-processor; world span-processor-kind { export stormglass:plugin/span-processor@0.1.2; }",
         world: "stormglass:sdk-span-processor/span-processor-kind",
-        with: { "stormglass:types/types@0.1.1": crate::bindings::base::stormglass::types::types },
+        with: { "stormglass:types/types@0.1.2": crate::bindings::base::stormglass::types::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_span_processor",

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::bindings::base::stormglass::types::types::PluginError;
-use crate::{files, http, kv, query, secrets};
+use crate::{dns, files, http, kv, net, query, secrets};
 
 /// The result of everything that the server asks of a plugin.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -123,6 +123,42 @@ impl From<query::Error> for Error {
             query::Error::Invalid(what) => Self::permanent(format!("invalid query: {what}")),
             query::Error::Timeout => Self::retryable("no answer to the query in time"),
             query::Error::Other(what) => Self::retryable(format!("query failed: {what}")),
+        }
+    }
+}
+
+impl From<net::Error> for Error {
+    fn from(error: net::Error) -> Self {
+        match error {
+            net::Error::Denied(what) | net::Error::Invalid(what) | net::Error::Limit(what) => {
+                Self::permanent(what)
+            }
+            net::Error::Connect(what) => Self::retryable(format!("cannot connect: {what}")),
+            net::Error::Tls(what) => Self::retryable(format!("TLS: {what}")),
+            net::Error::Timeout => Self::retryable("no answer in time"),
+            net::Error::Closed => Self::retryable("the connection was closed"),
+            net::Error::Other(what) => Self::retryable(what),
+        }
+    }
+}
+
+impl From<dns::Error> for Error {
+    fn from(error: dns::Error) -> Self {
+        match error {
+            dns::Error::Denied(what) | dns::Error::Invalid(what) => Self::permanent(what),
+            dns::Error::NoSuchName => Self::permanent("there is no such name"),
+            dns::Error::Timeout => Self::retryable("no answer in time"),
+            dns::Error::Other(what) => Self::retryable(what),
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    /// What a connection answered, where that is the cause; retryable where it is not known.
+    fn from(error: std::io::Error) -> Self {
+        match error.downcast::<net::Error>() {
+            Ok(cause) => cause.into(),
+            Err(error) => Self::retryable(error.to_string()),
         }
     }
 }

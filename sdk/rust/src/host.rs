@@ -2,7 +2,9 @@
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::bindings::base::stormglass::host::{
-    clock, files, http, kv, log, query, secrets, telemetry,
+    clock, dns, files, http, http_trace, kv, log, net, query, secrets, telemetry,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::host::{clock, files, http, kv, log, query, secrets, telemetry};
+pub(crate) use crate::testing::host::{
+    clock, dns, files, http, http_trace, kv, log, net, query, secrets, telemetry,
+};

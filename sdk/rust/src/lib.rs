@@ -27,8 +27,8 @@
 //! collector!(Hello);
 //! ```
 //!
-//! What a plugin may ask of the server is in [`http`], [`files`], [`secrets`], [`query`], [`kv`], [`telemetry`], [`log`]
-//! and [`clock`]. The first four work only as far as the plugin's entry in the server's configuration grants; a component imports only what it calls, so
+//! What a plugin may ask of the server is in [`http`], [`http_trace`], [`net`], [`dns`], [`files`], [`secrets`], [`query`],
+//! [`kv`], [`telemetry`], [`log`] and [`clock`]. The first seven work only as far as the plugin's entry in the server's configuration grants; a component imports only what it calls, so
 //! that its imports say what it can do.
 //!
 //! A panic traps: the call fails, the server logs the message and starts a new instance. Nothing else suffers.
@@ -37,14 +37,17 @@
 pub mod bindings;
 pub mod clock;
 mod config;
+pub mod dns;
 mod error;
 mod export;
 pub mod files;
 mod host;
 pub mod http;
+pub mod http_trace;
 pub mod kv;
 pub mod log;
 mod metrics;
+pub mod net;
 mod plugin;
 pub mod query;
 mod samples;

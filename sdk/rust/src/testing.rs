@@ -7,8 +7,10 @@
 //! assert_eq!(text.unwrap(), "storm\n");
 //! ```
 
+mod script;
+
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::{self, Write};
 
 use crate::files::Volume;
@@ -16,11 +18,16 @@ use crate::http::{self, Request, Response};
 use crate::log::Level;
 use crate::{Batch, Metrics, Plugin, Result};
 
+pub use self::script::Script;
+
 thread_local! {
     static CURRENT: RefCell<Option<Host>> = const { RefCell::new(None) };
 }
 
 type Answers = Box<dyn FnMut(&str) -> Result<Batch, crate::query::Error>>;
+type LookUp =
+    Box<dyn FnMut(&str, crate::dns::RecordType) -> Result<Vec<crate::dns::Entry>, crate::dns::Error>>;
+type Trace = Box<dyn FnMut(&Request) -> crate::http_trace::Exchange>;
 type Fetch = Box<dyn FnMut(&Request) -> Result<Response, http::Error>>;
 
 /// What the plugin under test finds around it.
@@ -31,6 +38,10 @@ pub struct Host {
     links: BTreeMap<String, String>,
     volumes: BTreeMap<String, Volume>,
     fetch: Option<Fetch>,
+    trace: Option<Trace>,
+    look_up: Option<LookUp>,
+    /// Scripts by address, in the order of the connections.
+    connections: BTreeMap<String, VecDeque<Script>>,
     lines: Vec<(Level, String)>,
     values: BTreeMap<String, Vec<u8>>,
     secrets: BTreeMap<String, String>,
@@ -100,6 +111,31 @@ impl Host {
     #[must_use]
     pub fn http(mut self, fetch: impl FnMut(&Request) -> Result<Response, http::Error> + 'static) -> Self {
         self.fetch = Some(Box::new(fetch));
+        self
+    }
+
+    /// Answers all requests of [`http_trace`](crate::http_trace).
+    #[must_use]
+    pub fn trace(mut self, trace: impl FnMut(&Request) -> crate::http_trace::Exchange + 'static) -> Self {
+        self.trace = Some(Box::new(trace));
+        self
+    }
+
+    /// Answers all look-ups in the DNS.
+    #[must_use]
+    pub fn dns(
+        mut self,
+        look_up: impl FnMut(&str, crate::dns::RecordType) -> Result<Vec<crate::dns::Entry>, crate::dns::Error>
+        + 'static,
+    ) -> Self {
+        self.look_up = Some(Box::new(look_up));
+        self
+    }
+
+    /// Plays the server at `host:port` for one connection; several are played in the order in which they were added.
+    #[must_use]
+    pub fn connection(mut self, address: &str, script: Script) -> Self {
+        self.connections.entry(address.into()).or_default().push_back(script);
         self
     }
 
@@ -233,6 +269,62 @@ pub(crate) mod host {
             let result = fetch(request);
             current(|host| host.fetch = Some(fetch));
             result
+        }
+    }
+
+    pub(crate) mod http_trace {
+        use super::{NO_HOST, current};
+        use crate::http::{Error, Request};
+        use crate::http_trace::{Exchange, Options, Phases};
+
+        pub(crate) fn trace(request: &Request, _options: &Options) -> Exchange {
+            let denied = |what: String| Exchange {
+                response: Err(Error::Denied(what)),
+                http_version: String::new(),
+                phases: Phases::ZERO,
+                address: String::new(),
+                session: None,
+            };
+            let Some(trace) = current(|host| host.trace.take()) else { return denied(NO_HOST.into()) };
+            let Some(mut trace) = trace else {
+                return denied(format!("http: {} is not granted", request.url));
+            };
+            let exchange = trace(request);
+            current(|host| host.trace = Some(trace));
+            exchange
+        }
+    }
+
+    pub(crate) mod dns {
+        use super::{NO_HOST, current};
+        use crate::dns::{Entry, Error, RecordType};
+
+        pub(crate) fn lookup(
+            name: &str,
+            record_type: RecordType,
+            _server: Option<&str>,
+            _timeout_ms: Option<u64>,
+        ) -> Result<Vec<Entry>, Error> {
+            let look_up = current(|host| host.look_up.take()).ok_or_else(|| Error::Denied(NO_HOST.into()))?;
+            let mut look_up = look_up.ok_or_else(|| Error::Denied(format!("dns: {name} is not granted")))?;
+            let result = look_up(name, record_type);
+            current(|host| host.look_up = Some(look_up));
+            result
+        }
+    }
+
+    pub(crate) mod net {
+        pub(crate) use super::super::script::Playing as Connection;
+        use super::{NO_HOST, current};
+        pub(crate) use crate::bindings::base::stormglass::host::net::ConnectOptions;
+        use crate::net::Error;
+
+        pub(crate) fn connect(host: &str, port: u16, options: &ConnectOptions) -> Result<Connection, Error> {
+            let address = format!("{host}:{port}");
+            let found = current(|host| host.connections.get_mut(&address).and_then(|all| all.pop_front()));
+            let found = found.ok_or_else(|| Error::Denied(NO_HOST.into()))?;
+            let script = found.ok_or_else(|| Error::Denied(format!("net: {address} is not granted")))?;
+            Ok(Connection::new(script, options.tls.is_some()))
         }
     }
 

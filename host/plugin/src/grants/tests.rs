@@ -170,3 +170,32 @@ fn proc_is_readable_except_for_the_secrets_of_processes() {
         assert!(matches!(refused, PathRefused::Denied(_)), "{path} gave {refused:?}");
     }
 }
+
+#[test]
+fn grants_of_connections_and_names_say_what_is_wrong() {
+    let shown = |text: &str| text.parse::<NetGrant>().map(|grant| grant.to_string());
+    for (text, expected) in
+        [("DB.Example.:5432", "db.example:5432"), ("[::1]:9", "[::1]:9"), ("10.0.0.1:1", "10.0.0.1:1")]
+    {
+        assert_eq!(shown(text).as_deref(), Ok(expected));
+    }
+    for text in ["", "host", "host:0", "host:99999", ":1", "*:1", "a b:1", "https://host:1", "host:1/x"] {
+        assert!(shown(text).is_err(), "{text:?} was accepted");
+    }
+    for text in ["", "*", "*.", "a*.b", "*.*.b", "a..b", "a b", "a:1", "."] {
+        assert!(text.parse::<DnsGrant>().is_err(), "{text:?} was accepted");
+    }
+    let grants: Grants = serde_json::from_str(r#"{"dns": ["*.Example.", "db.test"]}"#).unwrap();
+    for (name, allowed) in [
+        ("a.example", true),
+        ("b.A.EXAMPLE.", true),
+        ("example", false),
+        ("aexample", false),
+        ("db.test.", true),
+        ("a.db.test", false),
+        ("", false),
+        (".example", false),
+    ] {
+        assert_eq!(grants.check_dns(name).is_ok(), allowed, "{name}");
+    }
+}

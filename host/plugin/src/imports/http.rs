@@ -87,7 +87,7 @@ impl Resolve for CheckedResolver {
 }
 
 /// Why a request has no response.
-enum Refused {
+pub(super) enum Refused {
     Denied(Denied),
     Error(Error),
 }
@@ -132,9 +132,14 @@ impl Host for State {
 
 /// The time a request may take: what the guest asks for, but so that a guest whose server is slow still has a moment
 /// to say so before its own deadline.
-fn timeout(asked_ms: Option<u64>, left: Duration) -> Duration {
+pub(super) fn timeout(asked_ms: Option<u64>, left: Duration) -> Duration {
+    timeout_within(HTTP_TIMEOUT_MAX, asked_ms, left)
+}
+
+/// The same for anything that a guest waits for.
+pub(super) fn timeout_within(max: Duration, asked_ms: Option<u64>, left: Duration) -> Duration {
     const MARGIN_MAX: Duration = Duration::from_millis(250);
-    let limit = left.saturating_sub(MARGIN_MAX.min(left / 10)).min(HTTP_TIMEOUT_MAX);
+    let limit = left.saturating_sub(MARGIN_MAX.min(left / 10)).min(max);
     asked_ms.map_or(limit, |asked| limit.min(Duration::from_millis(asked)))
 }
 
@@ -184,7 +189,7 @@ fn invalid(what: String) -> Refused {
     Refused::Error(Error::Invalid(what))
 }
 
-fn header_map(headers: &[Header]) -> Result<HeaderMap, Refused> {
+pub(super) fn header_map(headers: &[Header]) -> Result<HeaderMap, Refused> {
     if headers.len() > HTTP_HEADERS_MAX {
         return Err(invalid(format!("more than {HTTP_HEADERS_MAX} headers")));
     }
@@ -203,7 +208,11 @@ fn header_map(headers: &[Header]) -> Result<HeaderMap, Refused> {
 
 /// The headers with those that hold secrets of the URL's server, in place of what the guest has set. They are added for
 /// each hop anew, so that none goes to where a redirect leads.
-async fn with_secrets(headers: &HeaderMap, grants: &Arc<Grants>, url: &Url) -> Result<HeaderMap, Refused> {
+pub(super) async fn with_secrets(
+    headers: &HeaderMap,
+    grants: &Arc<Grants>,
+    url: &Url,
+) -> Result<HeaderMap, Refused> {
     let mut headers = headers.clone();
     if !grants.has_secret_headers() {
         return Ok(headers);
