@@ -754,6 +754,30 @@ async fn guests_of_every_released_version_work() {
     for answer in futures::future::join_all(calls).await {
         assert_eq!(answer.unwrap(), [7.0]);
     }
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for answer in ["$21\r\nconnected_clients:3\r\n\r\n", "-ERR no\r\n", "-ERR no\r\n"] {
+            assert!(stream.read(&mut [0; 256]).await.unwrap() > 0);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        // The guest lets go of its connection when it is done.
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    });
+    let mut config = PluginConfig::of("0.1.2");
+    config.config = json!({ "address": address });
+    config.grants.net = vec![address.parse().unwrap()];
+    let bytes = include_bytes!("../../fixtures/released/0.1.2.wasm").to_vec();
+    let third = setup.host.start_stamped(config, bytes, FileStamp::of(Path::new("0.1.2"))).await.unwrap();
+    let Payload::Columns(batch) = third.collect(LONG).await.unwrap() else { panic!("not columns") };
+    let value = |name: &str| {
+        let series =
+            (0..batch.series_count()).find(|series| batch.labels(*series).any(|(_, value)| value == name));
+        batch.samples(series.unwrap()).next().unwrap().1
+    };
+    assert_eq!((value("redis_up"), value("redis_connected_clients")), (1.0, 3.0));
 }
 
 #[tokio::test]
