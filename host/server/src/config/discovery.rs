@@ -3,7 +3,7 @@
 //! An entry is the plugin's configuration, as it is written. What the plugin may reach is what the entry itself names
 //! as a server, and what the section `plugins` grants a plugin of that name, if there is one.
 
-use plugin::{Grants, HttpGrant, Limits, PluginConfig};
+use plugin::{DnsGrant, Grants, HttpGrant, Limits, NetGrant, PluginConfig};
 use serde_json::Value;
 
 use super::Loaded;
@@ -37,13 +37,24 @@ pub(super) fn expand(loaded: &mut Loaded, errors: &mut Vec<FileError>) {
                     continue;
                 }
                 let mut grants = template.map_or_else(Grants::default, |template| template.grants.clone());
-                grants.http.extend(servers(config));
+                let mut default = DISCOVERY_EVERY;
+                if mechanism == DNS {
+                    default = DNS_EVERY;
+                    grants
+                        .dns
+                        .extend(texts(config, "names").filter_map(|name| name.parse::<DnsGrant>().ok()));
+                    grants
+                        .net
+                        .extend(texts(config, "server").filter_map(|name| name.parse::<NetGrant>().ok()));
+                } else {
+                    grants.http.extend(servers(config));
+                }
                 let every = config.get("refresh_interval").and_then(Value::as_str);
                 let every =
                     every.and_then(|text| model::parse_duration(text).ok()).filter(|every| !every.is_zero());
                 let config = PluginConfig {
                     name: job.source(mechanism, at),
-                    interval: every.map_or(DISCOVERY_EVERY, model::ConfigDuration),
+                    interval: every.map_or(default, model::ConfigDuration),
                     config: config.clone(),
                     grants,
                     limits: template.map_or(Limits::STANDARD, |template| template.limits.clone()),
@@ -64,16 +75,24 @@ pub(super) fn expand(loaded: &mut Loaded, errors: &mut Vec<FileError>) {
 /// How often a plugin looks where its entry does not say.
 const DISCOVERY_EVERY: model::ConfigDuration = model::ConfigDuration(std::time::Duration::from_secs(60));
 
+/// The plugin that asks the DNS rather than an HTTP server.
+const DNS: &str = "dns";
+
+/// How often it looks, as in Prometheus.
+const DNS_EVERY: model::ConfigDuration = model::ConfigDuration(std::time::Duration::from_secs(30));
+
+/// The text under a key, or the texts.
+fn texts<'a>(config: &'a Value, key: &str) -> impl Iterator<Item = &'a str> {
+    let one = config.get(key).and_then(Value::as_str);
+    let many = config.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    one.into_iter().chain(many)
+}
+
 /// The servers that an entry names. What cannot be one is left to the plugin to judge.
 fn servers(config: &Value) -> Vec<HttpGrant> {
     let mut found = Vec::new();
-    for value in SERVER_KEYS.iter().filter_map(|key| config.get(*key)) {
-        let texts: Vec<&str> = match value {
-            Value::String(text) => vec![text],
-            Value::Array(values) => values.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        for text in texts {
+    for key in SERVER_KEYS {
+        for text in texts(config, key) {
             // Only the server counts; a path is not part of a grant.
             let server = match text.split_once("://") {
                 Some((scheme, rest)) => format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()),
