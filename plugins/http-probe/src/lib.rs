@@ -1,46 +1,19 @@
-//! Asks an HTTP endpoint and tells whether and how it answered, as `probe_*` metrics. Scrape jobs ask for it at
-//! `/api/v1/plugins/<name>/probe`; a target is a URL, or `host:port` for `http://host:port/`.
+//! Asks an HTTP endpoint and tells whether and how it answered, under the names of blackbox_exporter. Scrape jobs ask for it
+//! at `/api/v1/plugins/<name>/probe`; a target is a URL, or `host:port` for `http://host:port/`.
 //!
 //! The parameter `module` of the job picks one of the `modules` of the configuration; without it, the first by name.
 
-use std::collections::BTreeMap;
+mod config;
 
-use serde::Deserialize;
-use stormglass_sdk::http::{Request, Response};
-use stormglass_sdk::{
-    ConfigDuration, Error, Label, Metrics, Plugin, Prober, Result, Wish, clock, http, prober,
-};
+use stormglass_sdk::http::{self, Request, Response};
+use stormglass_sdk::http_trace::{self, Exchange, Options, Phases};
+use stormglass_sdk::net::{TlsOptions, TlsSession};
+use stormglass_sdk::{Error, Label, Metrics, Plugin, Prober, Result, Wish, prober};
 
-/// The `config:` of the plugin's entry.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    modules: BTreeMap<String, Module>,
-}
+use crate::config::{Config, Module};
 
-/// How a target is asked, and which answer is good.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Module {
-    #[serde(default = "get")]
-    method: String,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    body: String,
-    #[serde(default)]
-    timeout: Option<ConfigDuration>,
-    /// Statuses that are good; 200 to 299 where there is none.
-    #[serde(default)]
-    valid_status_codes: Vec<u16>,
-    /// A text that the body must have.
-    #[serde(default)]
-    body_contains: Option<String>,
-}
-
-fn get() -> String {
-    "GET".to_owned()
-}
+/// Redirects that are followed: as many as blackbox_exporter follows.
+const REDIRECTS_MAX: usize = 10;
 
 struct HttpProbe {
     config: Config,
@@ -49,37 +22,15 @@ struct HttpProbe {
 impl Plugin for HttpProbe {
     type Config = Config;
 
-    const CONFIG_SCHEMA: &'static str = r#"{
-        "type": "object",
-        "additionalProperties": false,
-        "required": ["modules"],
-        "properties": {
-            "modules": {
-                "type": "object",
-                "minProperties": 1,
-                "additionalProperties": {
-                    "type": "object",
-                    "additionalProperties": false,
-                    "properties": {
-                        "method": {"type": "string", "default": "GET"},
-                        "headers": {"type": "object", "additionalProperties": {"type": "string"}},
-                        "body": {"type": "string"},
-                        "timeout": {"type": "string", "pattern": "^([0-9]+(ms|[ywdhms]))+$"},
-                        "valid_status_codes": {
-                            "type": "array",
-                            "items": {"type": "integer", "minimum": 100, "maximum": 599}
-                        },
-                        "body_contains": {"type": "string"}
-                    }
-                }
-            }
-        }
-    }"#;
+    const CONFIG_SCHEMA: &'static str = include_str!("schema.json");
 
     const WISHES: &'static [Wish] =
         &[Wish { capability: "http", target: "every target of the job", reason: "ask it" }];
 
     fn init(config: Config) -> Result<Self> {
+        for (name, module) in &config.modules {
+            module.check().map_err(|error| error.context(format!("module {name}")))?;
+        }
         Ok(Self { config })
     }
 }
@@ -94,33 +45,50 @@ impl Prober for HttpProbe {
         let module = module
             .ok_or_else(|| Error::permanent(format!("there is no module {:?}", name.unwrap_or_default())))?;
         let url = if target.contains("://") { target.to_owned() } else { format!("http://{target}/") };
-        let started = clock::now_ms();
-        let answer = request(module, &url).send();
-        let seconds = (clock::now_ms() - started) as f64 / 1000.0;
-        // What was denied is the operator's to mend, and nothing about the target.
-        if let Err(error @ (http::Error::Denied(_) | http::Error::Invalid(_))) = answer {
-            return Err(error.into());
-        }
-        out.gauge("probe_duration_seconds", "Time until the whole answer was there.").set(&[], seconds);
-        let success = match &answer {
-            Ok(response) => {
-                tell(response, out);
-                is_good(module, response)
-            }
-            Err(error) => {
-                let phase = if matches!(error, http::Error::Connect(_)) { "connect" } else { "transfer" };
-                out.gauge("probe_failed_phase", "1 for where the probe ended.").set(&[("phase", phase)], 1.0);
-                false
-            }
-        };
+        let probed = ask(module, url)?;
+        let success = probed.tell(module, out);
         out.gauge("probe_success", "Whether the answer was a good one.")
             .set(&[], f64::from(u8::from(success)));
         Ok(())
     }
 }
 
-fn request(module: &Module, url: &str) -> Request {
-    let request = Request::new(&module.method, url).body(module.body.clone());
+/// What came of asking, the redirects that were followed included.
+struct Probed {
+    /// The last exchange.
+    exchange: Exchange,
+    /// Of all of them together.
+    phases: Phases,
+    redirects: usize,
+    /// Whether there was one redirect more than is followed.
+    lost: bool,
+}
+
+/// Asks, and follows redirects where the module says so.
+fn ask(module: &Module, mut url: String) -> Result<Probed> {
+    let options = Options { family: module.family(), tls: Some(tls(module)) };
+    let mut phases = Phases::ZERO;
+    for redirects in 0.. {
+        let method = if redirects == 0 { module.method.as_str() } else { "GET" };
+        let exchange = http_trace::trace(&request(module, method, &url), &options);
+        // What was denied is the operator's to mend, and nothing about the target.
+        if let Err(error @ (http::Error::Denied(_) | http::Error::Invalid(_))) = exchange.response {
+            return Err(error.into());
+        }
+        add(&mut phases, exchange.phases);
+        let next = exchange.response.as_ref().ok().filter(|_| module.follow_redirects);
+        let next = next.and_then(|response| location(response, &url));
+        match next {
+            Some(next) if redirects < REDIRECTS_MAX => url = next,
+            next => return Ok(Probed { exchange, phases, redirects, lost: next.is_some() }),
+        }
+    }
+    Err(Error::permanent("redirected without end"))
+}
+
+fn request(module: &Module, method: &str, url: &str) -> Request {
+    let body = if method == module.method { module.body.clone() } else { String::new() };
+    let request = Request::new(method, url).body(body);
     let request = module.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
     match module.timeout {
         Some(timeout) => request.timeout(timeout.0),
@@ -128,85 +96,155 @@ fn request(module: &Module, url: &str) -> Request {
     }
 }
 
-fn tell(response: &Response, out: &mut Metrics) {
+fn tls(module: &Module) -> TlsOptions {
+    TlsOptions {
+        server_name: module.tls_config.server_name.clone(),
+        authorities: module.tls_config.ca.clone().into_bytes(),
+        accept_invalid: module.tls_config.insecure_skip_verify,
+        ..TlsOptions::SYSTEM
+    }
+}
+
+/// Where a response redirects to, as an absolute URL.
+fn location(response: &Response, url: &str) -> Option<String> {
+    if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.header("Location")?;
+    let (scheme, _) = url.split_once("://")?;
+    Some(if location.contains("://") {
+        location.to_owned()
+    } else if location.starts_with("//") {
+        format!("{scheme}:{location}")
+    } else if location.starts_with('/') {
+        format!("{}{location}", http::origin(url))
+    } else {
+        let path = url.split(['?', '#']).next().unwrap_or(url);
+        let folder = path.rfind('/').filter(|at| *at > scheme.len() + 2).map_or(path, |at| &path[..at]);
+        format!("{folder}/{location}")
+    })
+}
+
+fn add(sum: &mut Phases, more: Phases) {
+    sum.resolve_ns += more.resolve_ns;
+    sum.connect_ns += more.connect_ns;
+    sum.tls_ns += more.tls_ns;
+    sum.processing_ns += more.processing_ns;
+    sum.transfer_ns += more.transfer_ns;
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+impl Probed {
+    /// Tells all of it, and whether the answer was a good one.
+    fn tell(&self, module: &Module, out: &mut Metrics) -> bool {
+        let Phases { resolve_ns, connect_ns, tls_ns, processing_ns, transfer_ns } = self.phases;
+        let phases = [
+            ("resolve", resolve_ns),
+            ("connect", connect_ns),
+            ("tls", tls_ns),
+            ("processing", processing_ns),
+            ("transfer", transfer_ns),
+        ];
+        let total = phases.iter().map(|(_, ns)| ns).sum();
+        out.gauge("probe_duration_seconds", "Time until the whole answer was there.")
+            .set(&[], seconds(total));
+        out.gauge("probe_dns_lookup_time_seconds", "Time until names had addresses.")
+            .set(&[], seconds(resolve_ns));
+        let mut family = out.gauge("probe_http_duration_seconds", "Time of each phase, over all redirects.");
+        for (phase, ns) in phases {
+            family.set(&[("phase", phase)], seconds(ns));
+        }
+        out.gauge("probe_http_redirects", "Redirects that were followed.").set(&[], self.redirects as f64);
+        let address = &self.exchange.address;
+        let protocol = if address.is_empty() {
+            0.0
+        } else if address.contains(':') {
+            6.0
+        } else {
+            4.0
+        };
+        out.gauge("probe_ip_protocol", "4 or 6, for the version of IP; 0 where nobody was reached.")
+            .set(&[], protocol);
+        out.gauge("probe_ip_addr_hash", "A hash of the address, to see it change.")
+            .set(&[], f64::from(hash(address)));
+        out.gauge("probe_http_ssl", "Whether TLS was spoken at last.")
+            .set(&[], f64::from(u8::from(self.exchange.session.is_some())));
+        if let Some(session) = &self.exchange.session {
+            tell_tls(session, out);
+        }
+        match &self.exchange.response {
+            Ok(response) => {
+                let version: f64 = self.exchange.http_version.parse().unwrap_or(0.0);
+                tell_response(response, version, out);
+                let by_regex = module.fails_by_regex(&response.text());
+                out.gauge("probe_failed_due_to_regex", "Whether the body is why the probe failed.")
+                    .set(&[], f64::from(u8::from(by_regex)));
+                let is_tls = self.exchange.session.is_some();
+                !self.lost && !by_regex && module.is_good(response, &self.exchange.http_version, is_tls)
+            }
+            Err(error) => {
+                let phase = if matches!(error, http::Error::Connect(_)) { "connect" } else { "transfer" };
+                out.gauge("probe_failed_phase", "1 for where the probe ended.").set(&[("phase", phase)], 1.0);
+                out.gauge("probe_failed_due_to_regex", "Whether the body is why the probe failed.")
+                    .set(&[], 0.0);
+                false
+            }
+        }
+    }
+}
+
+fn tell_response(response: &Response, version: f64, out: &mut Metrics) {
     out.gauge("probe_http_status_code", "Status of the answer.").set(&[], f64::from(response.status));
-    out.gauge("probe_http_content_length", "Bytes of the answer's body.")
+    out.gauge("probe_http_version", "Version of HTTP.").set(&[], version);
+    let declared = response.header("Content-Length").and_then(|text| text.parse::<f64>().ok());
+    out.gauge(
+        "probe_http_content_length",
+        "Bytes of the answer's body, as it declares them; -1 where it does not.",
+    )
+    .set(&[], declared.unwrap_or(-1.0));
+    out.gauge("probe_http_uncompressed_body_length", "Bytes of the answer's body.")
         .set(&[], response.body.len() as f64);
 }
 
-fn is_good(module: &Module, response: &Response) -> bool {
-    let status = if module.valid_status_codes.is_empty() {
-        response.is_success()
-    } else {
-        module.valid_status_codes.contains(&response.status)
-    };
-    status && module.body_contains.as_ref().is_none_or(|wanted| response.text().contains(wanted))
+fn tell_tls(session: &TlsSession, out: &mut Metrics) {
+    out.gauge("probe_tls_version_info", "1 with the version of TLS.")
+        .set(&[("version", &session.version)], 1.0);
+    out.gauge("probe_tls_cipher_info", "1 with the cipher.").set(&[("cipher", &session.cipher)], 1.0);
+    if let Some(earliest) = session.certificates.iter().map(|certificate| certificate.not_after).min() {
+        out.gauge(
+            "probe_ssl_earliest_cert_expiry",
+            "When the first of the certificates ends, since the Unix epoch.",
+        )
+        .set(&[], earliest as f64);
+    }
+    if let Some(until) = session.verified_until {
+        let help = "Until when the chain that was verified holds, since the Unix epoch.";
+        out.gauge("probe_ssl_last_chain_expiry_timestamp_seconds", help).set(&[], until as f64);
+    }
+    if let Some(leaf) = session.certificates.first() {
+        let names = leaf.names.join(",");
+        out.gauge("probe_ssl_last_chain_info", "1 with the server's certificate.").set(
+            &[
+                ("fingerprint_sha256", &leaf.fingerprint),
+                ("subject", &leaf.subject),
+                ("issuer", &leaf.issuer),
+                ("subjectalternative", &names),
+                ("serialnumber", &leaf.serial),
+            ],
+            1.0,
+        );
+    }
+}
+
+/// FNV-1a, 32 bits.
+fn hash(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 prober!(HttpProbe);
 
 #[cfg(test)]
-mod tests {
-    use stormglass_sdk::testing;
-
-    use super::*;
-
-    const CONFIG: &str =
-        r#"{"modules": {"http_2xx": {}, "login": {"body_contains": "Log in", "valid_status_codes": [401]}}}"#;
-
-    fn check(params: &[Label], answer: Result<Response, http::Error>, expected: &[&str]) {
-        let mut plugin: HttpProbe = testing::init(CONFIG).unwrap();
-        let mut out = Metrics::new();
-        let mut answer = Some(answer);
-        let host = testing::Host::new().http(move |request| {
-            assert_eq!(request.url, "http://shop:80/");
-            answer.take().unwrap()
-        });
-        host.run(|| plugin.probe("shop:80", params, &mut out)).unwrap();
-        assert_eq!(testing::render(&out).lines().collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn answers_are_judged_by_the_module() {
-        let good = [
-            "probe_duration_seconds 0",
-            "probe_http_status_code 200",
-            "probe_http_content_length 2",
-            "probe_success 1",
-        ];
-        check(&[], Ok(testing::response(200, "ok")), &good);
-        let login = [Label::new("module", "login")];
-        let mut bad = good.map(str::to_owned);
-        bad[3] = "probe_success 0".to_owned();
-        check(&login, Ok(testing::response(200, "ok")), &bad.each_ref().map(String::as_str));
-        check(
-            &login,
-            Ok(testing::response(401, "Log in")),
-            &[
-                "probe_duration_seconds 0",
-                "probe_http_status_code 401",
-                "probe_http_content_length 6",
-                "probe_success 1",
-            ],
-        );
-    }
-
-    #[test]
-    fn a_target_that_does_not_answer_is_an_answer() {
-        check(
-            &[],
-            Err(http::Error::Connect("refused".to_owned())),
-            &["probe_duration_seconds 0", "probe_failed_phase{phase=\"connect\"} 1", "probe_success 0"],
-        );
-    }
-
-    #[test]
-    fn what_the_operator_must_mend_is_an_error() {
-        let mut plugin: HttpProbe = testing::init(CONFIG).unwrap();
-        let error = testing::Host::new().run(|| plugin.probe("shop:80", &[], &mut Metrics::new()));
-        assert!(error.unwrap_err().to_string().contains("not granted"));
-        let params = [Label::new("module", "none")];
-        let error = testing::Host::new().run(|| plugin.probe("shop:80", &params, &mut Metrics::new()));
-        assert_eq!(error.unwrap_err().to_string(), "there is no module \"none\"");
-    }
-}
+mod tests;
