@@ -28,3 +28,27 @@ pub(super) async fn document(State(app): State<Arc<App>>, params: Params) -> Res
         .replace("@PREFIX@", &app.prefix);
     Ok(([(header::CONTENT_TYPE, "application/yaml; charset=utf-8")], text).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_described() {
+        let source = include_str!("../api.rs");
+        let routes =
+            source.split("let api = Router::new()").nth(1).unwrap().split(".fallback").next().unwrap();
+        let routes: BTreeSet<&str> =
+            routes.split(".route(\"").skip(1).filter_map(|route| route.split('"').next()).collect();
+        let document: serde_json::Value =
+            serde_saphyr::from_str(&DOCUMENT.replace("@OPENAPI@", "3.1.0")).unwrap();
+        let described = document["paths"].as_object().unwrap();
+        // It has a router of its own.
+        let described: BTreeSet<&str> =
+            described.keys().map(String::as_str).filter(|path| *path != "/otlp/v1/metrics").collect();
+        assert!(routes.len() > 40);
+        assert_eq!(described, routes);
+    }
+}

@@ -56,3 +56,41 @@ pub(super) fn applied(mut cli: Cli, given: &BTreeMap<String, String>) -> Result<
     server.remote_log_kept = server.agent_storage.retention_max;
     Ok(cli)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn check(arguments: &[&str], expected: &str) {
+        let matches = Cli::command().get_matches_from(["stormglass"].iter().chain(arguments));
+        let cli = Cli::from_arg_matches(&matches).unwrap();
+        let given = arguments.iter().filter_map(|argument| {
+            let (name, value) = argument.strip_prefix("--")?.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        });
+        let shown = match applied(cli, &given.collect()) {
+            Ok(cli) => format!("{} {:?}", cli.server.storage_path.display(), cli.server.retention),
+            Err(error) => error,
+        };
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn flags_go_with_the_mode() {
+        check(&[], "data None");
+        check(
+            &["--agent"],
+            &format!("data-agent {:?}", Some(ConfigDuration(std::time::Duration::from_secs(14_400)))),
+        );
+        check(
+            &["--storage.agent.path=a"],
+            "the following flag(s) can only be used in agent mode: --storage.agent.path",
+        );
+        check(
+            &["--agent", "--storage.tsdb.path=a", "--query.timeout=1m"],
+            "the following flag(s) can not be used in agent mode: --query.timeout, --storage.tsdb.path",
+        );
+    }
+}

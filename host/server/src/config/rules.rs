@@ -53,3 +53,28 @@ fn as_texts(value: Value) -> Value {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(text: &str, expected: &Expect) {
+        expected.assert_eq(&parse(Path::new("r.yml"), text).unwrap_err().to_string());
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told() {
+        check(
+            "groups:\n  - name: a\n    rules:\n      - {record: r, expr: 'sum('}\n      - {record: fine, expr: 1}\n      \
+             - record: b\n        expr: up\n        annotations: {a: b}\n  - name: b\n    rules:\n      \
+             - {alert: A, expr: up, labels: {severity: 1}, foo: 1}\n",
+            &expect![[r#"
+                r.yml:4:9: rule "r": could not parse expression: 1:5: parse error: unclosed left parenthesis
+                r.yml:6:9: groups.rules: recording rule "b": invalid field 'annotations' in recording rule
+                r.yml:11:9: groups.rules: unknown field `foo`, expected one of `record`, `alert`, `expr`, `for`, `keep_firing_for`, `labels`, `annotations`"#]],
+        );
+        check("groups: [\n", &expect!["r.yml:1:9: groups: unclosed bracket '['"]);
+    }
+}

@@ -150,3 +150,31 @@ fn plugins_must_be_of_the_kind_that_they_are_used_as() {
     ]);
     loaded.check_kinds(&both).unwrap();
 }
+
+/// A file with every key that Prometheus documents.
+const EVERY_KEY: &str = include_str!("tests/prometheus.yml");
+
+#[test]
+fn every_key_of_prometheus_is_taken_or_refused_by_name() {
+    check(EVERY_KEY, &expect!["2 jobs, 0 plugins, 0 rule files"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prometheus.yml");
+    fs::write(&file, EVERY_KEY).unwrap();
+    let told: Vec<String> = load(&file).unwrap().warnings.iter().map(ToString::to_string).collect();
+    let told = told.join("\n").replace(&format!("{}/", folder.path().display()), "");
+    expect![[r#"
+        prometheus.yml:134:3: tracing: spans of this server are kept in its own store and sent nowhere else
+        prometheus.yml:25:3: runtime: there is no garbage collector to tune
+        prometheus.yml: storage.exemplars: exemplars are kept as long as samples are
+        prometheus.yml: storage.tsdb.stale_series_compaction_threshold: series that have ended leave the head by themselves"#]]
+    .assert_eq(&told);
+    let job = "scrape_configs:\n  - job_name: a\n";
+    check(
+        &format!("{job}    oauth2: {{client_id: i, token_url: 'http://t', grant_type: x}}\n"),
+        &expect!["prometheus.yml:3:51: scrape_configs.oauth2: unknown field `grant_type`"],
+    );
+    check(
+        "alerting:\n  alertmanagers:\n    - sigv4: {}\n",
+        &expect!["prometheus.yml:3:7: alerting.alertmanagers.sigv4: unknown field `sigv4`"],
+    );
+}
