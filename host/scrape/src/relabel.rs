@@ -6,9 +6,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use md5::{Digest, Md5};
-use model::{Labels, LabelsBuilder};
+use model::{Labels, LabelsBuilder, MatcherError};
 use regex::Regex;
 use serde::{Deserialize, Deserializer};
 
@@ -18,8 +19,6 @@ const SEPARATOR: &str = ";";
 const REPLACEMENT: &str = "$1";
 /// The expression where nothing else is said: anything, as the first group.
 const PATTERN: &str = "(.*)";
-/// A compiled expression may take this much memory; enough for alternations of tens of thousands of names.
-const REGEX_BYTES_MAX: usize = 32 << 20;
 
 /// Applies `rules` in order. `false` means that the rules drop this set; the labels are then in an unspecified
 /// state.
@@ -94,7 +93,7 @@ pub enum Action {
 #[derive(Clone)]
 pub struct Pattern {
     text: String,
-    regex: Regex,
+    regex: Arc<Regex>,
 }
 
 impl RelabelConfig {
@@ -266,13 +265,10 @@ impl Pattern {
     /// Compiles `text`.
     ///
     /// # Errors
-    /// [`regex::Error`] where it is no regular expression.
-    pub fn new(text: impl Into<String>) -> Result<Self, regex::Error> {
+    /// [`MatcherError`] where it is no regular expression.
+    pub fn new(text: impl Into<String>) -> Result<Self, MatcherError> {
         let text = text.into();
-        // Compiled bare first, so that an error quotes what was written and not what became of it.
-        Regex::new(&text)?;
-        let regex =
-            regex::RegexBuilder::new(&format!("^(?s:{text})$")).size_limit(REGEX_BYTES_MAX).build()?;
+        let regex = model::anchored_regex(&text)?;
         Ok(Self { text, regex })
     }
 

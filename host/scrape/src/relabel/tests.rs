@@ -196,7 +196,7 @@ fn rules_without_meaning_are_refused() {
     );
     check_refused(
         "[{target_label: x, regex: '('}]",
-        &expect![[r#"error: line 1 column 27: regex parse error:\n    (\n    ^\nerror: unclosed group"#]],
+        &expect!["error: line 1 column 27: error parsing regexp: missing closing ): `(`"],
     );
     check_refused(
         "[{target_label: x, regexp: 'a'}]",
