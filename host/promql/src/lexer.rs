@@ -337,8 +337,7 @@ impl<'a> Lexer<'a> {
             '%' => self.token(TokenKind::Mod, 1),
             '^' => self.token(TokenKind::Pow, 1),
             ',' => self.token(TokenKind::Comma, 1),
-            c if starts_number(rest) => {
-                debug_assert!(c == '.' || c.is_ascii_digit());
+            _ if starts_number(rest) => {
                 self.seen_duration = true;
                 self.durations_only = false;
                 self.number()
