@@ -1,5 +1,5 @@
-//! `/api/v1/openapi.yaml`: what is served under `/api/v1`, for generators of clients. The test of the contract holds answers
-//! to it, and finds what it leaves out.
+//! `/api/v1/openapi.yaml`: what is served under `/api/v1`, for generators of clients. A route that it leaves out fails the
+//! test below.
 
 use std::sync::Arc;
 
