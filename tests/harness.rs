@@ -2,6 +2,7 @@
 
 pub(crate) mod http;
 pub(crate) mod server;
+pub(crate) mod service;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -21,6 +21,7 @@ mod reloads;
 mod remote;
 mod rule_tests;
 mod sdks;
+mod services;
 mod starts;
 mod storage;
 mod tidy;

@@ -151,7 +151,7 @@ fn debian(root: &Path) -> Result<Toolchain> {
 pub(crate) fn install_debian(root: &Path, names: &[&str]) -> Result<()> {
     let packages = names.join(" ");
     if Run::new("dpkg-query", root).arg("--version").output().is_none() {
-        bail!("this is no Debian, which would have a compiler for it in {packages}");
+        bail!("this is no Debian, which would have {packages}");
     }
     let installed = names.iter().all(|package| {
         Run::new("dpkg-query", root)
@@ -169,6 +169,8 @@ pub(crate) fn install_debian(root: &Path, names: &[&str]) -> Result<()> {
     Run::new("apt-get", root).args(["update"]).check()?;
     Run::new("apt-get", root)
         .env("DEBIAN_FRONTEND", "noninteractive")
+        // As in single-user mode: what is a service is not started.
+        .env("RUNLEVEL", "1")
         .args(["install", "--yes", "--no-install-recommends"])
         .args(names)
         .check()

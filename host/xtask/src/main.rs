@@ -5,6 +5,7 @@ mod fuzz;
 mod guests;
 mod listen;
 mod process;
+mod services;
 mod tests;
 mod toolchains;
 

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::guests;
 use crate::process::{Run, say};
+use crate::services;
 use crate::target_dir;
 use crate::toolchains;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     guests::build(root, "plugins", "plugins")?;
     guests::build(root, "tests/guests", "test-plugins")?;
     let path = toolchains::install(root)?;
+    services::install(root);
     say("building the server for the end-to-end tests");
     Run::cargo(root).args(["build", "--package", "server"]).check()?;
     let target = target_dir(root);
