@@ -143,6 +143,101 @@ scrape_configs:
     assert_eq!(targets(&ours), targets(&theirs));
 }
 
+/// What dashboards and alerts ask of node_exporter, over one page of a real one.
+const NODE_QUERIES: [&str; 34] = [
+    "count({job=\"node\"})",
+    "count by (__name__) ({job=\"node\"})",
+    "node_uname_info",
+    "sum by (mode) (node_cpu_seconds_total)",
+    "count without (cpu, mode) (node_cpu_seconds_total{mode=\"idle\"})",
+    "1 - avg by (instance) (rate(node_cpu_seconds_total{mode=\"idle\"}[1m]))",
+    "sum by (mode) (irate(node_cpu_seconds_total[1m])) * 100",
+    "node_load1 / count without (cpu, mode) (node_cpu_seconds_total{mode=\"idle\"})",
+    "avg_over_time(node_load5[1m])",
+    "100 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes * 100",
+    "node_memory_MemTotal_bytes - node_memory_MemFree_bytes - node_memory_Buffers_bytes - node_memory_Cached_bytes",
+    "{__name__=~\"node_memory_(Active|Inactive).*_bytes\"} / 1024 / 1024",
+    "node_filesystem_avail_bytes{fstype!=\"\"} / node_filesystem_size_bytes{fstype!=\"\"} * 100",
+    "predict_linear(node_filesystem_avail_bytes{fstype!=\"\"}[1m], 4 * 3600) < 0",
+    "max by (mountpoint) (1 - node_filesystem_files_free / node_filesystem_files)",
+    "topk(5, node_filesystem_size_bytes)",
+    "rate(node_network_receive_bytes_total{device!~\"lo|veth.*\"}[1m]) * 8",
+    "sum by (device) (increase(node_network_transmit_packets_total[1m]))",
+    "node_network_up == 1",
+    "node_network_info{operstate=~\"up|unknown\"}",
+    "count_values(\"speed\", node_network_speed_bytes)",
+    "deriv(node_boot_time_seconds[1m])",
+    "floor((time() - node_boot_time_seconds) / 1e9)",
+    "changes(node_boot_time_seconds[1m])",
+    "label_replace(node_os_info, \"os\", \"$1-$2\", \"id\", \"(..)(.*)\")",
+    "group by (id) (node_os_info) * on () group_left (release) node_uname_info",
+    "node_scrape_collector_success == 0 unless node_scrape_collector_success == 1",
+    "sum(node_scrape_collector_success)",
+    "quantile(0.9, node_filefd_maximum)",
+    "stddev by (job) (node_cpu_seconds_total{mode=\"system\"})",
+    "sort_desc(sum by (collector) (node_scrape_collector_success))",
+    "histogram_quantile(0.9, rate(go_gc_duration_seconds[1m]))",
+    "{__name__=~\"go_gc_duration_seconds.*\"}",
+    "absent(node_nothing{job=\"node\"})",
+];
+
+/// One page of a real node_exporter, where one is installed.
+fn node_exporter_page() -> Option<String> {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let exporter = Command::new("prometheus-node-exporter")
+        .arg(format!("--web.listen-address={free}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _exporter = Killed(exporter.ok()?);
+    let api = Client::new(&format!("http://{free}"));
+    let page = until("node_exporter answers", crate::harness::PATIENCE, || {
+        let _connected = std::net::TcpStream::connect(free).ok()?;
+        Some(api.get("/metrics").body)
+    });
+    Some(page)
+}
+
+#[test]
+fn node_exporter_yields_what_it_yields_in_prometheus() {
+    let Some(text) = node_exporter_page() else {
+        println!("node_exporter is not installed: nothing to scrape");
+        return;
+    };
+    if Product::Prometheus.program().is_none() {
+        println!("prometheus is not installed: nothing to compare with");
+        return;
+    }
+    // The same page for both, whenever they ask.
+    let page = Listener::start(move |_| (TEXT, text.clone()));
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n  - job_name: node\n    \
+         static_configs: [{{targets: ['{}']}}]\n",
+        page.address
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let peers = [(Product::Prometheus, "theirs"), (Product::Stormglass, "ours")]
+        .map(|(product, name)| Peer::start(product, &folder.path().join(name), &config, &[]).unwrap());
+    for peer in &peers {
+        until_value(&Client::new(peer.base()), "count_over_time(up[1m])", |count| count >= 5.0);
+    }
+    let at_ms = now_ms();
+    let mut wrong = Vec::new();
+    for query in NODE_QUERIES {
+        let question = Question { text: query.to_owned(), times: Times::Instant { at_ms } };
+        let [theirs, ours] = peers
+            .each_ref()
+            .map(|peer| Answer::read(&Asker::default().ask(peer.base(), &question).unwrap()).unwrap());
+        if let Some(difference) = theirs.difference(&ours, false) {
+            wrong.push(format!("{query}: theirs and ours: {difference}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let [theirs, ours] = peers.each_ref().map(series);
+    assert!(theirs.len() > 200, "{} series of node_exporter", theirs.len());
+    assert_eq!(ours, theirs);
+}
+
 /// Waits until every target has been scraped three times.
 fn scraped(peer: &Peer) {
     let api = Client::new(peer.base());

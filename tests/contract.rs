@@ -4,6 +4,8 @@
 //! The description is test data beside the repository (`../shared/conformance/openapi`). Where it is there, every
 //! answer is validated against the schema of its path, and every path of the description has to be either asked here
 //! or named as one that we do not serve. Where it is not, the same answers are held to what each case names itself.
+//!
+//! They are held to our own description as well, `/api/v1/openapi.yaml`, which has to have all that Prometheus' has.
 
 mod cases;
 
@@ -55,6 +57,13 @@ impl Contract {
         Some(Self(serde_saphyr::from_str(&text).unwrap()))
     }
 
+    /// What the server says of itself.
+    fn of(api: &Client) -> Self {
+        let answer = api.get("/api/v1/openapi.yaml");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        Self(serde_saphyr::from_str(&answer.body).unwrap())
+    }
+
     /// The paths that can be read.
     fn paths(&self) -> BTreeSet<&str> {
         let paths = self.0["paths"].as_object().unwrap();
@@ -65,6 +74,9 @@ impl Contract {
     fn validator(&self, path: &str, method: &str, status: u16) -> Validator {
         let responses = &self.0["paths"][path][method]["responses"];
         let response = responses.get(status.to_string()).unwrap_or(&responses["default"]);
+        let shared =
+            response["$ref"].as_str().and_then(|place| self.0.pointer(place.trim_start_matches('#')));
+        let response = shared.unwrap_or(response);
         let schema = &response["content"]["application/json"]["schema"];
         assert!(schema.is_object(), "the contract says nothing of {method} {path} with {status}");
         let mut root = schema.clone();
@@ -149,6 +161,7 @@ fn answers_keep_the_contract() {
     until_value(api, r#"ALERTS{alertname="Up", alertstate="firing"}"#, |firing| firing == 1.0);
 
     let contract = Contract::load();
+    let own = Contract::of(api);
     let (start, end) = ((fed_ms / 1000 - 5).to_string(), (now_ms() / 1000 + 1).to_string());
     let cases: Vec<Case> = queries(&start, &end).into_iter().chain(lists(&start)).collect();
     let mut wrong = Vec::new();
@@ -179,12 +192,17 @@ fn answers_keep_the_contract() {
                 (Some(_), _) | (None, None) => Vec::new(),
                 (None, Some(breaches)) => breaches,
             };
-            for broken in case.misses(&answer).into_iter().chain(broken) {
+            let unlike_own = own.breaches(case.path, method, &answer);
+            for broken in case.misses(&answer).into_iter().chain(broken).chain(unlike_own) {
                 wrong.push(format!("{} ({method} {}): {broken}\n  {}", case.what, case.path, answer.body));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    let missing: Vec<&str> =
+        contract.iter().flat_map(Contract::paths).filter(|path| !own.paths().contains(path)).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "our description leaves out");
 
     let asked: BTreeSet<&str> = cases.iter().map(|case| case.path).collect();
     for path in contract.iter().flat_map(Contract::paths) {

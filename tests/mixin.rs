@@ -74,6 +74,29 @@ const NOTIFICATIONS: [&str; 6] = [
     "prometheus_notifications_sent_total",
 ];
 
+/// What they read of a server that writes to another one, and its dashboard "Prometheus / Remote Write".
+const REMOTE: [&str; 19] = [
+    "prometheus_remote_storage_bytes_total",
+    "prometheus_remote_storage_enqueue_retries_total",
+    "prometheus_remote_storage_highest_timestamp_in_seconds",
+    "prometheus_remote_storage_max_samples_per_send",
+    "prometheus_remote_storage_queue_highest_sent_timestamp_seconds",
+    "prometheus_remote_storage_samples_failed_total",
+    "prometheus_remote_storage_samples_in_total",
+    "prometheus_remote_storage_samples_pending",
+    "prometheus_remote_storage_samples_retried_total",
+    "prometheus_remote_storage_samples_total",
+    "prometheus_remote_storage_sent_batch_duration_seconds_count",
+    "prometheus_remote_storage_shard_capacity",
+    "prometheus_remote_storage_shards",
+    "prometheus_remote_storage_shards_desired",
+    "prometheus_remote_storage_shards_max",
+    "prometheus_remote_storage_shards_min",
+    "prometheus_tsdb_wal_segment_current",
+    "prometheus_wal_watcher_current_segment",
+    "prometheus_wal_watcher_records_read_total",
+];
+
 #[test]
 fn the_mixin_finds_its_metrics() {
     let folder = tempfile::tempdir().unwrap();
@@ -83,6 +106,7 @@ fn the_mixin_finds_its_metrics() {
         "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
          alerting: {{alertmanagers: [{{static_configs: [{{targets: ['127.0.0.1:9']}}]}}]}}\n\
          rule_files: [rules.yml]\n\
+         remote_write: [{{url: 'http://127.0.0.1:9/', name: away}}]\n\
          scrape_configs: [{{job_name: prometheus, static_configs: [{{targets: ['127.0.0.1:{}']}}]}}]\n",
         ports.web
     );
@@ -90,7 +114,7 @@ fn the_mixin_finds_its_metrics() {
     let rules = "groups: [{name: g, rules: [{record: a, expr: up}]}]";
     fs::write(folder.path().join("rules.yml"), rules).unwrap();
     let server = Server::start(folder.path(), ports);
-    let wanted = || ALWAYS.iter().chain(&TARGETS).chain(&NOTIFICATIONS);
+    let wanted = || ALWAYS.iter().chain(&TARGETS).chain(&NOTIFICATIONS).chain(&REMOTE);
     let missing = || -> Vec<&str> {
         let text = server.api.get("/metrics").body;
         let names: BTreeSet<&str> = text
