@@ -13,6 +13,7 @@
 mod exec;
 mod format;
 mod functions;
+mod notification;
 mod parse;
 mod printf;
 mod time;
@@ -27,7 +28,11 @@ use crate::query::RuleVector;
 pub use format::go_float;
 pub(crate) use format::{exponent, quote};
 pub(crate) use functions::escape_query;
+pub use notification::{NotificationData, NotificationTemplate, Prelude};
 pub(crate) use parse::unquote;
+
+use exec::Surroundings;
+use functions::Dialect;
 
 /// A parsed template.
 #[derive(Debug, Clone)]
@@ -71,6 +76,8 @@ pub enum Value {
     Text(Arc<str>),
     /// Labels: a map of texts in which a missing name is the empty text.
     Labels(Labels),
+    /// Labels of a notification: as [`Value::Labels`], and with Alertmanager's methods.
+    Kv(Labels),
     /// Named values; a missing one is nothing.
     Map(Arc<BTreeMap<String, Value>>),
     /// A time, in nanoseconds since the epoch.
@@ -195,7 +202,8 @@ impl Template {
     /// # Errors
     /// [`TemplateError::Syntax`], with the line.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        parse::parse(text, &VARIABLES).map(|(nodes, named)| Self { nodes, named })
+        parse::parse(text, &VARIABLES, parse::Named::new(), Dialect::Rule)
+            .map(|(nodes, named)| Self { nodes, named })
     }
 
     /// Renders it over a rule's data into at most `bytes_max` bytes.
@@ -208,7 +216,14 @@ impl Template {
         answers: &Answers,
         bytes_max: usize,
     ) -> Result<Rendered, TemplateError> {
-        match exec::render(&self.nodes, &self.named, data, answers, bytes_max) {
+        let around = Surroundings {
+            dot: &data.dot,
+            variables: &data.variables,
+            external_url: &data.external_url,
+            at: data.at,
+            dialect: Dialect::Rule,
+        };
+        match exec::render(&self.nodes, &self.named, around, answers, bytes_max) {
             Ok(text) => Ok(Rendered::Text(text)),
             Err(exec::Stop::Needs(expr)) => Ok(Rendered::Needs(expr)),
             Err(exec::Stop::Failed(error)) => Err(error),

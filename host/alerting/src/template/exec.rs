@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::Timestamp;
+
+use super::functions::Dialect;
 use super::parse::{Base, Command, Named, Node, Operand, Pipeline, Target};
-use super::{Answers, RuleData, TemplateError, Value, format, functions};
+use super::{Answers, TemplateError, Value, format, functions};
 
 /// How many nodes one rendering may run; nested ranges multiply, and an evaluation must not hang in one.
 const STEPS_MAX: usize = 1_000_000;
@@ -30,11 +33,22 @@ fn failed(what: impl Into<String>) -> Stop {
     Stop::Failed(TemplateError::Execution(what.into()))
 }
 
+/// What is around a template when it is rendered.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    pub(super) dot: &'a Value,
+    pub(super) variables: &'a [(&'static str, Value)],
+    pub(super) external_url: &'a Value,
+    pub(super) at: Timestamp,
+    /// Whose functions those are that both systems have by one name.
+    pub(super) dialect: Dialect,
+}
+
 /// Renders the nodes.
 pub(super) fn render(
     nodes: &[Node],
     named: &Named,
-    data: &RuleData,
+    data: Surroundings<'_>,
     answers: &Answers,
     bytes_max: usize,
 ) -> Result<String, Stop> {
@@ -42,7 +56,7 @@ pub(super) fn render(
         data.variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     scope.push((String::new(), data.dot.clone()));
     let mut exec = Exec { out: String::new(), bytes_max, scope, steps: 0, depth: 0, named, data, answers };
-    exec.nodes(nodes, &data.dot)?;
+    exec.nodes(nodes, data.dot)?;
     Ok(exec.out)
 }
 
@@ -54,7 +68,7 @@ struct Exec<'a> {
     steps: usize,
     depth: usize,
     named: &'a Named,
-    data: &'a RuleData,
+    data: Surroundings<'a>,
     answers: &'a Answers,
 }
 
@@ -255,14 +269,23 @@ impl Exec<'_> {
                 Some(Err(what)) => Err(error(what.clone())),
                 Some(Ok(samples)) => Ok(samples.clone()),
             },
+            ("now", []) if self.data.dialect == Dialect::Notification => Ok(self.now()),
+            ("since", [Value::Time(time)]) => match self.now() {
+                Value::Time(now) => Ok(Value::Duration(now.saturating_sub(*time))),
+                _ => Ok(Value::Nil),
+            },
             ("now", []) => Ok(Value::Float(self.data.at.millis() as f64 / 1000.0)),
             ("externalURL", []) => Ok(self.data.external_url.clone()),
-            ("pathPrefix", []) => match &self.data.external_url {
+            ("pathPrefix", []) => match self.data.external_url {
                 Value::Text(url) => Ok(path(url).into()),
                 _ => Ok("".into()),
             },
             _ => functions::call(name, arguments, self.bytes_max).map_err(error),
         }
+    }
+
+    fn now(&self) -> Value {
+        Value::Time(self.data.at.millis().saturating_mul(1_000_000))
     }
 
     fn base(&self, base: &Base, dot: &Value) -> Result<Value, Stop> {
@@ -301,6 +324,11 @@ fn path(url: &str) -> &str {
 fn member(value: &Value, field: &str) -> Result<Value, Stop> {
     match value {
         Value::Labels(labels) => Ok(labels.get(field).unwrap_or_default().into()),
+        Value::Kv(_) | Value::List(_) if functions::is_method(value, field) => {
+            functions::method(value, field, &[])
+                .map_err(|what| failed(format!("error calling {field}: {what}")))
+        }
+        Value::Kv(labels) => Ok(labels.get(field).unwrap_or_default().into()),
         Value::Map(map) => Ok(map.get(field).cloned().unwrap_or(Value::Nil)),
         Value::Fields(fields) => match fields.get(field) {
             Some(value) => Ok(value.clone()),
@@ -320,7 +348,9 @@ fn items(value: Value) -> Result<Vec<(Value, Value)>, Stop> {
     };
     match value {
         Value::Nil => Ok(Vec::new()),
-        Value::Labels(labels) => Ok(labels.iter().map(|(n, v)| (n.into(), v.into())).collect()),
+        Value::Labels(labels) | Value::Kv(labels) => {
+            Ok(labels.iter().map(|(n, v)| (n.into(), v.into())).collect())
+        }
         Value::Map(entries) => Ok(map(entries)),
         Value::List(list) => {
             let list = Arc::unwrap_or_clone(list);

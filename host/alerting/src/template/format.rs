@@ -92,7 +92,7 @@ pub(super) fn print(value: &Value) -> String {
         Value::Int(number) => number.to_string(),
         Value::Float(number) => go_float(*number),
         Value::Text(text) => text.to_string(),
-        Value::Labels(labels) => {
+        Value::Labels(labels) | Value::Kv(labels) => {
             let pairs: Vec<_> = labels.iter().map(|(n, v)| format!("{n}:{v}")).collect();
             format!("map[{}]", pairs.join(" "))
         }
@@ -122,6 +122,7 @@ pub(super) const fn type_name(value: &Value) -> &'static str {
         Value::Float(_) => "float64",
         Value::Text(_) => "string",
         Value::Labels(_) => "map[string]string",
+        Value::Kv(_) => "template.KV",
         Value::Map(_) => "map[string]interface {}",
         Value::Time(_) => "*time.Time",
         Value::Duration(_) => "*time.Duration",

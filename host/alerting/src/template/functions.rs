@@ -43,6 +43,31 @@ const PROMETHEUS: [&str; 29] = [
     "value",
 ];
 
+/// What Alertmanager adds for the texts of notifications, beside those of Prometheus' that it has too.
+const ALERTMANAGER: [&str; 12] = [
+    "append",
+    "date",
+    "dict",
+    "join",
+    "list",
+    "safeUrl",
+    "since",
+    "stringSlice",
+    "toJson",
+    "trimSpace",
+    "tz",
+    "urlUnescape",
+];
+
+/// Whose functions a template has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Prometheus': labels and annotations of rules.
+    Rule,
+    /// Alertmanager's: the texts of notifications.
+    Notification,
+}
+
 /// What Go's language brings.
 const GO: [&str; 19] = [
     "and", "or", "not", "len", "index", "slice", "print", "println", "printf", "html", "js", "urlquery",
@@ -55,8 +80,10 @@ pub(super) fn prometheus() -> &'static [&'static str] {
 }
 
 /// Whether there is such a function.
-pub(super) fn is_known(name: &str) -> bool {
-    GO.contains(&name) || PROMETHEUS.contains(&name)
+pub(super) fn is_known(name: &str, dialect: Dialect) -> bool {
+    GO.contains(&name)
+        || PROMETHEUS.contains(&name)
+        || dialect == Dialect::Notification && ALERTMANAGER.contains(&name)
 }
 
 /// What nothing is printed as where it is all there is.
@@ -70,7 +97,7 @@ pub(super) fn truth(value: &Value) -> bool {
         Value::Int(number) => *number != 0,
         Value::Float(number) => *number != 0.0,
         Value::Text(text) => !text.is_empty(),
-        Value::Labels(labels) => !labels.is_empty(),
+        Value::Labels(labels) | Value::Kv(labels) => !labels.is_empty(),
         Value::Map(map) => !map.is_empty(),
         Value::Fields(_) | Value::Time(_) => true,
         Value::Duration(nanos) => *nanos != 0,
@@ -169,6 +196,29 @@ pub(super) fn call(name: &str, arguments: &[Value], bytes_max: usize) -> Result<
             Value::Labels(labels) => labels.get("__value__").unwrap_or_default().into(),
             _ => return Err("not a sample".to_owned()),
         },
+        ("join", [Value::Text(separator), Value::List(list)]) => {
+            let texts: Vec<_> = list.iter().map(print).collect();
+            texts.join(separator).into()
+        }
+        ("trimSpace", [Value::Text(text)]) => text.trim().into(),
+        ("safeUrl", [Value::Text(text)]) => text.to_string().into(),
+        ("urlUnescape", [Value::Text(text)]) => unescape_query(text)?.into(),
+        ("list" | "stringSlice", values) => Value::List(Arc::new(values.to_vec())),
+        ("append", [Value::List(list), values @ ..]) => {
+            Value::List(Arc::new(list.iter().chain(values).cloned().collect()))
+        }
+        ("dict", values) if values.len().is_multiple_of(2) => Value::Map(Arc::new(
+            values
+                .chunks_exact(2)
+                .filter_map(|pair| Some((print(pair.first()?), pair.get(1)?.clone())))
+                .collect(),
+        )),
+        ("date", [Value::Text(layout), Value::Time(nanos)]) => time::format(*nanos, layout).into(),
+        ("tz", [Value::Text(zone), Value::Time(nanos)]) => match &**zone {
+            "" | "UTC" => Value::Time(*nanos),
+            other => return Err(format!("unknown time zone {other}: only UTC is known here")),
+        },
+        ("toJson", [value]) => json(value).to_string().into(),
         _ => {
             let types: Vec<_> = arguments.iter().map(type_name).collect();
             return Err(format!("wrong number or type of arguments ({})", types.join(", ")));
@@ -180,7 +230,7 @@ pub(super) fn call(name: &str, arguments: &[Value], bytes_max: usize) -> Result<
 fn length(value: &Value) -> Result<usize, String> {
     match value {
         Value::Text(text) => Ok(text.len()),
-        Value::Labels(labels) => Ok(labels.count()),
+        Value::Labels(labels) | Value::Kv(labels) => Ok(labels.count()),
         Value::Map(map) => Ok(map.len()),
         Value::List(list) => Ok(list.len()),
         other => Err(format!("len of type {}", type_name(other))),
@@ -191,7 +241,9 @@ fn index(value: &Value, keys: &[Value]) -> Result<Value, String> {
     let mut value = value.clone();
     for key in keys {
         value = match (&value, key) {
-            (Value::Labels(labels), Value::Text(name)) => labels.get(name).unwrap_or_default().into(),
+            (Value::Labels(labels) | Value::Kv(labels), Value::Text(name)) => {
+                labels.get(name).unwrap_or_default().into()
+            }
             (Value::Map(map), Value::Text(name)) => map.get(&**name).cloned().unwrap_or(Value::Nil),
             (Value::Text(text), Value::Int(at)) => usize::try_from(*at)
                 .ok()
@@ -390,9 +442,103 @@ fn nanos(seconds: f64) -> Result<i64, String> {
     Ok((seconds * 1e9) as i64)
 }
 
-/// What a method of a time or duration yields.
+/// A value as JSON.
+fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Nil => serde_json::Value::Null,
+        Value::Bool(truth) => (*truth).into(),
+        Value::Int(number) | Value::Duration(number) => (*number).into(),
+        Value::Float(number) => (*number).into(),
+        Value::Text(text) => (&**text).into(),
+        Value::Labels(labels) | Value::Kv(labels) => {
+            labels.iter().map(|(name, value)| (name.to_owned(), serde_json::Value::from(value))).collect()
+        }
+        Value::Map(map) => map.iter().map(|(name, value)| (name.clone(), json(value))).collect(),
+        Value::Fields(fields) => {
+            fields.iter().map(|(name, value)| ((*name).to_owned(), json(value))).collect()
+        }
+        Value::List(list) => list.iter().map(json).collect(),
+        Value::Time(nanos) => time::format(*nanos, "2006-01-02T15:04:05.999999999Z07:00").into(),
+    }
+}
+
+/// The inverse of [`escape_query`].
+fn unescape_query(text: &str) -> Result<String, String> {
+    let wrong = || format!("invalid URL escape in {text:?}");
+    let mut bytes = text.bytes();
+    let mut out = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                let (high, low) = (digit().ok_or_else(wrong)?, digit().ok_or_else(wrong)?);
+                u8::try_from(high * 16 + low).map_err(|_| wrong())?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(out).map_err(|_| wrong())
+}
+
+/// Whether a map of a notification's labels, or a list of its alerts or of pairs, has a method of that name.
+pub(super) fn is_method(value: &Value, name: &str) -> bool {
+    match value {
+        Value::Kv(_) => matches!(name, "SortedPairs" | "Names" | "Values" | "Remove"),
+        Value::List(_) => matches!(name, "Firing" | "Resolved" | "Names" | "Values"),
+        _ => false,
+    }
+}
+
+/// A list of texts.
+fn texts<'a>(texts: impl Iterator<Item = &'a str>) -> Value {
+    Value::List(Arc::new(texts.map(Value::from).collect()))
+}
+
+/// Names and values, the name of the alert first, then by name.
+fn sorted_pairs(labels: &model::Labels) -> Vec<(&str, &str)> {
+    const ALERT_NAME: &str = "alertname";
+    let first = labels.get(ALERT_NAME).map(|value| (ALERT_NAME, value));
+    first.into_iter().chain(labels.iter().filter(|(name, _)| *name != ALERT_NAME)).collect()
+}
+
+/// A field of each of a list's values that has it.
+fn each<'a>(list: &'a [Value], field: &'a str) -> impl Iterator<Item = (&'a Value, &'a Value)> {
+    list.iter().filter_map(move |item| match item {
+        Value::Fields(fields) => Some((item, fields.get(field)?)),
+        _ => None,
+    })
+}
+
+/// What a method of a time or duration yields, or one of a notification's labels and alerts.
 pub(super) fn method(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, String> {
     let value = match (value, name, arguments) {
+        (Value::Kv(labels), "SortedPairs", []) => {
+            let pair = |(name, value): (&str, &str)| {
+                Value::Fields(Arc::new(std::collections::BTreeMap::from([
+                    ("Name", Value::from(name)),
+                    ("Value", Value::from(value)),
+                ])))
+            };
+            Value::List(Arc::new(sorted_pairs(labels).into_iter().map(pair).collect()))
+        }
+        (Value::Kv(labels), "Names", []) => texts(sorted_pairs(labels).into_iter().map(|(name, _)| name)),
+        (Value::Kv(labels), "Values", []) => texts(sorted_pairs(labels).into_iter().map(|(_, value)| value)),
+        (Value::Kv(labels), "Remove", [Value::List(names)]) => {
+            let gone = |name: &str| names.iter().any(|n| matches!(n, Value::Text(text) if **text == *name));
+            Value::Kv(model::Labels::from_pairs(labels.iter().filter(|(name, _)| !gone(name))))
+        }
+        (Value::List(alerts), "Firing" | "Resolved", []) => {
+            let status = name.to_lowercase();
+            let of_it = each(alerts, "Status").filter(|(_, text)| **text == Value::from(&*status));
+            Value::List(Arc::new(of_it.map(|(alert, _)| alert.clone()).collect()))
+        }
+        (Value::List(pairs), "Names", []) => {
+            Value::List(Arc::new(each(pairs, "Name").map(|(_, name)| name.clone()).collect()))
+        }
+        (Value::List(pairs), "Values", []) => {
+            Value::List(Arc::new(each(pairs, "Value").map(|(_, value)| value.clone()).collect()))
+        }
         (Value::Duration(nanos), "Seconds", []) => Value::Float(*nanos as f64 / 1e9),
         (Value::Duration(nanos), "Minutes", []) => Value::Float(*nanos as f64 / 60e9),
         (Value::Duration(nanos), "Hours", []) => Value::Float(*nanos as f64 / 3600e9),

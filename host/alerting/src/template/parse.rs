@@ -7,6 +7,7 @@ mod lex;
 use std::collections::BTreeMap;
 
 use self::lex::{Piece, Token, split};
+use super::functions::Dialect;
 use super::{TemplateError, Value};
 
 pub(super) use self::lex::float;
@@ -83,19 +84,19 @@ pub(super) enum Base {
 /// Named templates.
 pub(super) type Named = BTreeMap<String, Vec<Node>>;
 
-/// Parses a whole template that may use these variables; what it defines by name comes along.
-pub(super) fn parse(text: &str, variables: &[&str]) -> Result<(Vec<Node>, Named), TemplateError> {
+/// Parses a whole template that may use these variables and what is defined already; what it defines by name comes
+/// along with that.
+pub(super) fn parse(
+    text: &str,
+    variables: &[&str],
+    named: Named,
+    dialect: Dialect,
+) -> Result<(Vec<Node>, Named), TemplateError> {
     let pieces = split(text)?;
     let mut known: Vec<String> = variables.iter().map(|name| (*name).to_owned()).collect();
     known.push(String::new());
-    let mut parser = Parser {
-        pieces: pieces.into_iter(),
-        depth: 0,
-        ranges: 0,
-        known,
-        named: BTreeMap::new(),
-        uses: Vec::new(),
-    };
+    let mut parser =
+        Parser { pieces: pieces.into_iter(), depth: 0, ranges: 0, known, named, dialect, uses: Vec::new() };
     let (nodes, end) = parser.block(false)?;
     match end {
         Closing::Text => {}
@@ -121,6 +122,7 @@ struct Parser {
     /// The variables in scope; `$` is the one without a name.
     known: Vec<String>,
     named: Named,
+    dialect: Dialect,
     /// Templates that are called, with the line: they may be defined further down.
     uses: Vec<(usize, String)>,
 }
@@ -346,7 +348,7 @@ impl Parser {
                 Base::Variable(name)
             }
             Token::Literal(value) => Base::Literal(value),
-            Token::Word(name) if super::functions::is_known(&name) => Base::Call(name),
+            Token::Word(name) if super::functions::is_known(&name, self.dialect) => Base::Call(name),
             Token::Word(name) => return Err(syntax(line, format!("function {name:?} not defined"))),
             Token::Open => {
                 let inner = self.commands(line, tokens, depth + 1)?;

@@ -210,7 +210,7 @@ fn write(verb: char, value: &Value, flags: Flags) -> String {
         (_, Value::Text(text)) => flags.string(verb, text),
         ('d', Value::Duration(nanos)) => flags.int(verb, *nanos),
         (_, Value::Time(_) | Value::Duration(_)) => flags.string(verb, &print(value)),
-        (_, Value::Labels(labels)) => {
+        (_, Value::Labels(labels) | Value::Kv(labels)) => {
             let texts = labels.iter().map(|(name, value)| (Value::from(name), Value::from(value)));
             let pairs: Vec<String> = texts
                 .map(|(name, value)| format!("{}:{}", write(verb, &name, flags), write(verb, &value, flags)))

@@ -6,8 +6,14 @@ use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use super::Value;
 
 fn utc(nanos: i64) -> DateTime<Utc> {
+    if nanos == super::notification::NO_TIME {
+        return DateTime::from_timestamp(YEAR_ONE_SECONDS, 0).unwrap_or_default();
+    }
     DateTime::from_timestamp_nanos(nanos)
 }
+
+/// The first second of the year 1, Go's zero time.
+const YEAR_ONE_SECONDS: i64 = -62_135_596_800;
 
 /// Go's `String` of a time in UTC: `2015-06-23 13:19:44.128 +0000 UTC`.
 pub(super) fn text(nanos: i64) -> String {
