@@ -8,6 +8,7 @@
 
 pub(crate) mod net;
 pub(crate) mod secret;
+pub(crate) mod tls;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,7 +18,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::{Host, Url};
 
 pub use self::net::{DnsGrant, NetGrant};
-pub use self::secret::{SecretGrant, SecretHeader};
+pub use self::secret::{SecretGrant, SecretHeader, SecretValue};
+pub use self::tls::TlsGrant;
 
 /// What a plugin may reach.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,9 @@ pub struct Grants {
     /// Names to look up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<DnsGrant>,
+    /// Whom to trust, and who to be, where connections are encrypted; the system's certificates where it does not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tls: Vec<TlsGrant>,
     /// Secrets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretGrant>,

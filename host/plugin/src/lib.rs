@@ -40,7 +40,10 @@ pub use config::{
 };
 pub use error::{CallError, FailureKind, Operation, PluginError};
 pub use fake::{Answer, Exchange, Fake, Surroundings};
-pub use grants::{DnsGrant, FileGrant, FileMode, Grants, HttpGrant, NetGrant, SecretGrant, SecretHeader};
+pub use grants::{
+    DnsGrant, FileGrant, FileMode, Grants, HttpGrant, NetGrant, SecretGrant, SecretHeader, SecretValue,
+    TlsGrant,
+};
 pub use host::{Host, HostOptions, Inspection, resolve};
 pub use imports::query::{Query, QueryFailure};
 pub use instance::Instance;

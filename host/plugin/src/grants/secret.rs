@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -22,9 +23,22 @@ pub struct SecretGrant {
     /// The environment variable that holds it, where no file does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env: Option<String>,
+    /// The secret itself, where a section of Prometheus' or Alertmanager's has it; an entry of a plugin cannot.
+    #[serde(skip)]
+    pub value: Option<SecretValue>,
     /// Set in requests to a server. The plugin cannot read the secret then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<SecretHeader>,
+}
+
+/// A secret, which no message and no API shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretValue(pub String);
+
+impl std::fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<secret>")
+    }
 }
 
 /// A header that holds a secret.
@@ -39,6 +53,21 @@ pub struct SecretHeader {
     /// What stands before the secret, such as `Bearer `.
     #[serde(default)]
     pub prefix: String,
+    /// Who the secret is the password of: the header then holds both as HTTP's basic authentication has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+}
+
+impl SecretHeader {
+    fn value(&self, secret: &str) -> String {
+        match &self.username {
+            Some(username) => {
+                let pair = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{secret}"));
+                format!("{}Basic {pair}", self.prefix)
+            }
+            None => format!("{}{secret}", self.prefix),
+        }
+    }
 }
 
 fn authorization() -> String {
@@ -75,7 +104,7 @@ impl TryFrom<Written> for SecretGrant {
         {
             return Err(format!("secret {name:?}: {:?} is no name of a header", header.name));
         }
-        Ok(Self { name, file, env, header })
+        Ok(Self { name, file, env, value: None, header })
     }
 }
 
@@ -91,8 +120,8 @@ impl SecretGrant {
     fn read(&self) -> Result<String, String> {
         let unavailable =
             |why: &dyn std::fmt::Display| format!("secrets: {:?} cannot be read: {why}", self.name);
-        let text = match (&self.file, &self.env) {
-            (Some(file), _) => {
+        let text = match (&self.file, &self.env, &self.value) {
+            (Some(file), ..) => {
                 use std::io::Read as _;
                 let mut text = String::new();
                 std::fs::File::open(file)
@@ -101,8 +130,9 @@ impl SecretGrant {
                     .map_err(|error| unavailable(&error.kind()))?;
                 text
             }
-            (None, Some(name)) => std::env::var(name).map_err(|_| unavailable(&"it is not set"))?,
-            (None, None) => return Err(unavailable(&"it is nowhere")),
+            (None, Some(name), _) => std::env::var(name).map_err(|_| unavailable(&"it is not set"))?,
+            (None, None, Some(SecretValue(value))) => value.clone(),
+            (None, None, None) => return Err(unavailable(&"it is nowhere")),
         };
         if text.len() as u64 > SECRET_BYTES_MAX {
             return Err(unavailable(&"it is too long"));
@@ -133,7 +163,7 @@ impl Grants {
         let headers = self.secrets.iter().filter_map(|grant| Some((grant, grant.header.as_ref()?)));
         headers
             .filter(|(_, header)| header.server.covers(url))
-            .map(|(grant, header)| Ok((header.name.clone(), format!("{}{}", header.prefix, grant.read()?))))
+            .map(|(grant, header)| Ok((header.name.clone(), header.value(&grant.read()?))))
             .collect()
     }
 

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{
     AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION,
@@ -17,6 +18,7 @@ use url::Url;
 
 use crate::bindings::stormglass::host::http::{Error, Header, Host, Request, Response};
 use crate::error::PluginError;
+use crate::grants::tls::TlsFiles;
 use crate::grants::{Denied, Grants, check_address};
 use crate::limits::{HTTP_HEADERS_MAX, HTTP_TIMEOUT_MAX, REDIRECTS_MAX};
 use crate::state::State;
@@ -36,7 +38,15 @@ const HOST_OWNED: [&str; 8] = [
 
 /// The HTTP client that all plugins share. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Client(reqwest::Client);
+pub(crate) struct Client {
+    standard: reqwest::Client,
+    /// Those for servers whose certificates are others than the system trusts, by what they are made of.
+    special: Arc<Mutex<Vec<(TlsFiles, reqwest::Client)>>>,
+}
+
+/// So many clients with certificates of their own are kept: a client is a pool of connections, and a certificate that has
+/// been renewed makes the one of its predecessor useless.
+const SPECIAL_CLIENTS_MAX: usize = 64;
 
 impl Client {
     pub(crate) fn new() -> Result<Self, PluginError> {
@@ -46,8 +56,26 @@ impl Client {
             builder().tls_certs_only([]).build()
         });
         client
-            .map(Self)
+            .map(|standard| Self { standard, special: Arc::default() })
             .map_err(|error| PluginError::Host(format!("building the HTTP client: {}", causes(&error))))
+    }
+
+    /// The client for a URL: its own where the grants say whom to trust there.
+    async fn of(&self, grants: &Arc<Grants>, url: &Url) -> Result<reqwest::Client, Refused> {
+        let Some(grant) = grants.tls_of(url).cloned() else { return Ok(self.standard.clone()) };
+        // Reading a file may hang.
+        let read = tokio::task::spawn_blocking(move || grant.read()).await;
+        let files = read.map_err(|error| error.to_string()).and_then(|files| files).map_err(Error::Other)?;
+        let mut special = self.special.lock();
+        if let Some((_, client)) = special.iter().find(|(made_of, _)| *made_of == files) {
+            return Ok(client.clone());
+        }
+        let client = files.build(builder()).map_err(Error::Other)?;
+        if special.len() >= SPECIAL_CLIENTS_MAX {
+            special.remove(0);
+        }
+        special.push((files, client.clone()));
+        Ok(client)
     }
 }
 
@@ -114,7 +142,7 @@ impl Host for State {
             });
         }
         let timeout = timeout(request.timeout_ms, self.time_left());
-        let Client(client) = self.tenant.client.clone();
+        let client = self.tenant.client.clone();
         let limit = self.tenant.limits.response.0;
         let fetched =
             tokio::time::timeout(timeout, fetch(&client, &self.tenant.grants, request, limit)).await;
@@ -144,7 +172,7 @@ pub(super) fn timeout_within(max: Duration, asked_ms: Option<u64>, left: Duratio
 }
 
 async fn fetch(
-    client: &reqwest::Client,
+    client: &Client,
     grants: &Arc<Grants>,
     request: Request,
     limit: u64,
@@ -158,6 +186,8 @@ async fn fetch(
     for _ in 0..=REDIRECTS_MAX {
         grants.check_url(&url)?;
         let response = client
+            .of(grants, &url)
+            .await?
             .request(method.clone(), url.clone())
             .headers(with_secrets(&headers, grants, &url).await?)
             .body(body.clone())
