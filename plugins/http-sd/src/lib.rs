@@ -2,17 +2,12 @@
 //! `targets` (`host:port`) and optional `labels`. Behaves as `http_sd_configs` does, the label `__meta_url` included.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Deserialize;
-use stormglass_sdk::http::{Request, Response};
+use stormglass_sdk::http::{Headers, Request, Response, Timeout};
 use stormglass_sdk::{
-    ConfigDuration, Context, Discoverer, Error, Label, Plugin, Result, Snapshot, Target, TargetGroup, Wish,
-    discoverer,
+    Context, Discoverer, Error, Label, Plugin, Result, Snapshot, Target, TargetGroup, Wish, discoverer,
 };
-
-/// How long a request may take where the configuration does not say.
-const DEFAULT_TIMEOUT: ConfigDuration = ConfigDuration(Duration::from_secs(10));
 
 /// The label by which relabelling can tell the endpoint.
 const META_URL: &str = "__meta_url";
@@ -25,13 +20,9 @@ pub struct Config {
     url: String,
     /// Headers of every request, for authentication most of all.
     #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default = "default_timeout")]
-    timeout: ConfigDuration,
-}
-
-fn default_timeout() -> ConfigDuration {
-    DEFAULT_TIMEOUT
+    headers: Headers,
+    #[serde(default)]
+    timeout: Timeout,
 }
 
 /// The plugin.
@@ -66,10 +57,10 @@ impl Plugin for HttpSd {
         &[Wish { capability: "http", target: "host and port of `url`", reason: "ask it for targets" }];
 
     fn init(config: Config) -> Result<Self> {
-        let request =
-            Request::get(&config.url).header("Accept", "application/json").timeout(config.timeout.0);
-        let request =
-            config.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+        let request = Request::get(&config.url)
+            .header("Accept", "application/json")
+            .timeout(config.timeout)
+            .headers(&config.headers);
         Ok(Self { url: config.url, request })
     }
 }

@@ -6,36 +6,26 @@
 
 mod body;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use serde::Deserialize;
-use stormglass_sdk::http::{self, Request};
-use stormglass_sdk::{ConfigDuration, Context, Notification, Plugin, Receiver, Result, Wish, receiver};
+use stormglass_sdk::http::{self, Headers, Request, Timeout};
+use stormglass_sdk::{Context, Notification, Plugin, Receiver, Result, Wish, receiver, secrets};
 
 use body::Body;
-
-/// How long a request may take where the configuration does not say.
-const DEFAULT_TIMEOUT: ConfigDuration = ConfigDuration(Duration::from_secs(10));
 
 /// The `config:` of the plugin's entry.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where to post.
-    url: String,
+    /// Where to post; the secret `url` where it is not told here.
+    url: Option<String>,
     /// Headers of every request, for authentication most of all.
     #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default = "default_timeout")]
-    timeout: ConfigDuration,
+    headers: Headers,
+    #[serde(default)]
+    timeout: Timeout,
     /// The most alerts in one body; 0 for all.
     #[serde(default)]
     max_alerts: usize,
-}
-
-fn default_timeout() -> ConfigDuration {
-    DEFAULT_TIMEOUT
 }
 
 /// The plugin.
@@ -49,9 +39,8 @@ impl Plugin for Webhook {
     const CONFIG_SCHEMA: &'static str = r#"{
         "type": "object",
         "additionalProperties": false,
-        "required": ["url"],
         "properties": {
-            "url": {"type": "string", "pattern": "^https?://", "description": "Where to post."},
+            "url": {"type": "string", "pattern": "^https?://", "description": "Where to post; the secret `url` if absent."},
             "headers": {
                 "type": "object",
                 "additionalProperties": {"type": "string"},
@@ -71,8 +60,10 @@ impl Plugin for Webhook {
         }
     }"#;
 
-    const WISHES: &'static [Wish] =
-        &[Wish { capability: "http", target: "host and port of `url`", reason: "post alerts to it" }];
+    const WISHES: &'static [Wish] = &[
+        Wish { capability: "http", target: "host and port of `url`", reason: "post alerts to it" },
+        Wish { capability: "secrets", target: "url", reason: "know where to post if the URL is a secret" },
+    ];
 
     fn init(config: Config) -> Result<Self> {
         Ok(Self { config })
@@ -82,13 +73,18 @@ impl Plugin for Webhook {
 impl Receiver for Webhook {
     fn notify(&mut self, notification: &Notification) -> Result<()> {
         let Config { url, headers, timeout, max_alerts } = &self.config;
-        let request = Request::post(url)
+        let url = match url {
+            Some(url) => url.clone(),
+            None => secrets::get("url")
+                .context("ask for the secret `url`, as there is no `url` in the configuration")?,
+        };
+        let request = Request::post(&url)
             .header("Idempotency-Key", &notification.idempotency_key)
-            .timeout(timeout.0)
-            .json(&Body::new(notification, *max_alerts))?;
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+            .timeout(*timeout)
+            .json(&Body::new(notification, *max_alerts))?
+            .headers(headers);
         // The path often is the secret of a webhook, so that no message may have it.
-        let doing = format!("post to {}", http::origin(url));
+        let doing = format!("post to {}", http::origin(&url));
         request.send().context(&doing)?.error_for_status().context(&doing)?;
         Ok(())
     }

@@ -9,6 +9,8 @@ use stormglass_sdk::http::{Header, Response};
 use stormglass_sdk::testing::{Host, init, response};
 use stormglass_sdk::{Alert, AlertStatus, Error, Label};
 
+use std::time::Duration;
+
 use super::*;
 
 fn alert(instance: &str, status: AlertStatus) -> Alert {
@@ -43,7 +45,7 @@ fn notification() -> Notification {
 fn notify(config: &str, answer: Result<Response, http::Error>) -> (Result<()>, Option<Request>) {
     let seen = Rc::new(RefCell::new(None));
     let keep = Rc::clone(&seen);
-    let host = Host::new().http(move |request| {
+    let host = Host::new().secret("url", "http://secret.example.com/y").http(move |request| {
         keep.replace(Some(request.clone()));
         answer.clone()
     });
@@ -141,4 +143,10 @@ fn the_schema_knows_every_key() {
     let unknown = init::<Webhook>(r#"{"url": "u", "nonsense": 1}"#).map(drop).unwrap_err();
     let known: BTreeSet<_> = unknown.message().split('`').skip(3).step_by(2).collect();
     assert_eq!(keys, known, "{unknown}");
+}
+
+#[test]
+fn a_url_that_is_a_secret_is_asked_for() {
+    let request = notify("{}", Ok(response(200, ""))).1.unwrap();
+    assert_eq!(request.url, "http://secret.example.com/y");
 }

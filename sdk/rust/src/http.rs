@@ -9,10 +9,13 @@
 //! ```
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigDuration;
 
 pub use crate::bindings::base::stormglass::host::http::{Error, Header, Request, Response};
 
@@ -36,6 +39,30 @@ pub fn origin(url: &str) -> String {
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     format!("{scheme}://{host}")
+}
+
+/// The key `headers` of a configuration: headers of every request.
+///
+/// In a schema it is `{"type": "object", "additionalProperties": {"type": "string"}}`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Headers(BTreeMap<String, String>);
+
+/// The key `timeout` of a configuration: how long a request may take; 10 s where it does not say.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(transparent)]
+pub struct Timeout(ConfigDuration);
+
+impl Default for Timeout {
+    fn default() -> Self {
+        Self(ConfigDuration(Duration::from_secs(10)))
+    }
+}
+
+impl From<Timeout> for Duration {
+    fn from(timeout: Timeout) -> Self {
+        timeout.0.0
+    }
 }
 
 impl Request {
@@ -67,6 +94,12 @@ impl Request {
         self
     }
 
+    /// Adds headers.
+    #[must_use]
+    pub fn headers(self, headers: &Headers) -> Self {
+        headers.0.iter().fold(self, |request, (name, value)| request.header(name, value))
+    }
+
     /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
@@ -81,7 +114,8 @@ impl Request {
 
     /// Gives up after this long; the server's own limit holds where it is shorter.
     #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    pub fn timeout(mut self, timeout: impl Into<Duration>) -> Self {
+        let timeout = timeout.into();
         self.timeout_ms = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         self
     }

@@ -55,6 +55,7 @@ pub mod secrets;
 pub mod telemetry;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+mod texts;
 
 pub use config::{ConfigDuration, NoConfig};
 pub use error::{Context, Error, Result};
@@ -66,6 +67,7 @@ pub use plugin::{
     Target, TargetGroup, Trainer, ValueType, Wish,
 };
 pub use samples::{Batch, LabelSet, Samples};
+pub use texts::{Templated, truncated};
 
 /// What the macros call; no part of the interface.
 #[doc(hidden)]
