@@ -327,12 +327,25 @@ fn a_server_behind_tls_is_scraped_with_certificate_and_password() {
          static_configs: [{{targets: ['localhost:{0}']}}]\n",
         ports.web
     );
-    fs::write(path("prometheus.yml"), config).unwrap();
-    fs::create_dir_all(path("plugins")).unwrap();
+    // Plugins have certificates and passwords by their grants alone.
+    let plugins = format!(
+        "plugins:\n  - {{name: api, plugin: json-api, interval: 1s, config: &asked {{requests: [{{url: '{0}/api/v1/query?query=7', \
+         metrics: [{{name: answer, path: '{{.data.result[1]}}'}}]}}]}}, grants: {{http: ['{0}'], \
+         tls: [{{server: '{0}', ca_file: {1}/ca.pem, cert_file: {1}/client.pem, key_file: {1}/client-key.pem}}], \
+         secrets: [{{name: password, file: {1}/password, header: {{server: '{0}', username: scraper}}}}]}}}}\n  \
+         - {{name: strange-api, plugin: json-api, interval: 1s, config: *asked, grants: {{http: ['{0}'], \
+         tls: [{{server: '{0}', ca_file: {1}/ca.pem}}]}}}}\n",
+        format_args!("https://localhost:{}", ports.web),
+        folder.path().display()
+    );
+    fs::write(path("prometheus.yml"), config + &plugins).unwrap();
+    crate::harness::server::collect_plugins(&path("plugins"));
     let server = Server::start(folder.path(), Ports::free());
     until_value(&server.api, "up{job=\"secured\"}", |up| up == 1.0);
     until_value(&server.api, "up{job=\"renamed\",instance=~\"127.0.0.1.*\"}", |up| up == 1.0);
     until_value(&server.api, "up{job=\"stranger\"}", |up| up == 0.0);
+    until_value(&server.api, "answer{job=\"api\"}", |answer| answer == 7.0);
+    until_value(&server.api, "up{job=\"strange-api\"}", |up| up == 0.0);
     let last_error = until("the scrape without a password has failed", PATIENCE, || {
         let data = server.api.data("/api/v1/targets", &[("scrapePool", "nobody")]);
         data["activeTargets"][0]["lastError"].as_str().filter(|error| !error.is_empty()).map(str::to_owned)

@@ -131,13 +131,29 @@ fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
 
 /// A request that a listener got.
 pub(crate) struct Request {
+    /// Method, path with query, version.
+    pub(crate) line: String,
     /// The header lines.
     pub(crate) headers: String,
     pub(crate) body: String,
 }
 
-/// What a listener answers: content type and body.
-type Respond = Box<dyn FnMut(Request) -> (&'static str, String) + Send>;
+/// What a listener answers.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// Lines of the head, each with its end.
+    pub(crate) headers: String,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    /// JSON with this status.
+    pub(crate) fn json(status: u16, body: impl Into<String>) -> Self {
+        Self { status, headers: "Content-Type: application/json\r\n".to_owned(), body: body.into() }
+    }
+}
+
+type Respond = Box<dyn FnMut(Request) -> Reply + Send>;
 
 /// A small HTTP server that can go away.
 pub(crate) struct Listener {
@@ -153,7 +169,18 @@ impl Listener {
 
     pub(crate) fn start_at(
         address: SocketAddr,
-        respond: impl FnMut(Request) -> (&'static str, String) + Send + 'static,
+        mut respond: impl FnMut(Request) -> (&'static str, String) + Send + 'static,
+    ) -> Self {
+        Self::replying(address, move |request| {
+            let (content_type, body) = respond(request);
+            Reply { status: 200, headers: format!("Content-Type: {content_type}\r\n"), body }
+        })
+    }
+
+    /// One that answers with any status.
+    pub(crate) fn replying(
+        address: SocketAddr,
+        respond: impl FnMut(Request) -> Reply + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
@@ -206,12 +233,13 @@ fn answer(stream: TcpStream, respond: &mut Respond) -> std::io::Result<()> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let (content_type, text) =
-        respond(Request { headers, body: String::from_utf8_lossy(&body).into_owned() });
+    let line = line.trim_end().to_owned();
+    let Reply { status, headers, body } =
+        respond(Request { line, headers, body: String::from_utf8_lossy(&body).into_owned() });
     let mut stream = reader.into_inner();
     write!(
         stream,
-        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
-        text.len()
+        "HTTP/1.1 {status} Answer\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
     )
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use model::{ConfigDuration, MatchOp, Matcher};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use matchers::{MatchersError, matchers_text, parse_matchers};
 
@@ -35,8 +36,25 @@ pub struct Config {
     pub route: Route,
     /// The receivers, by name.
     pub receivers: BTreeMap<String, Vec<PluginConfig>>,
+    /// Sections of receivers that plugins answer, such as `slack_configs`.
+    pub blocks: Vec<ReceiverBlock>,
+    /// What `global` says for those sections, by its keys.
+    pub settings: BTreeMap<String, Value>,
+    /// Files with templates for the texts of notifications; the last part of a path may have `*`.
+    pub templates: Vec<String>,
     /// Which alerts hold back which.
     pub inhibit_rules: Vec<InhibitRule>,
+}
+
+/// A section of a receiver that the plugin of its name answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReceiverBlock {
+    /// The receiver.
+    pub receiver: String,
+    /// The name before `_configs`.
+    pub kind: &'static str,
+    /// What the plugin is configured with, for each entry.
+    pub configs: Vec<Value>,
 }
 
 impl Config {
@@ -56,6 +74,9 @@ impl Config {
                 routes: Vec::new(),
             },
             receivers: BTreeMap::from([(NOBODY.to_owned(), Vec::new())]),
+            blocks: Vec::new(),
+            settings: BTreeMap::new(),
+            templates: Vec::new(),
             inhibit_rules: Vec::new(),
         }
     }
@@ -165,31 +186,69 @@ struct RawConfig {
     receivers: Vec<NamedReceiver>,
     #[serde(default)]
     inhibit_rules: Vec<InhibitRule>,
-    templates: Option<IgnoredAny>,
+    #[serde(default)]
+    templates: Vec<String>,
     time_intervals: Option<IgnoredAny>,
     mute_time_intervals: Option<IgnoredAny>,
     event_recorder: Option<IgnoredAny>,
     tracing: Option<IgnoredAny>,
 }
 
-/// Everything that applies to all receivers and routes.
+/// Everything that applies to all receivers and routes. All but the time is for sections that plugins answer.
 #[derive(Default, Deserialize)]
-#[serde(try_from = "RawGlobal")]
+#[serde(deny_unknown_fields)]
 struct Global {
     resolve_timeout: Option<ConfigDuration>,
+    http_config: Option<Value>,
+    smtp_smarthost: Option<Value>,
+    smtp_from: Option<Value>,
+    smtp_hello: Option<Value>,
+    smtp_auth_username: Option<Value>,
+    smtp_auth_password: Option<Value>,
+    smtp_auth_password_file: Option<Value>,
+    smtp_auth_identity: Option<Value>,
+    smtp_auth_secret: Option<Value>,
+    smtp_auth_secret_file: Option<Value>,
+    smtp_require_tls: Option<Value>,
+    smtp_tls_config: Option<Value>,
+    slack_api_url: Option<Value>,
+    slack_api_url_file: Option<Value>,
+    slack_app_token: Option<Value>,
+    slack_app_token_file: Option<Value>,
+    slack_app_url: Option<Value>,
+    pagerduty_url: Option<Value>,
+    opsgenie_api_key: Option<Value>,
+    opsgenie_api_key_file: Option<Value>,
+    opsgenie_api_url: Option<Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawGlobal {
-    resolve_timeout: Option<ConfigDuration>,
-    http_config: Option<IgnoredAny>,
-    smtp_smarthost: Option<IgnoredAny>,
-    smtp_from: Option<IgnoredAny>,
-    slack_api_url: Option<IgnoredAny>,
-    pagerduty_url: Option<IgnoredAny>,
-    opsgenie_api_key: Option<IgnoredAny>,
-    opsgenie_api_url: Option<IgnoredAny>,
+impl Global {
+    fn settings(self) -> BTreeMap<String, Value> {
+        let all = [
+            ("http_config", self.http_config),
+            ("smtp_smarthost", self.smtp_smarthost),
+            ("smtp_from", self.smtp_from),
+            ("smtp_hello", self.smtp_hello),
+            ("smtp_auth_username", self.smtp_auth_username),
+            ("smtp_auth_password", self.smtp_auth_password),
+            ("smtp_auth_password_file", self.smtp_auth_password_file),
+            ("smtp_auth_identity", self.smtp_auth_identity),
+            ("smtp_auth_secret", self.smtp_auth_secret),
+            ("smtp_auth_secret_file", self.smtp_auth_secret_file),
+            ("smtp_require_tls", self.smtp_require_tls),
+            ("smtp_tls_config", self.smtp_tls_config),
+            ("slack_api_url", self.slack_api_url),
+            ("slack_api_url_file", self.slack_api_url_file),
+            ("slack_app_token", self.slack_app_token),
+            ("slack_app_token_file", self.slack_app_token_file),
+            ("slack_app_url", self.slack_app_url),
+            ("pagerduty_url", self.pagerduty_url),
+            ("opsgenie_api_key", self.opsgenie_api_key),
+            ("opsgenie_api_key_file", self.opsgenie_api_key_file),
+            ("opsgenie_api_url", self.opsgenie_api_url),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+    }
 }
 
 /// A receiver, checked by itself.
@@ -198,7 +257,11 @@ struct RawGlobal {
 struct NamedReceiver {
     name: String,
     plugins: Vec<PluginConfig>,
+    blocks: Vec<ReceiverBlock>,
 }
+
+/// The entries of a section for a plugin.
+type Entries = Option<Vec<Value>>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -206,24 +269,24 @@ struct RawReceiver {
     name: String,
     #[serde(default)]
     plugin_configs: Vec<PluginConfig>,
-    webhook_configs: Option<IgnoredAny>,
-    email_configs: Option<IgnoredAny>,
-    slack_configs: Option<IgnoredAny>,
-    pagerduty_configs: Option<IgnoredAny>,
-    opsgenie_configs: Option<IgnoredAny>,
-    msteams_configs: Option<IgnoredAny>,
-    msteamsv2_configs: Option<IgnoredAny>,
-    discord_configs: Option<IgnoredAny>,
-    telegram_configs: Option<IgnoredAny>,
-    victorops_configs: Option<IgnoredAny>,
-    pushover_configs: Option<IgnoredAny>,
-    wechat_configs: Option<IgnoredAny>,
-    sns_configs: Option<IgnoredAny>,
-    webex_configs: Option<IgnoredAny>,
-    jira_configs: Option<IgnoredAny>,
-    rocketchat_configs: Option<IgnoredAny>,
-    mattermost_configs: Option<IgnoredAny>,
-    incidentio_configs: Option<IgnoredAny>,
+    webhook_configs: Entries,
+    email_configs: Entries,
+    slack_configs: Entries,
+    pagerduty_configs: Entries,
+    opsgenie_configs: Entries,
+    msteams_configs: Entries,
+    msteamsv2_configs: Entries,
+    discord_configs: Entries,
+    telegram_configs: Entries,
+    victorops_configs: Entries,
+    pushover_configs: Entries,
+    wechat_configs: Entries,
+    sns_configs: Entries,
+    webex_configs: Entries,
+    jira_configs: Entries,
+    rocketchat_configs: Entries,
+    mattermost_configs: Entries,
+    incidentio_configs: Entries,
     labels: Option<IgnoredAny>,
 }
 
@@ -288,14 +351,14 @@ impl TryFrom<RawConfig> for Config {
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
         refuse(&[
-            ("templates", raw.templates.is_some()),
             ("time_intervals", raw.time_intervals.is_some()),
             ("mute_time_intervals", raw.mute_time_intervals.is_some()),
             ("event_recorder", raw.event_recorder.is_some()),
             ("tracing", raw.tracing.is_some()),
         ])?;
-        let mut receivers = BTreeMap::new();
-        for NamedReceiver { name, plugins } in raw.receivers {
+        let (mut receivers, mut blocks) = (BTreeMap::new(), Vec::new());
+        for NamedReceiver { name, plugins, blocks: of_it } in raw.receivers {
+            blocks.extend(of_it);
             if receivers.insert(name.clone(), plugins).is_some() {
                 return Err(ConfigError::DuplicateReceiver(name));
             }
@@ -322,24 +385,15 @@ impl TryFrom<RawConfig> for Config {
         };
         let route = root.inherit(&defaults, &receivers)?;
         let resolve_timeout = raw.global.resolve_timeout.map_or(RESOLVE_TIMEOUT, |d| d.0);
-        Ok(Self { resolve_timeout, route, receivers, inhibit_rules: raw.inhibit_rules })
-    }
-}
-
-impl TryFrom<RawGlobal> for Global {
-    type Error = ConfigError;
-
-    fn try_from(raw: RawGlobal) -> Result<Self, ConfigError> {
-        refuse(&[
-            ("http_config", raw.http_config.is_some()),
-            ("smtp_smarthost", raw.smtp_smarthost.is_some()),
-            ("smtp_from", raw.smtp_from.is_some()),
-            ("slack_api_url", raw.slack_api_url.is_some()),
-            ("pagerduty_url", raw.pagerduty_url.is_some()),
-            ("opsgenie_api_key", raw.opsgenie_api_key.is_some()),
-            ("opsgenie_api_url", raw.opsgenie_api_url.is_some()),
-        ])?;
-        Ok(Self { resolve_timeout: raw.resolve_timeout })
+        Ok(Self {
+            resolve_timeout,
+            route,
+            receivers,
+            blocks,
+            settings: raw.global.settings(),
+            templates: raw.templates,
+            inhibit_rules: raw.inhibit_rules,
+        })
     }
 }
 
@@ -350,28 +404,36 @@ impl TryFrom<RawReceiver> for NamedReceiver {
         if raw.name.is_empty() {
             return Err(ConfigError::UnnamedReceiver);
         }
-        refuse(&[
-            ("webhook_configs", raw.webhook_configs.is_some()),
-            ("email_configs", raw.email_configs.is_some()),
-            ("slack_configs", raw.slack_configs.is_some()),
-            ("pagerduty_configs", raw.pagerduty_configs.is_some()),
-            ("opsgenie_configs", raw.opsgenie_configs.is_some()),
-            ("msteams_configs", raw.msteams_configs.is_some()),
-            ("msteamsv2_configs", raw.msteamsv2_configs.is_some()),
-            ("discord_configs", raw.discord_configs.is_some()),
-            ("telegram_configs", raw.telegram_configs.is_some()),
-            ("victorops_configs", raw.victorops_configs.is_some()),
-            ("pushover_configs", raw.pushover_configs.is_some()),
-            ("wechat_configs", raw.wechat_configs.is_some()),
-            ("sns_configs", raw.sns_configs.is_some()),
-            ("webex_configs", raw.webex_configs.is_some()),
-            ("jira_configs", raw.jira_configs.is_some()),
-            ("rocketchat_configs", raw.rocketchat_configs.is_some()),
-            ("mattermost_configs", raw.mattermost_configs.is_some()),
-            ("incidentio_configs", raw.incidentio_configs.is_some()),
-            ("receiver labels", raw.labels.is_some()),
-        ])?;
-        Ok(Self { name: raw.name, plugins: raw.plugin_configs })
+        refuse(&[("receiver labels", raw.labels.is_some())])?;
+        let sections = [
+            ("webhook", raw.webhook_configs),
+            ("email", raw.email_configs),
+            ("slack", raw.slack_configs),
+            ("pagerduty", raw.pagerduty_configs),
+            ("opsgenie", raw.opsgenie_configs),
+            ("msteams", raw.msteams_configs),
+            ("msteamsv2", raw.msteamsv2_configs),
+            ("discord", raw.discord_configs),
+            ("telegram", raw.telegram_configs),
+            ("victorops", raw.victorops_configs),
+            ("pushover", raw.pushover_configs),
+            ("wechat", raw.wechat_configs),
+            ("sns", raw.sns_configs),
+            ("webex", raw.webex_configs),
+            ("jira", raw.jira_configs),
+            ("rocketchat", raw.rocketchat_configs),
+            ("mattermost", raw.mattermost_configs),
+            ("incidentio", raw.incidentio_configs),
+        ];
+        let block = |(kind, configs): (&'static str, Entries)| {
+            configs.filter(|configs| !configs.is_empty()).map(|configs| ReceiverBlock {
+                receiver: raw.name.clone(),
+                kind,
+                configs,
+            })
+        };
+        let blocks = sections.into_iter().filter_map(block).collect();
+        Ok(Self { plugins: raw.plugin_configs, blocks, name: raw.name })
     }
 }
 

@@ -411,7 +411,7 @@ impl App {
         self.scrape.set_discoverers(self.discoverers());
         self.notifier.apply(notifications, &self.scrape);
         let routes = loaded.alertmanager.clone().unwrap_or_else(alerting::config::Config::blackhole);
-        self.dispatcher.apply(routes, self.plugins.receivers())?;
+        self.dispatcher.apply(routes, self.plugins.receivers(loaded.templates.as_ref()))?;
         let settings = RuleSettings {
             interval: loaded.global.evaluation_interval.0,
             query_offset: loaded.global.rule_query_offset.0,

@@ -4,10 +4,12 @@
 //! Whoever applies it need not check again. Errors name file, line and key; all that can be found are reported,
 //! not only the first.
 
+mod connections;
 mod discovery;
 mod environment;
 pub(crate) mod files;
 pub(crate) mod otlp;
+pub(crate) mod receivers;
 pub(crate) mod rules;
 pub(crate) mod secrets;
 mod sections;
@@ -20,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use alerting::config::Config as AlertmanagerConfig;
 use alerting::rules::RuleFile;
+use alerting::template::Prelude;
 use plugin::{Kind, PluginConfig};
 use remote::{RemoteRead, RemoteReadConfig, RemoteWrite, RemoteWriteConfig};
 use scrape::config::{AlertingConfig, GlobalConfig, ScrapeConfig};
@@ -88,6 +91,10 @@ pub(crate) struct Loaded {
     pub(crate) storage: StorageConfig,
     /// The plugins that `*_sd_configs` stand for, by their names among `plugins`, with the mechanism of each.
     pub(crate) discovery: BTreeMap<String, String>,
+    /// The plugins that sections of receivers stand for, by their names among `plugins`, with the section of each.
+    pub(crate) paging: BTreeMap<String, String>,
+    /// The templates that texts of notifications may call.
+    pub(crate) templates: Option<Prelude>,
     pub(crate) otlp: OtlpConfig,
     pub(crate) remote_write: Vec<RemoteWriteConfig>,
     pub(crate) remote_read: Vec<RemoteReadConfig>,
@@ -234,6 +241,8 @@ impl Examined {
             alertmanager: written.alertmanager.map(|config| config.value),
             storage: written.storage,
             discovery: BTreeMap::new(),
+            paging: BTreeMap::new(),
+            templates: None,
             otlp: written.otlp,
             remote_write: written.remote_write.into_iter().map(|config| config.value).collect(),
             remote_read: written.remote_read.into_iter().map(|config| config.value).collect(),
@@ -241,7 +250,8 @@ impl Examined {
             text: secrets::hide(text),
             warnings,
         };
-        discovery::expand(&mut loaded, &mut errors);
+        discovery::expand(&mut loaded, folder, &mut errors);
+        receivers::expand(&mut loaded, folder, &mut errors);
         Ok(Self { loaded, errors, rule_files })
     }
 }
@@ -271,6 +281,11 @@ impl Loaded {
     /// A complaint about a setting of a configured plugin.
     pub(crate) fn plugin_error(&self, name: &str, setting: &str, what: impl fmt::Display) -> FileError {
         let place = self.places.plugins.get(name).copied();
+        if let Some(section) = self.paging.get(name) {
+            let setting = format!("alertmanager.receivers.{section}");
+            let what = format!("alerts are sent by a plugin of the kind receiver: {what}");
+            return self.at(place, &setting, what);
+        }
         match self.discovery.get(name) {
             Some(mechanism) => {
                 let setting = format!("scrape_configs.{mechanism}_sd_configs");

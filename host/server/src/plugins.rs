@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use alerting::template::Prelude;
 use arc_swap::ArcSwap;
 use model::Timestamp;
 use plugin::{Host, Instance, Kind, PluginConfig, PluginError};
@@ -113,11 +114,16 @@ impl Plugins {
     }
 
     /// The current receivers by name, for the dispatcher.
-    pub(crate) fn receivers(&self) -> HashMap<String, Arc<dyn alerting::Receiver>> {
+    /// `prelude` is what their texts may call.
+    pub(crate) fn receivers(
+        &self,
+        prelude: Option<&Prelude>,
+    ) -> HashMap<String, Arc<dyn alerting::Receiver>> {
         self.of_kind(Kind::Receiver)
             .into_iter()
             .map(|running| {
-                let receiver: Arc<dyn alerting::Receiver> = Arc::new(PluginReceiver(running.instance));
+                let receiver: Arc<dyn alerting::Receiver> =
+                    { Arc::new(PluginReceiver::new(running.instance, &running.config.config, prelude)) };
                 (running.config.name, receiver)
             })
             .collect()

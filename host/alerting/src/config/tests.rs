@@ -51,6 +51,22 @@ inhibit_rules:
     assert_eq!(config.inhibit_rules[0].equal, ["instance"]);
 }
 
+#[test]
+fn sections_of_receivers_are_kept_for_their_plugins() {
+    let config = config(
+        "{global: {slack_api_url: 'http://s', resolve_timeout: 1m}, templates: ['t/*.tmpl'], route: {receiver: a}, \
+         receivers: [{name: a, slack_configs: [{channel: '#x'}, {channel: '#y'}], pagerduty_configs: [], \
+         msteamsv2_configs: [{}]}]}",
+    )
+    .unwrap();
+    let blocks: Vec<_> =
+        config.blocks.iter().map(|b| (b.receiver.as_str(), b.kind, b.configs.len())).collect();
+    assert_eq!(blocks, [("a", "slack", 2), ("a", "msteamsv2", 1)]);
+    assert_eq!(config.blocks[0].configs[1], serde_json::json!({"channel": "#y"}));
+    assert_eq!(config.settings, BTreeMap::from([("slack_api_url".to_owned(), "http://s".into())]));
+    assert_eq!(config.templates, ["t/*.tmpl"]);
+}
+
 fn refused(text: &str, expected: &Expect) {
     let error = config(text).unwrap_err();
     expected.assert_eq(error.lines().next().unwrap_or_default());
@@ -86,12 +102,12 @@ fn wrong_configurations_say_why() {
         ],
     );
     refused(
-        "{route: {receiver: a}, receivers: [{name: a, slack_configs: []}]}",
-        &expect!["error: line 1 column 36: slack_configs is not supported yet: remove it"],
+        "{route: {receiver: a}, receivers: [{name: a, labels: {}}]}",
+        &expect!["error: line 1 column 36: receiver labels is not supported yet: remove it"],
     );
     refused(
-        "{route: {receiver: a}, receivers: [{name: a}], templates: []}",
-        &expect!["templates is not supported yet: remove it"],
+        "{route: {receiver: a}, receivers: [{name: a}], time_intervals: []}",
+        &expect!["time_intervals is not supported yet: remove it"],
     );
     refused(
         "{route: {receiver: a}, receivers: [{name: a}], rout: 1}",

@@ -14,7 +14,7 @@ use url::Url;
 const HIDDEN: &str = "<secret>";
 
 /// Ends of keys whose values are secret. `token` covers `bearer_token`, `password` `smtp_auth_password`, and so on.
-const SECRET_ENDS: [&str; 15] = [
+const SECRET_ENDS: [&str; 18] = [
     "password",
     "secret",
     "secrets",
@@ -27,6 +27,9 @@ const SECRET_ENDS: [&str; 15] = [
     "private_key",
     "service_key",
     "routing_key",
+    "webhook_url",
+    "slack_api_url",
+    "user_key",
     "passphrase",
     "client_certificate_key",
     "proxy_connect_header",
@@ -34,6 +37,9 @@ const SECRET_ENDS: [&str; 15] = [
 
 /// Keys that end so and are no secrets: they say where one is, or how it is used.
 const NO_SECRETS: [&str; 2] = ["send_token", "use_token"];
+
+/// Sections whose URLs let whoever knows them post.
+const URLS_ARE_SECRET: [&str; 2] = ["slack_configs", "webhook_configs"];
 
 /// A key whose value is a secret unless it is a structure of settings.
 fn is_secret(key: &str) -> bool {
@@ -72,8 +78,9 @@ impl Node {
                     .into_iter()
                     // What a map under a secret key holds is secret too: headers come as lists in maps.
                     .map(|(key, node)| {
+                        let hook = URLS_ARE_SECRET.contains(&key.as_str());
                         let secret = secret || is_secret(&key);
-                        (key, node.hidden(secret))
+                        (key, if hook { node.without_urls() } else { node.hidden(secret) })
                     })
                     .collect(),
             ),
@@ -83,6 +90,26 @@ impl Node {
             _ if secret => Self::Text(HIDDEN.to_owned()),
             Self::Text(text) => Self::Text(without_password(text)),
             other => other,
+        }
+    }
+}
+
+impl Node {
+    /// Hides the entries of a section whose URLs are secret, and with them the URLs.
+    fn without_urls(self) -> Self {
+        let is_url = |key: &str| matches!(key, "url" | "api_url");
+        match self {
+            Self::Map(entries) => Self::Map(
+                entries
+                    .into_iter()
+                    .map(|(key, node)| {
+                        let secret = is_url(&key) || is_secret(&key);
+                        (key, node.hidden(secret))
+                    })
+                    .collect(),
+            ),
+            Self::List(nodes) => Self::List(nodes.into_iter().map(Self::without_urls).collect()),
+            other => other.hidden(false),
         }
     }
 }
@@ -212,7 +239,8 @@ mod tests {
              http_headers: {X-Key: {secrets: [one, two], values: [seen]}}\n\
              remote_write:\n  - url: https://user:pass@example.com/write\n    \
              oauth2: {client_id: x, client_secret: y, client_secret_file: z, scopes: [a]}\n\
-             plugins:\n  - {name: p, config: {apiKey: k, token: 12, threshold: 1.5}}\n",
+             plugins:\n  - {name: p, config: {apiKey: k, token: 12, threshold: 1.5}}\n\
+             alertmanager:\n  receivers: [{name: a, slack_configs: [{api_url: 'http://x/y', channel: c}]}]\n",
             &expect![[r#"
                 global:
                   scrape_interval: 15s
@@ -253,6 +281,12 @@ mod tests {
                     apiKey: <secret>
                     token: <secret>
                     threshold: 1.5
+                alertmanager:
+                  receivers:
+                  - name: a
+                    slack_configs:
+                    - api_url: <secret>
+                      channel: c
             "#]],
         );
         check("", &expect![""]);
