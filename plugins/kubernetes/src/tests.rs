@@ -140,7 +140,9 @@ fn check(config: &str, expected: &Expect) {
 
 #[test]
 fn nodes() {
-    check(r#""role": "node""#, &expect![[r#"
+    check(
+        r#""role": "node""#,
+        &expect![[r#"
         node/n1
             node_name=n1
             node_provider_id=aws:///i-1
@@ -150,12 +152,15 @@ fn nodes() {
             instance=n1
             node_address_Hostname=n1.local
             node_address_InternalIP=10.0.0.1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn pods() {
-    check(r#""role": "pod", "attach_metadata": {"node": true, "namespace": true}"#, &expect![[r#"
+    check(
+        r#""role": "pod", "attach_metadata": {"node": true, "namespace": true}"#,
+        &expect![[r#"
         pod/shop/web-1
             namespace=shop
             namespace_label_team=a
@@ -213,12 +218,15 @@ fn pods() {
             pod_node_name=
             pod_host_ip=
             pod_uid=
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn services() {
-    check(r#""role": "service""#, &expect![[r#"
+    check(
+        r#""role": "service""#,
+        &expect![[r#"
         svc/shop/web
             namespace=shop
             service_name=web
@@ -231,12 +239,15 @@ fn services() {
             service_type=LoadBalancer
             service_cluster_ip=10.2.0.1
             service_loadbalancer_ip=198.51.100.7
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn endpoints() {
-    check(r#""role": "endpoints""#, &expect![[r#"
+    check(
+        r#""role": "endpoints""#,
+        &expect![[r#"
         endpoints/shop/web
             namespace=shop
             endpoints_name=web
@@ -294,12 +305,15 @@ fn endpoints() {
             pod_labelpresent_app=true
             pod_annotation_prometheus_io_scrape=true
             pod_annotationpresent_prometheus_io_scrape=true
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn endpointslices() {
-    check(r#""role": "endpointslice", "attach_metadata": {"node": true}"#, &expect![[r#"
+    check(
+        r#""role": "endpointslice", "attach_metadata": {"node": true}"#,
+        &expect![[r#"
         endpointslice/shop/web-abc
             namespace=shop
             endpointslice_name=web-abc
@@ -366,12 +380,15 @@ fn endpointslices() {
             node_name=n1
             node_label_kubernetes_io_arch=arm64
             node_labelpresent_kubernetes_io_arch=true
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn ingresses() {
-    check(r#""role": "ingress""#, &expect![[r#"
+    check(
+        r#""role": "ingress""#,
+        &expect![[r#"
         ingress/shop/shop
             namespace=shop
             ingress_name=shop
@@ -390,7 +407,8 @@ fn ingresses() {
             ingress_scheme=http
             ingress_host=plain.example.org
             ingress_path=/
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

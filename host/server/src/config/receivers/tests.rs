@@ -96,7 +96,10 @@ fn wrong_entries_say_why() {
     };
     refused("pagerduty_configs: [{service_key: x}]", "service_key is for PagerDuty's Events API v1");
     refused("slack_configs: [{api_url: nonsense}]", "api_url is no URL of a server");
-    refused("slack_configs: [{api_url: 'http://a', api_url_file: b}]", "at most one of api_url and api_url_file");
+    refused(
+        "slack_configs: [{api_url: 'http://a', api_url_file: b}]",
+        "at most one of api_url and api_url_file",
+    );
     refused("slack_configs: [{send_resolved: 3}]", "send_resolved must be true or false");
     refused("slack_configs: [{http_config: {proxy_url: 'http://p'}}]", "proxy_url is not supported");
     refused("opsgenie_configs: [{http_config: {nonsense: 1}}]", "http_config has no key nonsense");
@@ -116,5 +119,10 @@ fn templates_are_read_from_files() {
               []
         "#]],
     );
-    check(&format!("  templates: [bad.tmpl]\n{receivers}"), &expect!["prometheus.yml:2:3: alertmanager.templates: bad.tmpl: parse template: line 1: expected the name of a template in quotes"]);
+    check(
+        &format!("  templates: [bad.tmpl]\n{receivers}"),
+        &expect![
+            "prometheus.yml:2:3: alertmanager.templates: bad.tmpl: parse template: line 1: expected the name of a template in quotes"
+        ],
+    );
 }
