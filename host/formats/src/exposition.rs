@@ -13,6 +13,7 @@
 //! was handed out is taken back when a later line is wrong; a scraper discards its batch then.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod created;
 pub(crate) mod cursor;
 mod federate;
 pub mod lint;
@@ -29,6 +30,7 @@ use std::borrow::Cow;
 
 use model::MetricKind;
 
+pub use created::parse_with_starts;
 use cursor::Cursor;
 pub use federate::{ScrapeFormat, ScrapedFamily, ScrapedValue};
 pub use sample::{ScrapedExemplar, ScrapedHistogram, ScrapedSample};

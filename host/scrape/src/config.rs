@@ -108,6 +108,10 @@ pub struct GlobalConfig {
     /// As in a job.
     #[serde(default)]
     pub extra_scrape_metrics: bool,
+    /// Whether `_created` lines of OpenMetrics are the start timestamps of what they stand beside, rather than series. No
+    /// key says so, but the command line.
+    #[serde(skip)]
+    pub created_as_starts: bool,
 }
 
 /// One of `scrape_configs`: a job, the targets it has and how they are scraped.
@@ -148,6 +152,9 @@ pub struct ScrapeConfig {
     pub scrape_failure_log_file: Option<String>,
     /// Whether each scrape reports its timeout, its sample limit and the size of the answer as series.
     pub extra_scrape_metrics: Option<bool>,
+    /// As `global` has it.
+    #[serde(skip)]
+    pub created_as_starts: bool,
     /// The path that is asked for.
     #[serde(default = "metrics_path")]
     pub metrics_path: String,
@@ -277,6 +284,7 @@ impl Default for GlobalConfig {
             metric_name_escaping_scheme: None,
             scrape_failure_log_file: String::new(),
             extra_scrape_metrics: false,
+            created_as_starts: false,
         }
     }
 }
@@ -299,6 +307,7 @@ impl ScrapeConfig {
             metric_name_escaping_scheme: None,
             scrape_failure_log_file: None,
             extra_scrape_metrics: None,
+            created_as_starts: false,
             metrics_path: metrics_path(),
             scheme: Scheme::Http,
             params: BTreeMap::new(),
@@ -429,6 +438,7 @@ impl ScrapeConfig {
             metric_name_escaping_scheme: Some(self.escaping(global).unwrap_or_default()),
             scrape_failure_log_file: Some(self.failure_log(global).to_owned()),
             extra_scrape_metrics: Some(self.extra_scrape_metrics.unwrap_or(global.extra_scrape_metrics)),
+            created_as_starts: global.created_as_starts,
             ..self.clone()
         }
     }

@@ -40,6 +40,8 @@ pub(crate) struct Rules {
     pub(crate) legacy_names: bool,
     /// Whether timeout, sample limit and size of the answer are reported as well.
     pub(crate) extra_metrics: bool,
+    /// Whether `_created` lines of OpenMetrics are start timestamps.
+    pub(crate) created_as_starts: bool,
     pub(crate) limits: Limits,
 }
 
@@ -55,6 +57,7 @@ impl Rules {
             schema_max: SCHEMA_MAX,
             legacy_names: false,
             extra_metrics: false,
+            created_as_starts: false,
             limits: Limits::NONE,
         }
     }

@@ -133,6 +133,7 @@ impl Pool {
             schema_max: schema_of(job.native_histogram_min_bucket_factor),
             legacy_names: job.metric_name_validation_scheme == Some(ValidationScheme::Legacy),
             extra_metrics: job.extra_scrape_metrics.unwrap_or_default(),
+            created_as_starts: job.created_as_starts,
             limits: job.limits(&GlobalConfig::default()),
         });
         let accept = accept(job);

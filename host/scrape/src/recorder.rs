@@ -17,7 +17,7 @@ pub(crate) struct Row {
     pub(crate) at: i64,
     pub(crate) value: f64,
     histogram: bool,
-    start: Option<i64>,
+    pub(crate) start: Option<i64>,
 }
 
 #[derive(Default)]

@@ -399,7 +399,9 @@ impl App {
         let order = loaded.plugins.iter().map(|config| config.name.as_str());
         let processors = self.processors.install(&running, order);
         let mut global = loaded.global.clone();
-        global.extra_scrape_metrics |= Features::parse(&self.args.enable_feature).extra_scrape_metrics();
+        let features = Features::parse(&self.args.enable_feature);
+        global.extra_scrape_metrics |= features.extra_scrape_metrics();
+        global.created_as_starts = features.created_as_starts();
         if let Err(error) = self.scrape.apply_with(&global, &loaded.scrape_configs, &loaded.sought) {
             self.processors.restore(processors);
             return Err(error.into());

@@ -24,9 +24,8 @@ const AUTO_RELOAD: &str = "auto-reload-config";
 const CONCURRENT_RULES: &str = "concurrent-rule-eval";
 
 /// Features of Prometheus 3.14 that have no counterpart here.
-const WITHOUT_EFFECT: [&str; 11] = [
+const WITHOUT_EFFECT: [&str; 10] = [
     "memory-snapshot-on-shutdown",
-    "created-timestamp-zero-ingestion",
     "xor2-encoding",
     "histograms-st-encoding",
     "st-synthesis",
@@ -37,6 +36,9 @@ const WITHOUT_EFFECT: [&str; 11] = [
     "fast-startup",
     "promql-at-modifier",
 ];
+
+/// Either makes start timestamps of OpenMetrics' `_created` lines. They are stored as such; no sample of zero is made up.
+const CREATED_AS_STARTS: [&str; 2] = ["created-timestamp-zero-ingestion", "st-storage"];
 
 /// What `global.extra_scrape_metrics` says too.
 const EXTRA_SCRAPE_METRICS: &str = "extra-scrape-metrics";
@@ -60,7 +62,11 @@ impl Features {
         for name in &self.enabled {
             let name = name.as_str();
             let elsewhere = [AUTO_RELOAD, CONCURRENT_RULES, EXTRA_SCRAPE_METRICS].contains(&name);
-            if elsewhere || promql::Features::NAMES.contains(&name) || ALWAYS_ON.contains(&name) {
+            if elsewhere
+                || CREATED_AS_STARTS.contains(&name)
+                || promql::Features::NAMES.contains(&name)
+                || ALWAYS_ON.contains(&name)
+            {
                 continue;
             }
             if WITHOUT_EFFECT.contains(&name) {
@@ -85,6 +91,11 @@ impl Features {
     /// Whether scrapes report more, where the configuration does not say.
     pub(crate) fn extra_scrape_metrics(&self) -> bool {
         self.enabled.contains(EXTRA_SCRAPE_METRICS)
+    }
+
+    /// Whether `_created` lines of a scraped text are start timestamps rather than series.
+    pub(crate) fn created_as_starts(&self) -> bool {
+        CREATED_AS_STARTS.iter().any(|name| self.enabled.contains(*name))
     }
 
     /// The engine's options with what is enabled.

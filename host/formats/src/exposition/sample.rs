@@ -17,7 +17,8 @@ pub struct ScrapedSample<'a> {
     pub value: f64,
     /// When it was observed, where the target says so.
     pub timestamp: Option<Timestamp>,
-    /// When the counter started that this is a reading of, where the target says so; [`super::protobuf`] only.
+    /// When the counter started that this is a reading of, where the target says so; of [`super::protobuf`], and of
+    /// [`super::parse_with_starts`].
     pub start: Option<Timestamp>,
     /// One observation behind it; OpenMetrics only.
     pub exemplar: Option<ScrapedExemplar<'a>>,

@@ -19,7 +19,6 @@ use crate::Error;
 use crate::families::{Families, Family};
 use crate::fetch::Fetched;
 use crate::relabel;
-use crate::target::HistogramChoice;
 
 /// Samples further ahead than this are refused, so that a target with a broken clock cannot keep a series
 /// from ever taking a sample again.
@@ -104,7 +103,7 @@ impl<'a> Batch<'a> {
             return Err(Error::BucketLimit);
         }
         if self.cache.declares_anew() {
-            let declared = declared(fetched, self.sink.rules.histograms)?;
+            let declared = declared(fetched, self.sink.rules)?;
             let share = |(name, metadata)| self.families.share(Family { name, metadata });
             self.cache.set_families(declared.into_iter().map(share).collect(), self.sink.appender);
         }
@@ -114,15 +113,16 @@ impl<'a> Batch<'a> {
     fn append_all(&mut self, fetched: &Fetched) -> Result<(), Error> {
         match fetched {
             Fetched::Exposition { format, body } => {
-                let choice = self.sink.rules.histograms;
-                match (choice.convert, format) {
+                let rules = self.sink.rules;
+                let with_starts = rules.created_as_starts && *format == Format::OpenMetricsText;
+                match (rules.histograms.convert, format) {
                     (true, _) => exposition::nhcb::convert(
-                        choice.classic,
-                        |sink| read(*format, body, choice, sink),
+                        rules.histograms.classic,
+                        |sink| read(*format, body, rules, sink),
                         &mut |line| self.append_line(line),
                     ),
-                    (false, Format::Protobuf) => {
-                        read(*format, body, choice, &mut |line| self.append_line(line))
+                    (false, format) if *format == Format::Protobuf || with_starts => {
+                        read(*format, body, rules, &mut |line| self.append_line(line))
                     }
                     (false, _) => exposition::parse_text(*format, body, self),
                 }
@@ -517,25 +517,26 @@ impl Sink<'_> {
 fn read(
     format: Format,
     body: &[u8],
-    choice: HistogramChoice,
+    rules: &Rules,
     sink: &mut dyn FnMut(Line<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let histograms = match (choice.native, choice.classic) {
+    let histograms = match (rules.histograms.native, rules.histograms.classic) {
         (false, _) => Histograms::Classic,
         (true, false) => Histograms::Native,
         (true, true) => Histograms::NativeAndClassic,
     };
     match format {
         Format::Protobuf => exposition::protobuf::parse(body, histograms, sink),
+        Format::OpenMetricsText if rules.created_as_starts => exposition::parse_with_starts(body, sink),
         _ => exposition::parse(format, body, sink),
     }
 }
 
 /// What an answer says of its families.
-fn declared(fetched: &Fetched, choice: HistogramChoice) -> Result<BTreeMap<String, Metadata>, Error> {
+fn declared(fetched: &Fetched, rules: &Rules) -> Result<BTreeMap<String, Metadata>, Error> {
     let mut declared: BTreeMap<String, Metadata> = BTreeMap::new();
     match fetched {
-        Fetched::Exposition { format, body } => read(*format, body, choice, &mut |line| {
+        Fetched::Exposition { format, body } => read(*format, body, rules, &mut |line| {
             match line {
                 Line::Help { family, text } => {
                     text.as_ref().clone_into(&mut declared.entry(family.into_owned()).or_default().help);

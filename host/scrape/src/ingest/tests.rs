@@ -627,3 +627,24 @@ fn more_is_reported_on_demand() {
     f.text("a 1\n");
     assert_eq!(f.storage.rows("scrape_body_size_bytes").len(), 3);
 }
+
+/// On the command line's word, `_created` is a start; without it, a series as any other.
+#[test]
+fn created_lines_are_starts_on_demand() {
+    let body = "# TYPE c counter\nc_total 3\nc_created 0.5\n# EOF\n";
+    let fetched =
+        || Ok(Fetched::Exposition { format: Format::OpenMetricsText, body: body.as_bytes().to_vec() });
+    let mut f = fixture("");
+    f.scrape(fetched());
+    assert_eq!(f.storage.rows("c_created").len(), 1);
+    assert_eq!(f.storage.rows("c_total")[0].start, None);
+
+    let mut f = fixture("");
+    f.ingest.set_rules(&Arc::new(Rules { created_as_starts: true, ..Rules::standard() }));
+    for _ in 0..2 {
+        assert_eq!(f.scrape(fetched()).tally.scraped, 1);
+    }
+    assert_eq!(f.storage.rows("c_created").len(), 0);
+    let starts: Vec<Option<i64>> = f.storage.rows("c_total").iter().map(|row| row.start).collect();
+    assert_eq!(starts, [Some(500), Some(500)]);
+}

@@ -189,7 +189,8 @@ fn level(range_ms: i64) -> u32 {
     1 + shortest.ilog(3)
 }
 
-/// The blocks on disk, the oldest first.
+/// The blocks on disk, the oldest first; those of downsampled data say how far their summaries are apart, in
+/// milliseconds and under the name that Thanos gives it.
 pub(super) async fn blocks(State(app): State<Arc<App>>) -> ApiResult<impl Serialize> {
     #[derive(Serialize)]
     struct Blocks {
@@ -203,7 +204,13 @@ pub(super) async fn blocks(State(app): State<Arc<App>>) -> ApiResult<impl Serial
         max_time: i64,
         stats: BlockStats,
         compaction: Compaction,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        downsample: Option<Downsample>,
         version: u32,
+    }
+    #[derive(Serialize)]
+    struct Downsample {
+        resolution: i64,
     }
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -230,6 +237,9 @@ pub(super) async fn blocks(State(app): State<Arc<App>>) -> ApiResult<impl Serial
                 num_chunks: block.chunks,
             },
             compaction: Compaction { level: level(block.range_ms), sources: vec![block.name] },
+            downsample: Some(block.resolution_ms)
+                .filter(|resolution| *resolution > 0)
+                .map(|resolution| Downsample { resolution }),
             version: block.version,
         })
         .collect();
