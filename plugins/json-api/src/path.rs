@@ -251,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    fn check(path: &str, expected: Value) {
+    fn check(path: &str, expected: &Value) {
         let document = json!({
             "counter": 7, "a-b": true, "x/y": 1,
             "values": [
@@ -261,41 +261,41 @@ mod tests {
             ]
         });
         let found = Path::parse(path).map(|path| json!(path.find(&document)));
-        assert_eq!(found.unwrap_or_else(|error| json!(error)), expected, "{path}");
+        assert_eq!(&found.unwrap_or_else(|error| json!(error)), expected, "{path}");
     }
 
     #[test]
     fn paths_lead_to_values() {
-        check("{.counter}", json!([7]));
-        check("{ $.counter }", json!([7]));
-        check("$['x/y']", json!([1]));
-        check(".a-b", json!([true]));
-        check("/values/1/id", json!(["b"]));
-        check("/x~1y", json!([1]));
-        check("{.values[*].count}", json!([1, 2, 3]));
-        check("{.values[-1].id}", json!(["c"]));
-        check("{.values[0].tags.*}", json!([1]));
-        check("$..id", json!(["a", "b", "c", "d"]));
-        check("{.values[?(@.state == \"up\")].id}", json!(["a", "c"]));
-        check("{.values[?(@.count >= 2)].id}", json!(["b", "c"]));
-        check("{.values[?(@.state != 'up')].id}", json!(["b"]));
-        check("{.values[?(@.deep)].id}", json!(["c"]));
-        check("{.none.of.this}", json!([]));
-        check("{.values[9]}", json!([]));
-        check("{.counter.deeper}", json!([]));
+        check("{.counter}", &json!([7]));
+        check("{ $.counter }", &json!([7]));
+        check("$['x/y']", &json!([1]));
+        check(".a-b", &json!([true]));
+        check("/values/1/id", &json!(["b"]));
+        check("/x~1y", &json!([1]));
+        check("{.values[*].count}", &json!([1, 2, 3]));
+        check("{.values[-1].id}", &json!(["c"]));
+        check("{.values[0].tags.*}", &json!([1]));
+        check("$..id", &json!(["a", "b", "c", "d"]));
+        check("{.values[?(@.state == \"up\")].id}", &json!(["a", "c"]));
+        check("{.values[?(@.count >= 2)].id}", &json!(["b", "c"]));
+        check("{.values[?(@.state != 'up')].id}", &json!(["b"]));
+        check("{.values[?(@.deep)].id}", &json!(["c"]));
+        check("{.none.of.this}", &json!([]));
+        check("{.values[9]}", &json!([]));
+        check("{.counter.deeper}", &json!([]));
     }
 
     #[test]
     fn what_is_no_path_is_told() {
-        check("{.a", json!("path \"{.a\": the closing } is missing"));
-        check("{.a[x]}", json!("path \"{.a[x]}\": \"x\" is neither a place nor a name in quotes"));
-        check("{.a[?(.b)]}", json!("path \"{.a[?(.b)]}\": a filter begins with @"));
-        check("{.a b}", json!("path \"{.a b}\": \" b\" is not understood"));
-        check("{.a[}", json!("path \"{.a[}\": ] is missing"));
-        check("{...}", json!("path \"{...}\": a name is missing before \".\""));
+        check("{.a", &json!("path \"{.a\": the closing } is missing"));
+        check("{.a[x]}", &json!("path \"{.a[x]}\": \"x\" is neither a place nor a name in quotes"));
+        check("{.a[?(.b)]}", &json!("path \"{.a[?(.b)]}\": a filter begins with @"));
+        check("{.a b}", &json!("path \"{.a b}\": \" b\" is not understood"));
+        check("{.a[}", &json!("path \"{.a[}\": ] is missing"));
+        check("{...}", &json!("path \"{...}\": a name is missing before \".\""));
         check(
             "{.a[?(@.b == )]}",
-            json!(
+            &json!(
                 "path \"{.a[?(@.b == )]}\": \"\" is neither a number, true, false, null nor a text in quotes"
             ),
         );

@@ -125,7 +125,7 @@ pub(super) fn expand(loaded: &mut Loaded, folder: &Path, errors: &mut Vec<FileEr
                     receiver.push(Route { plugin: name, ..route });
                 }
                 Err(what) => {
-                    errors.push(loaded.at(place, &format!("alertmanager.receivers.{section}"), what))
+                    errors.push(loaded.at(place, &format!("alertmanager.receivers.{section}"), what));
                 }
             }
         }
