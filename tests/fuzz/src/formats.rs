@@ -124,7 +124,7 @@ pub(crate) const REMOTE_READ: Target = Target {
         }
         if let Ok(results) = remote_read::decode_samples(bytes, &limits) {
             for series in results.iter().flatten() {
-                remote_read::put_frames(&mut Vec::new(), 0, series);
+                remote_read::put_frames(&mut Vec::new(), 0, series, 1 << 20);
             }
         }
     },
