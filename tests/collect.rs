@@ -191,7 +191,7 @@ fn node_exporter_page() -> Option<String> {
         .spawn();
     let _exporter = Killed(exporter.ok()?);
     let api = Client::new(&format!("http://{free}"));
-    let page = until("node_exporter answers", crate::harness::PATIENCE, || {
+    let page = until("node_exporter answers", PATIENCE, || {
         let _connected = std::net::TcpStream::connect(free).ok()?;
         Some(api.get("/metrics").body)
     });
