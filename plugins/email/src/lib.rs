@@ -1,5 +1,6 @@
 //! Groups of alerts as mail, as Alertmanager's `email_configs`: TLS unless it is said that none will do, a login by
-//! CRAM-MD5, PLAIN or LOGIN, the text plain and as HTML, and threads where they are asked for.
+//! CRAM-MD5, PLAIN or LOGIN, the text plain and as HTML, by templates where there are any, and threads where they are
+//! asked for.
 //!
 //! What a server answers with 4xx is tried again, what it answers with 5xx is not. Every attempt to deliver the same thing has the
 //! same `Message-Id`.
@@ -13,7 +14,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use stormglass_sdk::net::{Connect, TlsOptions};
 use stormglass_sdk::{
-    ConfigDuration, Context, Error, Notification, Plugin, Receiver, Result, Wish, clock, receiver, secrets,
+    ConfigDuration, Context, Error, Notification, Plugin, Receiver, Result, Templated, Wish, clock, receiver,
+    secrets,
 };
 
 use crate::message::Envelope;
@@ -51,9 +53,11 @@ pub struct Config {
     tls_config: Tls,
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// Whether there is a part in HTML.
-    #[serde(default = "yes")]
-    html: bool,
+    /// The plain part, in place of our own.
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    html: Html,
     #[serde(default)]
     threading: Threading,
     #[serde(default = "default_timeout")]
@@ -74,6 +78,22 @@ struct Tls {
 struct Threading {
     enabled: bool,
     thread_by_date: ByDate,
+}
+
+/// The part in HTML.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Html {
+    /// Our own, or none.
+    Wanted(bool),
+    /// In its place.
+    Text(String),
+}
+
+impl Default for Html {
+    fn default() -> Self {
+        Self::Wanted(true)
+    }
 }
 
 /// Whether there is a thread for each day.
@@ -99,13 +119,11 @@ fn default_timeout() -> ConfigDuration {
 
 /// The plugin.
 pub struct Email {
-    config: Config,
-    from: String,
-    to: Vec<String>,
+    config: Templated<Config>,
 }
 
 impl Plugin for Email {
-    type Config = Config;
+    type Config = Templated<Config>;
 
     const CONFIG_SCHEMA: &'static str = include_str!("schema.json");
 
@@ -114,10 +132,12 @@ impl Plugin for Email {
         Wish { capability: "secrets", target: "`auth_password_secret`", reason: "log in" },
     ];
 
-    fn init(config: Config) -> Result<Self> {
+    fn init(templated: Self::Config) -> Result<Self> {
+        let config = templated.written()?;
         Connect::to(&config.smarthost, Some(SMTP_PORT))?;
-        let from = address(&config.from)?;
-        let to: Vec<String> = config.to.split(',').map(address).collect::<Result<_>>()?;
+        for text in [&config.from, &config.to].into_iter().filter(|text| !text.contains("{{")) {
+            addresses(text)?;
+        }
         for name in config.headers.keys() {
             let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
             if !is_name || RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
@@ -134,8 +154,13 @@ impl Plugin for Email {
             let what = "auth_username needs auth_password_secret or auth_secret_secret";
             return Err(Error::permanent(what));
         }
-        Ok(Self { config, from, to })
+        Ok(Self { config: templated })
     }
+}
+
+/// Addresses with commas between them.
+fn addresses(text: &str) -> Result<Vec<String>> {
+    text.split(',').map(address).collect()
 }
 
 /// The address of `Name <user@host>` or `user@host`, as it goes to the server.
@@ -156,14 +181,16 @@ fn address(text: &str) -> Result<String> {
 
 impl Receiver for Email {
     fn notify(&mut self, notification: &Notification) -> Result<()> {
-        self.deliver(notification).context(format!("mail to {}", self.config.smarthost))
+        let config = self.config.render(notification)?;
+        config.deliver(notification).context(format!("mail to {}", config.smarthost))
     }
 }
 
-impl Email {
+impl Config {
     fn deliver(&self, notification: &Notification) -> Result<()> {
-        let Config { smarthost, hello, .. } = &self.config;
-        let connect = Connect::to(smarthost, Some(SMTP_PORT))?.timeout(self.config.timeout.0);
+        let Self { smarthost, hello, .. } = self;
+        let (from, to) = (address(&self.from)?, addresses(&self.to)?);
+        let connect = Connect::to(smarthost, Some(SMTP_PORT))?.timeout(self.timeout.0);
         let tls = self.tls();
         let from_start = connect.port() == SMTPS_PORT;
         let is_local = matches!(connect.host(), "localhost" | "127.0.0.1" | "[::1]" | "::1");
@@ -171,7 +198,7 @@ impl Email {
         let mut client = Client::greet(connect.open()?, hello, from_start || is_local)?;
         if !from_start && client.offers_tls() {
             client.start_tls(&tls)?;
-        } else if !from_start && self.config.require_tls {
+        } else if !from_start && self.require_tls {
             return Err(Error::permanent(
                 "the server does not offer STARTTLS; set require_tls to false to send mail in plain text",
             ));
@@ -179,26 +206,30 @@ impl Email {
         if let Some(login) = self.login()? {
             client.login(&login)?;
         }
-        let now_ms = clock::now_ms();
-        let threading = &self.config.threading;
+        client.send(&from, &to, &self.message(notification, clock::now_ms()))
+    }
+
+    fn message(&self, notification: &Notification, now_ms: i64) -> String {
+        let threading = &self.threading;
         let thread = match threading.thread_by_date {
             ByDate::Daily => message::day(now_ms),
             ByDate::None => String::new(),
         };
         let envelope = Envelope {
-            from: &self.config.from,
-            to: &self.config.to,
-            headers: &self.config.headers,
+            from: &self.from,
+            to: &self.to,
+            headers: &self.headers,
             now_ms,
-            hello,
-            html: self.config.html,
+            hello: &self.hello,
+            text: self.text.as_deref(),
+            html: &self.html,
             thread: threading.enabled.then_some(thread),
         };
-        client.send(&self.from, &self.to, &message::write(&envelope, notification))
+        message::write(&envelope, notification)
     }
 
     fn tls(&self) -> TlsOptions {
-        let tls = &self.config.tls_config;
+        let tls = &self.tls_config;
         TlsOptions {
             server_name: tls.server_name.clone(),
             authorities: tls.ca.clone().into_bytes(),
@@ -208,13 +239,13 @@ impl Email {
     }
 
     fn login(&self) -> Result<Option<Login>> {
-        let Some(username) = self.config.auth_username.clone() else { return Ok(None) };
+        let Some(username) = self.auth_username.clone() else { return Ok(None) };
         let read = |name: &Option<String>| name.as_deref().map(secrets::get).transpose();
         Ok(Some(Login {
             username,
-            identity: self.config.auth_identity.clone(),
-            password: read(&self.config.auth_password_secret)?,
-            secret: read(&self.config.auth_secret_secret)?,
+            identity: self.auth_identity.clone(),
+            password: read(&self.auth_password_secret)?,
+            secret: read(&self.auth_secret_secret)?,
         }))
     }
 }

@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest as _, Sha256};
 use stormglass_sdk::{Alert, AlertStatus, Label, Notification};
 
+use crate::Html;
+
 /// Characters of a quoted-printable line, without its end.
 const LINE_CHARS: usize = 76;
 /// Bytes that one encoded word of a header stands for: as many as fit its 75 characters in base 64.
@@ -28,7 +30,9 @@ pub(crate) struct Envelope<'a> {
     pub(crate) now_ms: i64,
     /// The name of this side, for message ids.
     pub(crate) hello: &'a str,
-    pub(crate) html: bool,
+    /// In place of our own text.
+    pub(crate) text: Option<&'a str>,
+    pub(crate) html: &'a Html,
     /// What alerts of one thread share, where there are threads.
     pub(crate) thread: Option<String>,
 }
@@ -36,7 +40,9 @@ pub(crate) struct Envelope<'a> {
 /// The whole message.
 pub(crate) fn write(envelope: &Envelope<'_>, notification: &Notification) -> String {
     let mut headers: Vec<(String, String)> = Vec::new();
-    let has = |name: &str| envelope.headers.keys().any(|own| own.eq_ignore_ascii_case(name));
+    // One without a text is one whose template could not be rendered.
+    let own = || envelope.headers.iter().filter(|(_, value)| !value.is_empty());
+    let has = |name: &str| own().any(|(own, _)| own.eq_ignore_ascii_case(name));
     let id = hash(&notification.idempotency_key);
     let boundary = format!("=_{id}");
     for (name, value) in [
@@ -50,7 +56,7 @@ pub(crate) fn write(envelope: &Envelope<'_>, notification: &Notification) -> Str
             headers.push((name.to_owned(), value));
         }
     }
-    headers.extend(envelope.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    headers.extend(own().map(|(name, value)| (name.clone(), value.clone())));
     if let Some(thread) = &envelope.thread {
         // Nobody has ever sent the mail that all of a thread refer to: programs put them together all the same.
         let root = format!("<alert-{}@alertmanager>", hash(&format!("{}{thread}", notification.group_key)));
@@ -71,10 +77,15 @@ pub(crate) fn write(envelope: &Envelope<'_>, notification: &Notification) -> Str
             quoted_printable(text)
         );
     };
-    part("text/plain", &plain(notification));
+    match envelope.text {
+        Some(text) => part("text/plain", text),
+        None => part("text/plain", &plain(notification)),
+    }
     // The last is what programs show if they can.
-    if envelope.html {
-        part("text/html", &html(notification));
+    match envelope.html {
+        Html::Wanted(true) => part("text/html", &html(notification)),
+        Html::Text(text) if !text.is_empty() => part("text/html", text),
+        Html::Wanted(false) | Html::Text(_) => {}
     }
     let _ = write!(message, "\n--{boundary}--\n");
     message

@@ -128,7 +128,8 @@ fn a_message_has_what_was_asked_for_and_nothing_that_labels_add() {
         headers: &headers,
         now_ms: 0,
         hello: "localhost",
-        html: true,
+        text: None,
+        html: &Html::Wanted(true),
         thread: Some("1970-01-01".to_owned()),
     };
     let text = message::write(&envelope, &notification);
@@ -141,6 +142,29 @@ fn a_message_has_what_was_asked_for_and_nothing_that_labels_add() {
     assert!(body.contains("Content-Type: text/html; charset=UTF-8"));
     assert!(body.contains("&lt;b&gt;") && !body.contains("<td><b></td>"));
     assert_eq!(text, message::write(&envelope, &notification), "an attempt again is the same mail");
+}
+
+#[test]
+fn texts_are_those_of_templates() {
+    let templates =
+        r#", "text": "{{ .t }}", "html": "{{ .h }}", "headers": {"Subject": "{{ .s }}", "X-Team": "db"}"#;
+    let plugin: Email = testing::init(&config(templates)).unwrap();
+    let mut notification = notification();
+    let written =
+        |notification: &Notification| plugin.config.render(notification).unwrap().message(notification, 0);
+    // Of what could not be rendered there is our own.
+    let text = written(&notification);
+    assert!(text.contains("Labels:\n - alertname") && text.contains("<table"), "{text}");
+    assert!(text.contains("Subject: [FIRING:1] Full (db)\n"), "{text}");
+    notification.common_annotations = labels(&[
+        ("__text__/text", "disk full"),
+        ("__text__/html", "<p>full</p>"),
+        ("__text__/headers/Subject", "db: full\nBcc: x"),
+    ]);
+    let text = written(&notification);
+    assert!(text.contains("\ndisk full") && text.contains("\n<p>full</p>"), "{text}");
+    assert!(!text.contains("Labels:") && text.contains("X-Team: db\n"), "{text}");
+    assert!(text.contains("Subject: ") && !text.lines().any(|line| line.starts_with("Bcc")), "{text}");
 }
 
 #[test]

@@ -66,6 +66,11 @@ impl<'de, C: DeserializeOwned> Deserialize<'de> for Templated<C> {
 }
 
 impl<C: DeserializeOwned> Templated<C> {
+    /// The configuration as it was written, templates and all, to be checked before there is anything to tell.
+    pub fn written(&self) -> Result<C> {
+        serde_json::from_value(self.written.clone()).context("read the configuration")
+    }
+
     /// The configuration for a notification. A text that could not be rendered is missing from it, or empty where it is
     /// inside of something, so that what can be told is told.
     pub fn render(&self, notification: &Notification) -> Result<C> {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use alerting::config::{Config as AlertmanagerConfig, PluginConfig as Route, ReceiverBlock};
 use alerting::template::{NotificationTemplate, Prelude};
-use plugin::{Grants, HttpGrant, Limits, PluginConfig};
+use plugin::{Grants, HttpGrant, Limits, NetGrant, PluginConfig};
 use serde_json::{Map, Value};
 
 use super::{Loaded, connections, files};
@@ -101,6 +101,9 @@ const OTHER: Kind = Kind {
 
 /// Sections whose plugins are not told that alerts are over unless the entry says so, as in Alertmanager.
 const NOT_RESOLVED: [&str; 4] = ["email", "slack", "wechat", "rocketchat"];
+
+/// Where mail is handed over unless a port is given.
+const SMTP_PORT: u16 = 25;
 
 /// The plugin that answers a section: both of Teams' are answered by one.
 fn plugin_of(kind: &'static str) -> &'static str {
@@ -207,6 +210,9 @@ fn expand_one(
         grants.tls.extend(of_it.tls);
     }
     grants.http.extend(servers);
+    if kind.name == "email" {
+        mail(&mut entry, &mut grants, folder)?;
+    }
     let config = PluginConfig {
         config: entry.into(),
         grants,
@@ -214,6 +220,28 @@ fn expand_one(
         ..PluginConfig::of(plugin)
     };
     Ok((config, Route { plugin: String::new(), send_resolved, max_alerts: 0 }))
+}
+
+/// What mail needs beyond that: its server, the names of its secrets, and authorities as text, as guests read no files.
+fn mail(entry: &mut Map<String, Value>, grants: &mut Grants, folder: &Path) -> Result<(), String> {
+    if let Some(host) = entry.get("smarthost").and_then(Value::as_str) {
+        let server = host.parse().or_else(|_| format!("{host}:{SMTP_PORT}").parse::<NetGrant>());
+        grants.net.push(server.map_err(|error| format!("smarthost: {error}"))?);
+    }
+    for key in ["auth_password", "auth_secret"] {
+        if grants.secrets.iter().any(|secret| secret.name == key) {
+            entry.insert(format!("{key}_secret"), key.into());
+        }
+    }
+    if let Some(Value::Object(tls)) = entry.get_mut("tls_config")
+        && let Some(file) = tls.remove("ca_file")
+    {
+        let file = folder.join(file.as_str().ok_or("tls_config.ca_file must be a text")?);
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| format!("tls_config.ca_file: read {}: {error}", file.display()))?;
+        tls.insert("ca".to_owned(), text.into());
+    }
+    Ok(())
 }
 
 /// Fills in what `global` says where the entry says nothing.

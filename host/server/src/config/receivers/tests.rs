@@ -22,11 +22,14 @@ fn shown(alertmanager: &str) -> String {
                 let routes = loaded.alertmanager.iter().flat_map(|a| a.receivers.values()).flatten();
                 let route = routes.into_iter().find(|route| route.plugin == config.name).unwrap();
                 let grants = &config.grants;
-                let shown = [
+                let mut shown = vec![
                     serde_json::to_string(&config.config).unwrap(),
                     serde_json::to_string(&grants.http).unwrap(),
                     serde_json::to_string(&grants.secrets).unwrap(),
                 ];
+                if !grants.net.is_empty() {
+                    shown.push(serde_json::to_string(&grants.net).unwrap());
+                }
                 format!(
                     "{} = {} resolved={}\n  {}\n",
                     config.name,
@@ -83,6 +86,32 @@ fn entries_are_plugins_with_grants_and_without_secrets() {
               ["https://x.example.com:443"]
               [{"name":"webhook_url"}]
         "##]],
+    );
+}
+
+#[test]
+fn mail_goes_to_its_smarthost() {
+    check(
+        r#"  global: {smtp_smarthost: "mx.example.org:587", smtp_from: s@example.org, smtp_auth_username: u, smtp_auth_password: p4ss}
+  route: {receiver: all}
+  receivers:
+    - name: all
+      email_configs:
+        - {to: a@example.org, headers: {Subject: '{{ .Status }}'}, text: '{{ .GroupLabels.alertname }}'}
+        - {to: b@example.org, smarthost: mx, html: "", send_resolved: true, tls_config: {ca_file: hook}}
+"#,
+        &expect![[r#"
+            all/email_configs/0 = email resolved=false
+              {"auth_password_secret":"auth_password","auth_username":"u","from":"s@example.org","headers":{"Subject":"{{ .Status }}"},"smarthost":"mx.example.org:587","text":"{{ .GroupLabels.alertname }}","to":"a@example.org"}
+              []
+              [{"name":"auth_password"}]
+              ["mx.example.org:587"]
+            all/email_configs/1 = email resolved=true
+              {"auth_password_secret":"auth_password","auth_username":"u","from":"s@example.org","html":"","smarthost":"mx","tls_config":{"ca":"https://hooks.example.com/services/T/B\n"},"to":"b@example.org"}
+              []
+              [{"name":"auth_password"}]
+              ["mx:25"]
+        "#]],
     );
 }
 
