@@ -60,7 +60,6 @@ fn mistakes_are_named() {
     check("{url: http://a, queue_config: {max_shards: 0}}", "max_shards must be greater than zero");
     check("{url: http://a, queue_config: {max_shards: 1, min_shards: 2}}", "must not be less");
     check("{url: http://a, protobuf_message: json}", "json");
-    check("{url: http://a, sigv4: {}}", "sigv4");
 }
 
 #[test]
