@@ -143,29 +143,14 @@ mod tests {
     use std::collections::BTreeSet;
     use std::rc::Rc;
 
+    use stormglass_sdk::Error;
     use stormglass_sdk::http::Response;
-    use stormglass_sdk::testing::{Host, init, response};
-    use stormglass_sdk::{Error, Label};
+    use stormglass_sdk::testing::{Host, init, notification, response};
 
     use super::*;
 
     fn notify(texts: &[(&str, &str)], answer: Response) -> (Result<()>, Option<Request>) {
-        let notification = Notification {
-            idempotency_key: "key-1".into(),
-            attempt: 1,
-            group_key: "{}:{}".into(),
-            status: AlertStatus::Firing,
-            receiver: "teams".into(),
-            group_labels: vec![Label::new("alertname", "Down")],
-            common_labels: Vec::new(),
-            common_annotations: texts
-                .iter()
-                .map(|(name, value)| Label::new(format!("__text__/{name}"), *value))
-                .collect(),
-            external_url: "http://am".into(),
-            truncated_alerts: 0,
-            alerts: Vec::new(),
-        };
+        let notification = notification(texts);
         let seen = Rc::new(RefCell::new(None));
         let keep = Rc::clone(&seen);
         let url = "https://prod-1.logic.azure.com/workflows/x?sig=secret";

@@ -5,27 +5,16 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use stormglass_sdk::http::{Header, Response};
-use stormglass_sdk::testing::{Host, init, response};
+use stormglass_sdk::testing::{self, Host, init, response};
 use stormglass_sdk::{Error, Label};
 
 use super::*;
 
 fn notification(status: AlertStatus, texts: &[(&str, &str)]) -> Notification {
     Notification {
-        idempotency_key: "key-1".into(),
-        attempt: 1,
-        group_key: "{}:{alertname=\"Down\"}".into(),
         status,
-        receiver: "genie".into(),
-        group_labels: vec![Label::new("alertname", "Down")],
         common_labels: vec![Label::new("alertname", "Down"), Label::new("job", "api")],
-        common_annotations: texts
-            .iter()
-            .map(|(name, value)| Label::new(format!("__text__/{name}"), *value))
-            .collect(),
-        external_url: "http://am".into(),
-        truncated_alerts: 0,
-        alerts: Vec::new(),
+        ..testing::notification(texts)
     }
 }
 

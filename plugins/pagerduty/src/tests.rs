@@ -7,28 +7,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use stormglass_sdk::http::{Header, Response};
-use stormglass_sdk::testing::{Host, init, response};
-use stormglass_sdk::{AlertStatus, Error, Label};
+use stormglass_sdk::testing::{self, Host, init, response};
+use stormglass_sdk::{AlertStatus, Error};
 
 use super::*;
 
 fn notification(status: AlertStatus, texts: &[(&str, &str)]) -> Notification {
-    Notification {
-        idempotency_key: "key-1".into(),
-        attempt: 1,
-        group_key: "{}:{alertname=\"Down\"}".into(),
-        status,
-        receiver: "pager".into(),
-        group_labels: vec![Label::new("alertname", "Down")],
-        common_labels: Vec::new(),
-        common_annotations: texts
-            .iter()
-            .map(|(name, value)| Label::new(format!("__text__/{name}"), *value))
-            .collect(),
-        external_url: "http://am".into(),
-        truncated_alerts: 0,
-        alerts: Vec::new(),
-    }
+    Notification { status, ..testing::notification(texts) }
 }
 
 fn notify(config: &str, notification: &Notification, answer: Response) -> (Result<()>, Option<Request>) {

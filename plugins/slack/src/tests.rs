@@ -7,26 +7,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use stormglass_sdk::http::Header;
-use stormglass_sdk::testing::{Host, init, response};
-use stormglass_sdk::{Alert, AlertStatus, Label};
+use stormglass_sdk::testing::{self, Host, init, response};
+use stormglass_sdk::{Alert, AlertStatus};
 
 use super::*;
 
 fn notification(texts: &[(&str, &str)]) -> Notification {
     Notification {
-        idempotency_key: "key-1".into(),
-        attempt: 1,
-        group_key: "{}:{}".into(),
-        status: AlertStatus::Firing,
-        receiver: "chat".into(),
-        group_labels: vec![Label::new("alertname", "Down")],
-        common_labels: Vec::new(),
-        common_annotations: texts
-            .iter()
-            .map(|(name, value)| Label::new(format!("__text__/{name}"), *value))
-            .collect(),
-        external_url: "http://am".into(),
-        truncated_alerts: 0,
         alerts: vec![Alert {
             status: AlertStatus::Firing,
             labels: Vec::new(),
@@ -36,6 +23,7 @@ fn notification(texts: &[(&str, &str)]) -> Notification {
             generator_url: String::new(),
             fingerprint: "c3ff35e1f9c7fb8b".into(),
         }],
+        ..testing::notification(texts)
     }
 }
 

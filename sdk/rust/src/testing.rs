@@ -16,7 +16,7 @@ use std::fmt::{self, Write};
 use crate::files::Volume;
 use crate::http::{self, Request, Response};
 use crate::log::Level;
-use crate::{Batch, Metrics, Plugin, Result};
+use crate::{AlertStatus, Batch, Label, Metrics, Notification, Plugin, Result};
 
 pub use self::script::Script;
 
@@ -208,6 +208,27 @@ pub fn render_batch(batch: &Batch) -> String {
 /// Starts a plugin from the JSON text of its configuration, as the server does, without checking the schema.
 pub fn init<P: Plugin>(config: &str) -> Result<P> {
     crate::export::parse_config(config).and_then(P::init)
+}
+
+/// The first attempt at telling that the group `alertname="Down"` fires, of no alerts. `texts` are what the server has
+/// rendered for a [`crate::Templated`] configuration, by JSON pointer without its first slash.
+pub fn notification(texts: &[(&str, &str)]) -> Notification {
+    Notification {
+        idempotency_key: "key-1".to_owned(),
+        attempt: 1,
+        group_key: "{}:{alertname=\"Down\"}".to_owned(),
+        status: AlertStatus::Firing,
+        receiver: "team".to_owned(),
+        group_labels: vec![Label::new("alertname", "Down")],
+        common_labels: Vec::new(),
+        common_annotations: texts
+            .iter()
+            .map(|(pointer, text)| Label::new(format!("{}/{pointer}", crate::texts::PREFIX), *text))
+            .collect(),
+        external_url: "http://am".to_owned(),
+        truncated_alerts: 0,
+        alerts: Vec::new(),
+    }
 }
 
 /// A response with this status and body, and no headers.

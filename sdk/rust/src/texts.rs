@@ -47,7 +47,7 @@ use crate::{AlertStatus, Context, Notification, Result};
 
 /// What the names of the common annotations begin with that hold rendered texts. The rest of the name is where the text
 /// belongs in the configuration, as a JSON pointer.
-const PREFIX: &str = "__text__";
+pub(crate) const PREFIX: &str = "__text__";
 
 /// A configuration with texts that differ from one notification to the next.
 #[derive(Debug, Clone)]
