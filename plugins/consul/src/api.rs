@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
-use stormglass_sdk::http::{Request, Timeout};
+use stormglass_sdk::http::{Request, Timeout, escaped};
 use stormglass_sdk::{Context, Result};
 
 use crate::Config;
@@ -94,18 +94,6 @@ fn parameter(query: &mut String, name: &str, value: &str) {
         query.push('=');
         query.push_str(&escaped(value));
     }
-}
-
-/// For a part of a path or a query.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            other => out.push_str(&format!("%{other:02X}")),
-        }
-    }
-    out
 }
 
 /// An instance of a service. Go writes empty lists and maps as `null`.

@@ -4,11 +4,9 @@
 //! only a plugin is to read, under its grant and its limits, and an example of a discoverer that needs no network.
 //! A file that cannot be read keeps what the server knows of all of them: the poll fails.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use stormglass_sdk::{
-    ConfigDuration, Context, Discoverer, Error, Label, Plugin, Result, Snapshot, Target, TargetGroup, Wish,
+    ConfigDuration, Context, Discoverer, Error, Plugin, Result, Snapshot, StaticGroup, TargetGroup, Wish,
     discoverer, files,
 };
 
@@ -101,33 +99,15 @@ fn expand(pattern: &str) -> Result<Vec<String>> {
     Ok(named.filter(|entry| matches(&entry.name)).map(|entry| format!("{folder}/{}", entry.name)).collect())
 }
 
-/// One element of a file's list.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Group {
-    #[serde(default)]
-    targets: Vec<String>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-}
-
 /// A group's source is its file and its place there.
 fn read(path: &str) -> Result<Vec<TargetGroup>> {
     let text = files::read_to_string(path)?;
-    let groups: Vec<Group> = if path.ends_with(".json") {
+    let groups: Vec<StaticGroup> = if path.ends_with(".json") {
         serde_json::from_str(&text)?
     } else {
         serde_saphyr::from_str(&text).map_err(|error| Error::permanent(error.to_string()))?
     };
-    let group = |(at, group): (usize, Group)| {
-        let labels = group.labels.into_iter().chain([(META_FILEPATH.to_owned(), path.to_owned())]);
-        TargetGroup {
-            source: format!("{path}:{at}"),
-            targets: group.targets.into_iter().map(Target::new).collect(),
-            labels: labels.map(|(name, value)| Label { name, value }).collect(),
-        }
-    };
-    Ok(groups.into_iter().enumerate().map(group).collect())
+    Ok(StaticGroup::discovered(groups, path, META_FILEPATH))
 }
 
 discoverer!(FileSd);

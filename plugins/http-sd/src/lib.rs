@@ -1,13 +1,9 @@
 //! Scrape targets from an HTTP endpoint that speaks Prometheus' http_sd format: a JSON array of groups, each with
 //! `targets` (`host:port`) and optional `labels`. Behaves as `http_sd_configs` does, the label `__meta_url` included.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use stormglass_sdk::http::{Headers, Request, Response, Timeout};
-use stormglass_sdk::{
-    Context, Discoverer, Error, Label, Plugin, Result, Snapshot, Target, TargetGroup, Wish, discoverer,
-};
+use stormglass_sdk::{Context, Discoverer, Error, Plugin, Result, Snapshot, StaticGroup, Wish, discoverer};
 
 /// The label by which relabelling can tell the endpoint.
 const META_URL: &str = "__meta_url";
@@ -72,16 +68,6 @@ impl Discoverer for HttpSd {
     }
 }
 
-/// One element of the array.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Group {
-    #[serde(default)]
-    targets: Vec<String>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-}
-
 /// Reads an endpoint's answer. A group's source is its place in the array.
 fn read(url: &str, response: Response) -> Result<Snapshot> {
     let response = response.error_for_status()?;
@@ -92,18 +78,8 @@ fn read(url: &str, response: Response) -> Result<Snapshot> {
     if !is_json(content_type) {
         return Err(Error::permanent(format!("content type is {content_type:?}, not application/json")));
     }
-    let groups: Vec<Group> = response.json()?;
-    let group = |(index, group): (usize, Group)| TargetGroup {
-        source: format!("{url}:{index}"),
-        targets: group.targets.into_iter().map(Target::new).collect(),
-        labels: group
-            .labels
-            .into_iter()
-            .chain([(META_URL.to_owned(), url.to_owned())])
-            .map(|(name, value)| Label { name, value })
-            .collect(),
-    };
-    Ok(Snapshot::new(groups.into_iter().enumerate().map(group).collect()))
+    let groups: Vec<StaticGroup> = response.json()?;
+    Ok(Snapshot::new(StaticGroup::discovered(groups, url, META_URL)))
 }
 
 /// `application/json`, with no charset or the only one that JSON may have.

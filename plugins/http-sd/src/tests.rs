@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use stormglass_sdk::TargetGroup;
 use stormglass_sdk::http::{self, Header};
 use stormglass_sdk::testing::{Host, init, response};
 
@@ -67,7 +68,7 @@ fn other_answers_are_errors() {
         (Ok(answer(200, json, "{}")), "invalid type: map, expected a sequence at line 1 column 0", false),
         (
             Ok(answer(200, json, "[null]")),
-            "invalid type: null, expected struct Group at line 1 column 5",
+            "invalid type: null, expected a group of targets and labels at line 1 column 5",
             false,
         ),
         (

@@ -1,7 +1,7 @@
 //! The API server: lists of objects, page by page, in the namespaces and by the selectors that are wanted.
 
 use serde::de::DeserializeOwned;
-use stormglass_sdk::http::{Request, Timeout};
+use stormglass_sdk::http::{Request, Timeout, escaped};
 use stormglass_sdk::{Context, Error, Result};
 
 use crate::objects::List;
@@ -68,16 +68,4 @@ impl<'a> Api<'a> {
         }
         Err(Error::permanent(format!("the list has more than {PAGES_MAX} pages")).context(doing))
     }
-}
-
-/// For a part of a path or a query.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            other => out.push_str(&format!("%{other:02X}")),
-        }
-    }
-    out
 }

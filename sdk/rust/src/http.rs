@@ -41,6 +41,18 @@ pub fn origin(url: &str) -> String {
     format!("{scheme}://{host}")
 }
 
+/// The text as a part of a path or a query: all but unreserved characters are percent-encoded (RFC 3986, section 2.3).
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
+
 /// The key `headers` of a configuration: headers of every request.
 ///
 /// In a schema it is `{"type": "object", "additionalProperties": {"type": "string"}}`.

@@ -41,6 +41,7 @@ pub mod dns;
 mod error;
 mod export;
 pub mod files;
+mod groups;
 mod host;
 pub mod http;
 pub mod http_trace;
@@ -59,6 +60,7 @@ mod texts;
 
 pub use config::{ConfigDuration, NoConfig};
 pub use error::{Context, Error, Result};
+pub use groups::StaticGroup;
 pub use metrics::{Family, MetricKind, Metrics};
 pub use plugin::{
     Alert, AlertStatus, Attribute, AttributeValue, Chunk, Collector, Consumed, Decoder, Detector, Discoverer,
