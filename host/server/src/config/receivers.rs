@@ -25,10 +25,22 @@ struct Kind {
     servers: &'static [&'static str],
     /// Keys that `global` has a value for, with the key there.
     globals: &'static [(&'static str, &'static str)],
+    /// What else an entry needs, or may not say; its secrets have been taken out of it.
+    adapt: Adapt,
 }
 
+/// Changes an entry and what is granted to its plugin; files it names are relative to the folder.
+type Adapt = fn(&mut Map<String, Value>, &mut Grants, &Path) -> Result<(), String>;
+
 const KINDS: [Kind; 7] = [
-    Kind { name: "webhook", secrets: &["url"], url: Some("url"), servers: &[], globals: &[] },
+    Kind {
+        name: "webhook",
+        secrets: &["url"],
+        url: Some("url"),
+        servers: &[],
+        globals: &[],
+        adapt: as_written,
+    },
     Kind {
         name: "slack",
         secrets: &["api_url", "app_token"],
@@ -39,6 +51,7 @@ const KINDS: [Kind; 7] = [
             ("app_token", "slack_app_token"),
             ("app_url", "slack_app_url"),
         ],
+        adapt: as_written,
     },
     Kind {
         name: "pagerduty",
@@ -46,6 +59,7 @@ const KINDS: [Kind; 7] = [
         url: None,
         servers: &["https://events.pagerduty.com"],
         globals: &[("url", "pagerduty_url")],
+        adapt: events_v2,
     },
     Kind {
         name: "opsgenie",
@@ -53,14 +67,23 @@ const KINDS: [Kind; 7] = [
         url: None,
         servers: &["https://api.opsgenie.com"],
         globals: &[("api_key", "opsgenie_api_key"), ("api_url", "opsgenie_api_url")],
+        adapt: as_written,
     },
-    Kind { name: "msteams", secrets: &["webhook_url"], url: Some("webhook_url"), servers: &[], globals: &[] },
+    Kind {
+        name: "msteams",
+        secrets: &["webhook_url"],
+        url: Some("webhook_url"),
+        servers: &[],
+        globals: &[],
+        adapt: as_written,
+    },
     Kind {
         name: "msteamsv2",
         secrets: &["webhook_url"],
         url: Some("webhook_url"),
         servers: &[],
         globals: &[],
+        adapt: as_written,
     },
     Kind {
         name: "email",
@@ -78,6 +101,7 @@ const KINDS: [Kind; 7] = [
             ("require_tls", "smtp_require_tls"),
             ("tls_config", "smtp_tls_config"),
         ],
+        adapt: mail,
     },
 ];
 
@@ -97,6 +121,7 @@ const OTHER: Kind = Kind {
     url: Some("webhook_url"),
     servers: &[],
     globals: &[],
+    adapt: as_written,
 };
 
 /// Sections whose plugins are not told that alerts are over unless the entry says so, as in Alertmanager.
@@ -155,12 +180,6 @@ fn expand_one(
     };
     let mut entry = entry.clone();
     let kind = KINDS.iter().find(|kind| kind.name == block.kind).unwrap_or(&OTHER);
-    if kind.name == "pagerduty"
-        && (entry.contains_key("service_key") || entry.contains_key("service_key_file"))
-    {
-        let what = "service_key is for PagerDuty's Events API v1, which is not supported: add an integration of Events API v2 to the service, and set its routing_key";
-        return Err(what.to_owned());
-    }
     inherit(&mut entry, kind, alertmanager);
     let send_resolved = match entry.remove("send_resolved") {
         None | Some(Value::Null) => !NOT_RESOLVED.contains(&block.kind),
@@ -210,9 +229,7 @@ fn expand_one(
         grants.tls.extend(of_it.tls);
     }
     grants.http.extend(servers);
-    if kind.name == "email" {
-        mail(&mut entry, &mut grants, folder)?;
-    }
+    (kind.adapt)(&mut entry, &mut grants, folder)?;
     let config = PluginConfig {
         config: entry.into(),
         grants,
@@ -220,6 +237,19 @@ fn expand_one(
         ..PluginConfig::of(plugin)
     };
     Ok((config, Route { plugin: String::new(), send_resolved, max_alerts: 0 }))
+}
+
+fn as_written(_: &mut Map<String, Value>, _: &mut Grants, _: &Path) -> Result<(), String> {
+    Ok(())
+}
+
+/// PagerDuty's integrations of the first version are not spoken to.
+fn events_v2(entry: &mut Map<String, Value>, _: &mut Grants, _: &Path) -> Result<(), String> {
+    if ["service_key", "service_key_file"].into_iter().any(|key| entry.contains_key(key)) {
+        let what = "service_key is for PagerDuty's Events API v1, which is not supported: add an integration of Events API v2 to the service, and set its routing_key";
+        return Err(what.to_owned());
+    }
+    Ok(())
 }
 
 /// What mail needs beyond that: its server, the names of its secrets, and authorities as text, as guests read no files.
