@@ -1,6 +1,7 @@
 //! The database: one directory, its log, its head and its blocks.
 
 mod append;
+mod arrivals;
 mod commit;
 mod compact;
 mod cursor;
@@ -87,6 +88,8 @@ struct Shared {
     late_window_ms: AtomicI64,
     /// Whether the log has late samples that a block has taken: a replay would bring them back.
     late_in_log: AtomicBool,
+    /// How far back samples still come.
+    arrivals: arrivals::Arrivals,
     maintenance: Mutex<()>,
     retention: RwLock<Arc<Retention>>,
     growth: growth::GrowthLog,

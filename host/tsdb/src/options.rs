@@ -76,6 +76,10 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// How much time one block covers. Blocks begin at multiples of it.
     pub block_range: Duration,
+    /// A block range is cut off the head when nobody has sent a sample of it for this long, though no later than its
+    /// own length after it was due. With zero it is cut as soon as it is due, as Prometheus does: senders that are
+    /// further behind the newest sample of all than half a range are refused then.
+    pub cut_after_quiet: Duration,
     /// How long and how much is kept. [`crate::Tsdb::set_retention`] changes it.
     pub retention: Retention,
     /// Samples that are not the newest of their series are taken if they are younger than the newest sample of all by
@@ -110,6 +114,7 @@ impl Options {
             wal_segment_bytes: 128 << 20,
             checkpoint_bytes: 256 << 20,
             block_range: Duration::from_secs(2 * 3600),
+            cut_after_quiet: Duration::ZERO,
             retention: Retention {
                 time: Some(Duration::from_secs(15 * 24 * 3600)),
                 bytes_max: None,

@@ -287,11 +287,24 @@ impl Shared {
         }
     }
 
+    /// Notes how far back a batch goes, before it waits for any lock: as far as it would be refused had its range been
+    /// cut.
+    fn note_arrival(&self, batch: &Batch) {
+        let rules = self.rules();
+        let refused_before = rules.late_from.unwrap_or(i64::MAX);
+        let times = batch.floats.times.iter().chain(&batch.histograms.times).copied();
+        let oldest = times.filter(|time| (rules.min_valid..refused_before).contains(time)).min();
+        if let Some(oldest) = oldest {
+            self.arrivals.note(oldest, self.clock.now().millis());
+        }
+    }
+
     /// Makes a batch durable and visible, and says what of it could not be taken any more.
     pub(super) fn commit(&self, batch: Batch) -> Committed {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
+        self.note_arrival(&batch);
         if !batch.late {
             let flight = self.flight.read();
             if batch.reserve(self.head.min_valid()) {

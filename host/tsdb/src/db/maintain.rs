@@ -50,6 +50,12 @@ impl Tsdb {
     pub fn maintain(&self) -> Result<MaintenanceReport> {
         self.shared.maintain()
     }
+
+    /// Whether a block range waits to be cut. Cheap: to be asked more often than [`Tsdb::maintain`] is called, so that
+    /// the head stays small however fast samples come.
+    pub fn is_cut_due(&self) -> bool {
+        self.shared.due_range().is_some()
+    }
 }
 
 impl Shared {
@@ -83,15 +89,18 @@ impl Shared {
         Ok(report)
     }
 
-    /// The oldest block range of the head, once the head spans it and half a range more. Only time that has
-    /// passed by the clock counts: one sample from the future must not close the present.
+    /// The oldest block range of the head, once the head spans it and half a range more, and nobody sends any of it.
+    /// Only time that has passed by the clock counts: one sample from the future must not close the present.
     fn due_range(&self) -> Option<(i64, i64)> {
         let range = self.head.block_range_ms;
         let min = self.head.min_time()?;
-        let max = self.head.max_time().min(self.clock.now().millis());
+        let now = self.clock.now().millis();
+        let max = self.head.max_time().min(now);
         let start = min.div_euclid(range).checked_mul(range)?;
         let end = start.checked_add(range)?;
-        (max >= end.checked_add(range / 2)?).then_some((start, end))
+        let is_due = max >= end.checked_add(range / 2)?
+            && (self.head.limits.sheds() || !self.arrivals.awaits(end, range, now));
+        is_due.then_some((start, end))
     }
 
     /// Writes everything before `end` to a block and takes it out of the head. Says whether there was anything.

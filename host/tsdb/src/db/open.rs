@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use ahash::RandomState;
 use parking_lot::{Mutex, RwLock};
 
+use super::arrivals::Arrivals;
 use super::downsample::DIRS;
 use super::gate::Gate;
 use super::late::window_ms;
@@ -96,6 +97,7 @@ impl Shared {
 
         // The first query need not wait for it.
         head.index_fresh();
+        let arrivals = Arrivals::new(window_ms(options.cut_after_quiet), clock.now().millis());
         let shared = Self {
             fs,
             clock,
@@ -118,6 +120,7 @@ impl Shared {
             }),
             late_window_ms: AtomicI64::new(window_ms(options.out_of_order_window)),
             late_in_log: AtomicBool::new(false),
+            arrivals,
             maintenance: Mutex::new(()),
             options,
             growth: super::growth::GrowthLog::default(),

@@ -24,6 +24,7 @@ use crate::options::{Options, Retention, RetentionRule, WalSync};
 use crate::starts::UNKNOWN_START;
 
 mod behaviour;
+mod behind;
 mod cardinality;
 mod compaction;
 mod deletion;
@@ -66,6 +67,7 @@ fn options(wal_sync: WalSync) -> Options {
         wal_segment_bytes: 300,
         checkpoint_bytes: 2_000,
         block_range: Duration::from_millis(1000),
+        cut_after_quiet: Duration::ZERO,
         retention: Retention::ALL,
         out_of_order_window: Duration::ZERO,
         downsampling: None,

@@ -69,6 +69,11 @@ impl SeriesLimits {
         self.shedding.store(shedding, Ordering::Relaxed);
     }
 
+    /// Whether every new series is refused for the memory that is left.
+    pub(crate) fn sheds(&self) -> bool {
+        self.shedding.load(Ordering::Relaxed)
+    }
+
     /// How many series the head may hold.
     pub(crate) const fn head_max(&self) -> u64 {
         self.head_max
@@ -106,7 +111,7 @@ impl SeriesLimits {
     /// # Errors
     /// [`AppendError::SeriesLimit`], counted.
     pub(crate) fn check_memory(&self, labels: &Labels) -> Result<(), AppendError> {
-        if self.shedding.load(Ordering::Relaxed) {
+        if self.sheds() {
             return Err(self.refuse(MEMORY_BUDGET, labels));
         }
         Ok(())
