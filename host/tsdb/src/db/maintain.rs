@@ -21,6 +21,10 @@ use crate::wal::record;
 /// those who read only an edge of them.
 const RUN_SAMPLES_MAX: usize = 1024;
 
+/// The log is synced so often before appending stops for the last sync of a segment: each has to write what came during
+/// the one before, so that the last one has little.
+const SYNCS_AHEAD: usize = 3;
+
 /// What one round of maintenance did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -200,7 +204,9 @@ impl Shared {
     /// Begins a segment of the log. Gives its number, and how many bytes the segments before it have since the last
     /// checkpoint; all that they say is visible.
     pub(super) fn begin_segment(&self) -> Result<(u64, u64)> {
-        self.sync_ahead()?;
+        for _ in 0..SYNCS_AHEAD {
+            self.sync_ahead()?;
+        }
         let _alone = self.flight.write();
         let mut wal = self.wal.lock();
         let wal = wal.as_mut().ok_or(Error::Closed)?;
