@@ -345,6 +345,37 @@ fn many_writers_and_readers_at_once() {
 }
 
 #[test]
+fn batches_that_wait_for_the_log_share_one_write_and_one_sync() {
+    const BATCHES: usize = 6;
+    let fs = SimFileSystem::default();
+    let options = Options { wal_segment_bytes: 1 << 30, ..options(WalSync::Always) };
+    let db = try_open(&fs, &far_clock(), options).unwrap();
+    let before = fs.calls();
+    let log = db.shared.wal.lock();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..BATCHES)
+            .map(|number| {
+                scope.spawn({
+                    let db = &db;
+                    move || append(db, number, 1000, 1.0)
+                })
+            })
+            .collect();
+        while db.shared.queue.lock().len() < BATCHES {
+            std::thread::yield_now();
+        }
+        drop(log);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+    assert_eq!(fs.calls() - before, 2, "one write, one sync");
+    drop(db);
+    fs.restart(Loss::Unsynced);
+    assert_eq!(everything(&open(&fs, &far_clock())).len(), BATCHES);
+}
+
+#[test]
 fn new_series_over_the_limit_are_refused_and_the_others_go_on() {
     let (fs, clock) = (SimFileSystem::default(), far_clock());
     let limited = || Options { head_series_max: Some(2), ..options(WalSync::Always) };
