@@ -79,12 +79,17 @@ impl Labels {
     ///
     /// # Errors
     /// [`LabelsError`] where the span is not one that this type would have written.
-    pub fn from_encoded(bytes: &[u8]) -> Result<Self, LabelsError> {
-        let mut previous: Option<&str> = None;
+    pub fn from_encoded<'a>(bytes: &'a [u8]) -> Result<Self, LabelsError> {
+        // Looked at once for the whole span, since nearly all spans are: each text by itself takes several times as long.
+        let ascii = bytes.is_ascii();
+        let text = |rest: &mut &'a [u8]| {
+            let text = take(rest)?;
+            if ascii || std::str::from_utf8(text).is_ok() { Ok(text) } else { Err(LabelsError::NotUtf8) }
+        };
+        let mut previous: Option<&[u8]> = None;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let name = take_checked(&mut rest)?;
-            let value = take_checked(&mut rest)?;
+            let (name, value) = (text(&mut rest)?, text(&mut rest)?);
             if name.is_empty() || value.is_empty() {
                 return Err(LabelsError::Empty);
             }

@@ -228,8 +228,8 @@ impl Head {
         Some(self.by_labels[shard].read().places.find(Place::spread(hash), same)?.id)
     }
 
-    /// The series of these labels, made where it is missing, with an id of `row`: its page, which keeps it from going, and
-    /// its id. `near` is a page that it may be on, and that does not go.
+    /// The series of these labels, made where it is missing, with an id of `row`: its page, which keeps it from going,
+    /// its id, and whether it is new. `near` is a page that it may be on, and that does not go.
     ///
     /// # Errors
     /// [`AppendError::SeriesLimit`] where there are as many as there may be.
@@ -238,7 +238,7 @@ impl Head {
         labels: &Labels,
         row: &mut IdRow,
         near: Option<&Arc<Page>>,
-    ) -> Result<(Arc<Page>, u32), AppendError> {
+    ) -> Result<(Arc<Page>, u32, bool), AppendError> {
         let encoded = labels.as_encoded();
         let SpanHash { shard, hash } = self.hash(encoded);
         let mut page = None;
@@ -251,7 +251,7 @@ impl Head {
             if let Some(place) = self.by_labels[shard].read().places.find(Place::spread(hash), &mut same)
                 && let Some(page) = page.take()
             {
-                return Ok((page, place.id));
+                return Ok((page, place.id, false));
             }
             // Before the shard is locked for good, since it looks into the index.
             self.limits.check_alike(labels, |name, value| self.index().series_count(name, value))?;
@@ -267,7 +267,7 @@ impl Head {
             Entry::Occupied(entry) => {
                 let id = entry.get().id;
                 // Found just now, under the same lock.
-                page.map(|page| (page, id)).ok_or(AppendError::UnknownSeries(u64::from(id)))
+                page.map(|page| (page, id, false)).ok_or(AppendError::UnknownSeries(u64::from(id)))
             }
             Entry::Vacant(entry) => {
                 self.count_new_series(labels)?;
@@ -279,7 +279,7 @@ impl Head {
                 entry.insert(Place { hash, id });
                 self.is_fresh(shard, fresh, id);
                 Counters::add(&self.counters.series_created, 1);
-                Ok((page, id))
+                Ok((page, id, true))
             }
         }
     }

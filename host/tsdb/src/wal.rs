@@ -77,18 +77,18 @@ const SEGMENT_EXTENSION: &str = "wal";
 const CHECKPOINT_EXTENSION: &str = "checkpoint";
 const TEMPORARY_EXTENSION: &str = "tmp";
 
-fn frame_crc(length: [u8; 4], payload: [&[u8]; 2]) -> u32 {
+fn frame_crc(length: [u8; 4], payload: &[&[u8]]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&length);
     payload.iter().for_each(|part| hasher.update(part));
     hasher.finalize()
 }
 
-/// Appends a frame to `out`; its payload is the two parts together, so that they need not be copied first.
+/// Appends a frame to `out`; its payload is the parts together, so that they need not be copied first.
 ///
 /// # Errors
 /// [`Error::BatchTooLarge`], with nothing appended.
-pub(crate) fn put_frame(out: &mut Vec<u8>, payload: [&[u8]; 2]) -> Result<()> {
+pub(crate) fn put_frame(out: &mut Vec<u8>, payload: &[&[u8]]) -> Result<()> {
     let bytes = payload.iter().map(|part| part.len() as u64).sum::<u64>();
     let length = u32::try_from(bytes).ok().filter(|_| bytes <= FRAME_BYTES_MAX);
     let Some(length) = length.map(u32::to_le_bytes) else {
@@ -334,7 +334,7 @@ impl<'a> CheckpointWriter<'a> {
             return Ok(());
         }
         let mut frame = Vec::with_capacity(self.frame.len() + FRAME_HEADER_BYTES);
-        put_frame(&mut frame, [&self.frame, &[]])?;
+        put_frame(&mut frame, &[&self.frame])?;
         self.frame.clear();
         self.write(&frame)
     }

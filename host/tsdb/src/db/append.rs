@@ -300,22 +300,22 @@ impl BatchAppender<'_> {
         Some((At::new(page, slot_of(id)), id))
     }
 
-    /// Where the series of these labels is, made where it is missing; never a series of others.
-    fn place(&mut self, series: Option<SeriesRef>, labels: &Labels) -> Outcome<(At, u32)> {
+    /// Where the series of these labels is, made where it is missing, which is told; never a series of others.
+    fn place(&mut self, series: Option<SeriesRef>, labels: &Labels) -> Outcome<(At, u32, bool)> {
         if labels.is_empty() {
             return Err(AppendError::InvalidLabels("a series needs at least one label".to_owned()));
         }
         if let Some((at, id)) = series.and_then(|series| self.known(series)) {
             let data = self.batch.pages[at.page()].page.lock();
             if data.series(at.slot()).is_some_and(|series| series.labels == labels) {
-                return Ok((at, id));
+                return Ok((at, id, false));
             }
         }
         let near = self.batch.pages.last().map(|last| &last.page);
-        let (page, id) = self.db.head.get_or_create(labels, &mut self.row, near)?;
+        let (page, id, is_new) = self.db.head.get_or_create(labels, &mut self.row, near)?;
         let page =
             self.batch.page(page_of(id), || Some(page)).ok_or(AppendError::UnknownSeries(u64::from(id)))?;
-        Ok((At::new(page, slot_of(id)), id))
+        Ok((At::new(page, slot_of(id)), id, is_new))
     }
 
     fn add(
@@ -329,8 +329,11 @@ impl BatchAppender<'_> {
         self.batch.last = None;
         // Before a series is made for it.
         self.db.check_bounds(time, rules)?;
-        let (at, id) = self.place(series, labels)?;
-        let verdict = {
+        let (at, id, is_new) = self.place(series, labels)?;
+        // What others have added to it since is looked at when the batch is committed.
+        let verdict = if is_new && time >= rules.min_valid {
+            Verdict::Add
+        } else {
             let data = self.batch.pages[at.page()].page.lock();
             self.batch.judge(&data, at, time, &value, rules)?
         };

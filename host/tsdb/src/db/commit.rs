@@ -175,22 +175,20 @@ impl Batch {
 
     /// The batch as one frame. Series that the log does not know yet are defined first, perhaps by two batches at once.
     fn encode(&self, min_valid: i64) -> Result<Vec<u8>> {
-        let mut fresh = Vec::new();
+        let (mut definitions, mut fresh, mut fresh_count) = (Vec::new(), Vec::new(), 0);
         for page in &self.pages {
             let data = page.page.lock();
             let unlogged = data.unlogged(page.used);
             if unlogged != 0 {
                 let slots = (0..PAGE_SERIES).filter(|slot| unlogged >> slot & 1 == 1);
-                fresh.extend(
-                    slots
-                        .filter_map(|slot| data.series(slot))
-                        .map(|series| (series.id, series.labels.clone())),
-                );
+                for series in slots.filter_map(|slot| data.series(slot)) {
+                    record::put_one_series(&mut fresh, series.id, series.labels);
+                    fresh_count += 1;
+                }
             }
         }
-        let mut definitions = Vec::new();
-        if !fresh.is_empty() {
-            record::put_series(&mut definitions, fresh.iter().map(|(id, labels)| (*id, labels)));
+        if fresh_count > 0 {
+            record::begin_series(&mut definitions, fresh_count);
         }
         let mut body = Vec::with_capacity(self.floats.at.len() * 6 + self.histograms.at.len() * 64 + 64);
         let ids = |at: &[At]| at.iter().map(|at| self.id(*at)).collect::<Vec<u32>>();
@@ -222,8 +220,8 @@ impl Batch {
         if !self.metadata.is_empty() {
             record::put_metadata(&mut body, self.metadata.iter().map(|(family, m)| (family.as_str(), m)));
         }
-        let mut frame = Vec::with_capacity(definitions.len() + body.len() + 64);
-        put_frame(&mut frame, [&definitions, &body])?;
+        let mut frame = Vec::with_capacity(definitions.len() + fresh.len() + body.len() + 64);
+        put_frame(&mut frame, &[&definitions, &fresh, &body])?;
         Ok(frame)
     }
 

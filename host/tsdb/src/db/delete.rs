@@ -78,7 +78,7 @@ impl Shared {
         if !deleted.is_empty() {
             let (mut section, mut frame) = (Vec::new(), Vec::new());
             record::put_deletions(&mut section, &deleted);
-            put_frame(&mut frame, [&section, &[]])?;
+            put_frame(&mut frame, &[&section])?;
             let now = self.clock.now();
             wal.append(&frame, now)?;
             wal.sync(now)?;

@@ -105,11 +105,21 @@ impl<T> Samples<T> {
 }
 
 pub(crate) fn put_series<'a>(out: &mut Vec<u8>, series: impl ExactSizeIterator<Item = (u32, &'a Labels)>) {
-    begin(out, SERIES, series.len());
+    begin_series(out, series.len());
     for (id, labels) in series {
-        put_varint(out, u64::from(id));
-        put_span(out, labels.as_encoded());
+        put_one_series(out, id, labels);
     }
+}
+
+/// Begins a section of so many series.
+pub(crate) fn begin_series(out: &mut Vec<u8>, count: usize) {
+    begin(out, SERIES, count);
+}
+
+/// One of the series of a section that was begun.
+pub(crate) fn put_one_series(out: &mut Vec<u8>, id: u32, labels: &Labels) {
+    put_varint(out, u64::from(id));
+    put_span(out, labels.as_encoded());
 }
 
 pub(crate) fn put_floats(out: &mut Vec<u8>, samples: &SampleColumns<'_, f64>) {

@@ -244,6 +244,5 @@ pub(super) fn frame_at(bytes: &[u8], start: usize) -> Option<usize> {
         return None;
     }
     let payload = reader.take(length as usize).ok()?;
-    (frame_crc(length.to_le_bytes(), [payload, &[]]) == crc)
-        .then_some(start + FRAME_HEADER_BYTES + payload.len())
+    (frame_crc(length.to_le_bytes(), &[payload]) == crc).then_some(start + FRAME_HEADER_BYTES + payload.len())
 }

@@ -89,7 +89,7 @@ proptest! {
             let mut payload = Vec::new();
             let ids = [number as u32];
             record::put_floats(&mut payload, &SampleColumns { ids: &ids, times: &[1], values: &[1.0], starts: &[] });
-            put_frame(&mut bytes, [&payload, &[]]).unwrap();
+            put_frame(&mut bytes, &[&payload]).unwrap();
             bytes.extend_from_slice(noise);
         }
         let dir = Path::new("/wal");
