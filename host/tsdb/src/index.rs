@@ -13,6 +13,7 @@
 //! * [`Query`] puts the matchers in order by what each would cost, and tests the labels of the series that are left
 //!   themselves where that is cheaper than going through all values.
 
+mod automaton;
 mod cache;
 mod memory;
 mod pattern;

@@ -8,12 +8,10 @@
 use std::sync::OnceLock;
 
 use model::Matcher;
-use regex_automata::dfa::{Automaton as _, StartKind, dense};
-use regex_automata::util::primitives::StateID;
-use regex_automata::util::start;
-use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Class, Dot, Hir, HirKind, Look};
+
+use super::automaton::{Automaton, Table};
 
 /// Languages of up to this many values are looked up value by value.
 const VALUES_MAX: usize = 32 * 1024;
@@ -23,14 +21,6 @@ const CLASS_MAX: usize = 16;
 const PREFIXES_MAX: usize = 16;
 /// The same for literals within: each is one search through all text.
 const INFIXES_MAX: usize = 8;
-/// An automaton larger than this takes longer to build than it saves; the expression is then asked itself.
-const DFA_BYTES_MAX: usize = 2 << 20;
-
-/// An automaton, and the state in which it begins a value.
-struct Automaton {
-    dfa: dense::DFA<Vec<u32>>,
-    start: StateID,
-}
 
 /// What values can pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +47,9 @@ pub(crate) struct Pattern {
     /// Which bytes a value that passes can begin with.
     first_bytes: Option<Box<[bool; 256]>>,
     /// Built when enough values are to be tested.
-    dfa: OnceLock<Option<Automaton>>,
+    automaton: OnceLock<Option<Automaton>>,
+    /// The same, where it is small.
+    table: OnceLock<Option<Table>>,
 }
 
 /// What the automaton says of a value.
@@ -74,10 +66,10 @@ impl Pattern {
     pub(crate) fn new(matcher: &Matcher) -> Self {
         let anchored = format!("^(?s:{})$", matcher.value());
         let hir = regex_syntax::parse(&anchored).ok().filter(is_anchored);
-        let dfa = if hir.is_some() { OnceLock::new() } else { OnceLock::from(None) };
+        let automaton = if hir.is_some() { OnceLock::new() } else { OnceLock::from(None) };
         let form = hir.as_ref().map_or(Form::Other, |hir| form(&inner(hir)));
         let first_bytes = hir.as_ref().and_then(first_bytes);
-        Self { matcher: matcher.clone(), anchored, form, first_bytes, dfa }
+        Self { matcher: matcher.clone(), anchored, form, first_bytes, automaton, table: OnceLock::new() }
     }
 
     pub(crate) const fn form(&self) -> &Form {
@@ -109,8 +101,7 @@ impl Pattern {
 
     /// What the automaton says of a value; where there is none, what the expression says of it.
     pub(crate) fn test(&self, value: &[u8]) -> Verdict {
-        let dfa = self.dfa.get_or_init(|| build(&self.anchored));
-        let verdict = dfa.as_ref().and_then(|dfa| run(dfa, value));
+        let verdict = self.automaton().and_then(|automaton| automaton.run(value));
         verdict.unwrap_or_else(|| match std::str::from_utf8(value) {
             Ok(value) if self.passes(value) => Verdict::Passes,
             // Text of an index is UTF-8 where it is not damaged.
@@ -119,40 +110,21 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    fn automaton(&self) -> Option<&Automaton> {
+        self.automaton.get_or_init(|| Automaton::build(&self.anchored)).as_ref()
+    }
+
+    /// The automaton as a table, for who tests many values; `None` where it has none.
+    pub(super) fn table(&self) -> Option<&Table> {
+        self.table.get_or_init(|| self.automaton().and_then(Table::of)).as_ref()
+    }
+}
+
 /// Whether the anchors hold for all of it: a pattern with a stray parenthesis can break out of them.
 fn is_anchored(hir: &Hir) -> bool {
     let properties = hir.properties();
     properties.look_set_prefix().contains(Look::Start) && properties.look_set_suffix().contains(Look::End)
-}
-
-fn build(anchored: &str) -> Option<Automaton> {
-    let config = dense::Config::new()
-        .start_kind(StartKind::Anchored)
-        .match_kind(MatchKind::LeftmostFirst)
-        .dfa_size_limit(Some(DFA_BYTES_MAX))
-        .determinize_size_limit(Some(DFA_BYTES_MAX));
-    let dfa = dense::Builder::new().configure(config).build(anchored).ok()?;
-    let start = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)).ok()?;
-    Some(Automaton { dfa, start })
-}
-
-/// `None` where the automaton gives up, as it may on text that its expression's word boundaries cannot tell apart.
-fn run(automaton: &Automaton, value: &[u8]) -> Option<Verdict> {
-    let Automaton { dfa, start } = automaton;
-    let mut state = *start;
-    for (at, byte) in value.iter().enumerate() {
-        state = dfa.next_state(state, *byte);
-        if dfa.is_special_state(state) {
-            if dfa.is_dead_state(state) {
-                return Some(Verdict::FailsFrom(at));
-            }
-            if dfa.is_quit_state(state) {
-                return None;
-            }
-        }
-    }
-    let end = dfa.next_eoi_state(state);
-    Some(if dfa.is_match_state(end) { Verdict::Passes } else { Verdict::Fails })
 }
 
 /// The parts between the anchors.
