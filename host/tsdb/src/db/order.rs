@@ -10,17 +10,23 @@
 use std::cmp::Ordering;
 
 use model::Labels;
+use parking_lot::Mutex;
 
+use crate::side_by_side;
+
+/// Fewer are sorted by one thread.
+const SIDE_BY_SIDE_MIN: usize = 32_768;
+/// So often at most are large groups divided before threads begin.
+const ROUNDS_MAX: usize = 6;
 /// Groups of fewer are sorted by comparing.
 const COMPARED_MAX: usize = 24;
 
 /// A set: eight bytes of its field, how many of them there are, and its place in the input.
 type Item = (u64, u8, u32);
 
-/// Items from one to another whose spans are the same up to a field and in the field's first bytes.
-struct Group {
-    from: usize,
-    to: usize,
+/// Items whose spans are the same up to a field and in the field's first bytes.
+struct Group<'a> {
+    items: &'a mut [Item],
     field_at: usize,
     depth: usize,
 }
@@ -30,39 +36,60 @@ struct Group {
 pub(super) fn order_of<'a>(labels: impl Iterator<Item = &'a Labels>) -> Vec<u32> {
     let spans: Vec<&[u8]> = labels.map(Labels::as_encoded).collect();
     let mut items: Vec<Item> = (0..spans.len() as u32).map(|place| (0, 0, place)).collect();
-    let mut groups = vec![Group { from: 0, to: items.len(), field_at: 0, depth: 0 }];
-    while let Some(Group { from, to, field_at, depth }) = groups.pop() {
-        let items = &mut items[from..to];
-        if items.len() <= COMPARED_MAX {
-            items.sort_unstable_by(|a, b| compare(&spans, field_at, *a, *b));
-            continue;
-        }
-        let Some((field_at, depth)) = skip_common(&spans, items, field_at, depth) else {
-            // All of them are equal.
-            items.sort_unstable_by_key(|(_, _, place)| *place);
-            continue;
-        };
-        for (key, count, place) in items.iter_mut() {
-            (*key, *count) = key_of(field(spans[*place as usize], field_at).0, depth);
-        }
-        items.sort_unstable_by_key(|(key, count, _)| (*key, *count));
-        let mut start = from;
-        for group in items.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let (first, end) = (&group[0], start + group.len());
-            if group.len() > 1 {
-                let next = if first.1 < 8 {
-                    // The field ends here, and is the same in all of them.
-                    let (_, field_end) = field(spans[first.2 as usize], field_at);
-                    Group { from: start, to: end, field_at: field_end, depth: 0 }
-                } else {
-                    Group { from: start, to: end, field_at, depth: depth + 8 }
-                };
-                groups.push(next);
+    let threads = if items.len() < SIDE_BY_SIDE_MIN { 1 } else { side_by_side::threads() };
+    let large = items.len() / (threads * 2);
+    let mut groups = vec![Group { items: &mut items, field_at: 0, depth: 0 }];
+    if threads > 1 {
+        // Until there is work for all. What all sets have in common takes a round for each of its fields.
+        for _ in 0..ROUNDS_MAX {
+            let (to_divide, rest) = groups.into_iter().partition(|group| group.items.len() > large);
+            groups = rest;
+            if Vec::is_empty(&to_divide) {
+                break;
             }
-            start = end;
+            to_divide.into_iter().for_each(|group| divide(&spans, group, &mut groups));
         }
     }
+    let groups = Mutex::new(groups);
+    side_by_side::each(&vec![(); threads], |()| {
+        let next = || groups.lock().pop();
+        while let Some(group) = next() {
+            let mut within = vec![group];
+            while let Some(group) = within.pop() {
+                divide(&spans, group, &mut within);
+            }
+        }
+    });
     items.into_iter().map(|(_, _, place)| place).collect()
+}
+
+/// Sorts a group as far as the next eight bytes tell, and adds the groups of those that are the same in these.
+fn divide<'a>(spans: &[&[u8]], group: Group<'a>, groups: &mut Vec<Group<'a>>) {
+    let Group { items, field_at, depth } = group;
+    if items.len() <= COMPARED_MAX {
+        items.sort_unstable_by(|a, b| compare(spans, field_at, *a, *b));
+        return;
+    }
+    let Some((field_at, depth)) = skip_common(spans, items, field_at, depth) else {
+        // All of them are equal.
+        items.sort_unstable_by_key(|(_, _, place)| *place);
+        return;
+    };
+    for (key, count, place) in items.iter_mut() {
+        (*key, *count) = key_of(field(spans[*place as usize], field_at).0, depth);
+    }
+    items.sort_unstable_by_key(|(key, count, _)| (*key, *count));
+    for items in items.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        match items {
+            [] | [_] => {}
+            // The field ends here, and is the same in all of them.
+            [(_, count, first), ..] if *count < 8 => {
+                let (_, field_end) = field(spans[*first as usize], field_at);
+                groups.push(Group { items, field_at: field_end, depth: 0 });
+            }
+            items => groups.push(Group { items, field_at, depth: depth + 8 }),
+        }
+    }
 }
 
 /// Brings items into an order.
@@ -175,6 +202,26 @@ mod tests {
         .prop_map(str::to_owned);
         let value = vec(piece, 0..4).prop_map(|pieces| pieces.concat());
         btree_map(name, value, 0..4).prop_map(Labels::from_pairs)
+    }
+
+    /// As many as several threads sort.
+    #[test]
+    fn many_are_sorted_as_few() {
+        let sets: Vec<Labels> = (0..super::SIDE_BY_SIDE_MIN as u64 + 7)
+            .map(|number| {
+                let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let pod = format!("web-{:x}", mixed >> 40);
+                let name = ["up", "requests_total", "requests_failed_total"][number as usize % 3];
+                Labels::from_pairs([
+                    ("__name__", name),
+                    ("instance", "a longer text than a key"),
+                    ("pod", &*pod),
+                ])
+            })
+            .collect();
+        let mut expected: Vec<u32> = (0..sets.len() as u32).collect();
+        expected.sort_by(|a, b| sets[*a as usize].cmp(&sets[*b as usize]));
+        assert_eq!(order_of(sets.iter()), expected);
     }
 
     proptest! {
