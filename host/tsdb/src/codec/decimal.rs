@@ -260,11 +260,13 @@ pub(crate) fn number(reader: &mut Reader<'_>) -> Result<f64, Malformed> {
     Ok(unzigzag(word >> 4) as f64 / power)
 }
 
-const fn held(bits: f64) -> i64 {
+/// The number that stands in the place of a float, as its bits: that spares columns a second buffer.
+pub(super) const fn held(bits: f64) -> i64 {
     bits.to_bits().cast_signed()
 }
 
-const fn bits(number: i64) -> f64 {
+/// A number in the place of a float.
+pub(super) const fn bits(number: i64) -> f64 {
     f64::from_bits(number.cast_unsigned())
 }
 

@@ -57,8 +57,18 @@ impl Head {
     /// Appends the values; `None` where a patch is none of them.
     pub(super) fn restore(self, numbers: impl Iterator<Item = i64>, out: &mut Vec<f64>) -> Option<()> {
         let from = out.len();
-        out.extend(numbers.map(|number| number as f64 / self.power));
-        let column = out.get_mut(from..).unwrap_or_default();
+        out.extend(numbers.map(decimal::bits));
+        self.restore_bits(out.get_mut(from..).unwrap_or_default())
+    }
+
+    /// Makes values of numbers that stand in their places as bits; `None` where a patch is none of them.
+    pub(super) fn restore_bits(self, column: &mut [f64]) -> Option<()> {
+        // Plain loops, of which the compiler makes vectors.
+        if self.power == 1.0 {
+            column.iter_mut().for_each(|slot| *slot = decimal::held(*slot) as f64);
+        } else {
+            column.iter_mut().for_each(|slot| *slot = decimal::held(*slot) as f64 / self.power);
+        }
         let mut at = 0usize;
         for (places, patch) in self.patches {
             at = at.saturating_add(places);

@@ -17,7 +17,8 @@ use std::io;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
-use super::bytes::{Malformed, Reader, put_zigzag};
+use super::bytes::{Malformed, Reader, put_zigzag, unzigzag};
+use super::decimal::bits;
 use super::mantissas::{Head, Mantissas};
 
 /// What every frame begins with.
@@ -32,7 +33,6 @@ const VARINT_BYTES_MAX: usize = 10;
 thread_local! {
     /// Making one takes longer than a column does.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
-    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
 /// A column; `None` where zstd is out of memory.
@@ -67,24 +67,75 @@ pub(super) fn decode(reader: &mut Reader<'_>, count: usize, out: &mut Vec<f64>) 
     let decimals = reader.u8()?;
     let head = Head::read(decimals, reader)?;
     let wrong = reader.malformed("steps are not what zstd writes");
-    let frame = [&MAGIC, reader.take(reader.remaining())?].concat();
-    let steps = decompress(&frame, count.saturating_mul(VARINT_BYTES_MAX)).map_err(|_| wrong)?;
-    let mut steps = Reader::new(&steps);
-    let mut number = 0i64;
-    let mut numbers = Vec::with_capacity(count);
-    for _ in 0..count {
-        number = number.wrapping_add(steps.zigzag().map_err(|_| wrong)?);
-        numbers.push(number);
-    }
-    if !steps.is_empty() {
-        return Err(wrong);
-    }
-    head.restore(numbers.into_iter(), out).ok_or(wrong)
+    let frame = reader.take(reader.remaining())?;
+    DECOMPRESSED.with_borrow_mut(|kept| {
+        let steps = kept.of(frame, count.saturating_mul(VARINT_BYTES_MAX)).map_err(|_| wrong)?;
+        let from = out.len();
+        out.resize(from + count, 0.0);
+        let column = out.get_mut(from..).unwrap_or_default();
+        add_up(steps, column).ok_or(wrong)?;
+        head.restore_bits(column).ok_or(wrong)
+    })
 }
 
-fn decompress(frame: &[u8], bytes_max: usize) -> io::Result<Vec<u8>> {
-    DECOMPRESSOR.with_borrow_mut(|kept| match kept {
-        Some(decompressor) => decompressor.decompress(frame, bytes_max),
-        None => kept.insert(Decompressor::new()?).decompress(frame, bytes_max),
-    })
+/// The high bit of each of eight bytes: set where a varint goes on.
+const GOES_ON: u64 = 0x8080_8080_8080_8080;
+
+/// Fills a column with the sums of steps, as bits; `None` where there is another number of them.
+fn add_up(mut steps: &[u8], column: &mut [f64]) -> Option<()> {
+    let mut number = 0i64;
+    let mut next = |step: u64| {
+        number = number.wrapping_add(unzigzag(step));
+        bits(number)
+    };
+    let mut slots = column.iter_mut();
+    loop {
+        // Most steps take a byte: eight of those are seen to be so at once.
+        while slots.len() >= 8
+            && let Some((short, rest)) = steps.split_first_chunk::<8>()
+            && u64::from_le_bytes(*short) & GOES_ON == 0
+        {
+            short.iter().zip(&mut slots).for_each(|(step, slot)| *slot = next(u64::from(*step)));
+            steps = rest;
+        }
+        let Some(slot) = slots.next() else { break };
+        let mut reader = Reader::new(steps);
+        *slot = next(reader.varint().ok()?);
+        steps = steps.get(reader.at()..)?;
+    }
+    steps.is_empty().then_some(())
+}
+
+/// What is made anew for no column.
+struct Decompressed {
+    decompressor: Decompressor<'static>,
+    frame: Vec<u8>,
+    steps: Vec<u8>,
+}
+
+thread_local! {
+    static DECOMPRESSED: RefCell<Buffers> = const { RefCell::new(Buffers(None)) };
+}
+
+struct Buffers(Option<Decompressed>);
+
+impl Buffers {
+    /// What a frame without its magic number holds.
+    fn of(&mut self, frame: &[u8], bytes_max: usize) -> io::Result<&[u8]> {
+        let kept = match &mut self.0 {
+            Some(kept) => kept,
+            none => none.insert(Decompressed {
+                decompressor: Decompressor::new()?,
+                frame: Vec::new(),
+                steps: Vec::new(),
+            }),
+        };
+        kept.frame.clear();
+        kept.frame.extend_from_slice(&MAGIC);
+        kept.frame.extend_from_slice(frame);
+        kept.steps.clear();
+        kept.steps.reserve(bytes_max);
+        kept.decompressor.decompress_to_buffer(&kept.frame, &mut kept.steps)?;
+        Ok(&kept.steps)
+    }
 }
