@@ -70,19 +70,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::{Exemplar, Metadata};
 use parking_lot::RwLock;
+use roaring::RoaringBitmap;
 
 use crate::codec::{Malformed, Reader};
 use crate::db::downsample::{DIRS, RESOLUTIONS_MS};
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{FileBytes, FileSystem};
-use crate::header::FileKind;
+use crate::header::{FileKind, HEADER_BYTES};
 use crate::index::PassingCache;
 use crate::tombstones::{self, Tombstones};
 use crate::wal::record::{self, Section};
 
 pub(crate) use chunks::BlockChunk;
 pub(crate) use index::BlockIndex;
-pub(crate) use series::SeriesReader;
+pub(crate) use series::{SeriesBytes, SeriesReader};
 pub(crate) use writer::{BlockSeries, BlockWriter};
 
 use verified::Verified;
@@ -359,6 +360,20 @@ impl Block {
         read().map_err(|malformed| self.corrupt(SectionKind::Exemplars, malformed))
     }
 
+    /// The numbers of the series that have exemplars.
+    pub(crate) fn with_exemplars(&self) -> Result<RoaringBitmap> {
+        let mut reader = Reader::new(self.section(SectionKind::Exemplars));
+        let mut read = || -> std::result::Result<RoaringBitmap, Malformed> {
+            let mut numbers = RoaringBitmap::new();
+            for _ in 0..reader.u32()? {
+                numbers.insert(reader.u32()?);
+                reader.u32()?;
+            }
+            Ok(numbers)
+        };
+        read().map_err(|malformed| self.corrupt(SectionKind::Exemplars, malformed))
+    }
+
     /// What was known of metric families when the block was written.
     pub(crate) fn metadata(&self) -> Result<Vec<(String, Metadata)>> {
         let sections = record::decode(self.section(SectionKind::Metadata))
@@ -407,6 +422,36 @@ fn read_contents(path: &Path, bytes: &[u8]) -> Result<(u32, [Place; SECTION_COUN
         *place = Place { offset, len };
     }
     Ok((version, places))
+}
+
+/// The sections of a block as they lie in it; for fuzzers.
+pub(crate) fn sections(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let Ok((version, places)) = read_contents(Path::new(""), bytes) else { return Vec::new() };
+    let section =
+        |place: &Place| bytes.get(place.offset..place.offset + place.len).unwrap_or_default().to_vec();
+    places.iter().take(section_count(version)).map(section).collect()
+}
+
+/// A block with another section of that number, and checksums to match; for fuzzers.
+pub(crate) fn with_section(bytes: &[u8], number: u8, section: &[u8]) -> Option<Vec<u8>> {
+    let mut sections = sections(bytes);
+    *sections.get_mut(usize::from(number).checked_sub(1)?)? = section.to_vec();
+    let mut out = bytes.get(..HEADER_BYTES)?.to_vec();
+    let mut tail = Vec::new();
+    for (kind, section) in (1u32..).zip(&sections) {
+        let crc = if kind == SectionKind::Chunks as u32 { 0 } else { crc32fast::hash(section) };
+        tail.extend_from_slice(&kind.to_le_bytes());
+        tail.extend_from_slice(&crc.to_le_bytes());
+        tail.extend_from_slice(&(out.len() as u64).to_le_bytes());
+        tail.extend_from_slice(&(section.len() as u64).to_le_bytes());
+        out.extend_from_slice(section);
+    }
+    tail.extend_from_slice(&(out.len() as u64).to_le_bytes());
+    tail.extend_from_slice(&(sections.len() as u32).to_le_bytes());
+    tail.extend_from_slice(&crc32fast::hash(&tail).to_le_bytes());
+    tail.extend_from_slice(MAGIC);
+    out.extend_from_slice(&tail);
+    Some(out)
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ use ids::Ids;
 pub use limits::RefusedSeries;
 use limits::SeriesLimits;
 pub(crate) use open::OpenChunk;
+pub(crate) use page::PageData;
 use page::{PAGE_SERIES, Page};
 use pages::Pages;
 pub(crate) use series::{LatestIn, SampleValue, SeriesIn, SeriesView, TimedSample, Verdict, judge_exemplar};
@@ -394,6 +395,21 @@ impl Head {
                     .into_iter()
                     .for_each(&mut each);
                 next = ids.next_if(|id| id / PAGE_SERIES as u32 == number);
+            }
+        }
+    }
+
+    /// Goes through the pages of the series of those ids, each with the slots of these series, one bit each.
+    pub(crate) fn visit_pages(&self, ids: &RoaringBitmap, mut each: impl FnMut(&PageData, u64)) {
+        let mut ids = ids.iter().peekable();
+        while let Some(first) = ids.next() {
+            let number = first / PAGE_SERIES as u32;
+            let mut slots = 1u64 << (first as usize % PAGE_SERIES);
+            while let Some(id) = ids.next_if(|id| id / PAGE_SERIES as u32 == number) {
+                slots |= 1 << (id as usize % PAGE_SERIES);
+            }
+            if let Some(page) = self.page(number) {
+                each(&page.lock(), slots);
             }
         }
     }

@@ -92,6 +92,10 @@ pub(super) struct Description {
     starts: Option<u32>,
     /// Whether another of the same series comes next.
     pub(super) is_followed: bool,
+    /// How many bytes of it are a constant's value, with the time of its end.
+    pub(super) constant_bytes: usize,
+    /// How many are its summary.
+    pub(super) summary_bytes: usize,
 }
 
 impl Described {
@@ -118,6 +122,7 @@ impl Description {
         };
         let column = i64::from(before.column).checked_add(step).and_then(|column| u32::try_from(column).ok());
         before.column = column.ok_or(reader.malformed("times of a chunk are not there"))?;
+        let values_at = reader.at();
         let values = if flags & CONSTANT == 0 {
             let (offset, len) = (before.place, reader.varint()?);
             before.place = offset.saturating_add(CHECKSUM_BYTES).saturating_add(len);
@@ -127,11 +132,23 @@ impl Description {
             let stale_after_ms = if flags & SUMMARY == 0 { None } else { Some(reader.varint()?) };
             Values::Constant(Constant { value, stale_after_ms })
         };
+        let constant_bytes = if flags & CONSTANT == 0 { 0 } else { reader.at() - values_at };
         let has_summary = flags & (SUMMARY | CONSTANT) == SUMMARY;
+        let summary_at = reader.at();
         let summary = if has_summary { Some(read_summary(reader)?) } else { None };
+        let summary_bytes = reader.at() - summary_at;
         let starts = if flags & STARTS == 0 { None } else { Some(reader.varint_u32()?) };
         let is_followed = flags & FOLLOWED != 0;
-        Ok(Some(Self { kind, column: before.column, values, summary, starts, is_followed }))
+        Ok(Some(Self {
+            kind,
+            column: before.column,
+            values,
+            summary,
+            starts,
+            is_followed,
+            constant_bytes,
+            summary_bytes,
+        }))
     }
 }
 
@@ -196,6 +213,29 @@ impl Block {
         let wrong = reader.malformed("times of a chunk are not there");
         let (meta, times_at) = self.times_of(kind, column).map_err(|_| wrong)?;
         Ok(BlockChunk { meta, times_at: Some(times_at), values, summary, starts })
+    }
+
+    /// Whether the samples of a chunk of a group reach into a range. `columns` is what is known of that already, by the
+    /// numbers of columns.
+    pub(super) fn column_overlaps(
+        &self,
+        description: &Description,
+        reader: &Reader<'_>,
+        (start, end): (i64, i64),
+        columns: &mut Vec<Option<bool>>,
+    ) -> Decoded<bool> {
+        let column = description.column as usize;
+        if let Some(Some(known)) = columns.get(column) {
+            return Ok(*known);
+        }
+        let overlaps = self.chunk_of(description, reader)?.meta.overlaps(start, end);
+        if columns.len() <= column {
+            columns.resize(column + 1, None);
+        }
+        if let Some(entry) = columns.get_mut(column) {
+            *entry = Some(overlaps);
+        }
+        Ok(overlaps)
     }
 
     /// Those chunks of a series that overlap `[start, end]`, before version 6.

@@ -11,7 +11,7 @@
 //!   postings  a posting for each value
 //!   posting   0 u8, offset within the section "postings" varint: a roaring bitmap begins there; or
 //!             1 to 8 u8, and so many ids: the first varint, the others as differences varint
-//! postings    portable roaring bitmaps, see crate::index
+//! postings    portable roaring bitmaps, see crate::index; labels carried by the same series may share one
 //! ```
 //!
 //! Before version 3:
@@ -68,7 +68,7 @@ struct MappedPlaces<'a> {
 }
 
 /// A name of the index.
-struct Name<'a> {
+pub(super) struct Name<'a> {
     index: BlockIndex<'a>,
     name: &'a str,
     union: Reader<'a>,
@@ -78,7 +78,7 @@ struct Name<'a> {
 }
 
 /// A name of an index of any version.
-enum AnyName<'a> {
+pub(super) enum AnyName<'a> {
     Old(OldName<'a>),
     New(Name<'a>),
 }
@@ -160,14 +160,14 @@ impl<'a> BlockIndex<'a> {
         found.map(|(number, offset)| Ok((number as u32, self.name_at(offset)?))).transpose()
     }
 
-    /// The name and the value of those numbers.
-    pub(super) fn pair(&self, name: u32, value: u32) -> Decoded<(&'a str, &'a str)> {
-        self.name_at(self.table()?.offset(name as usize)?)?.pair(value)
+    /// The name of that number.
+    pub(super) fn name_of(&self, name: u32) -> Decoded<AnyName<'a>> {
+        self.name_at(self.table()?.offset(name as usize)?)
     }
 
     /// The number of the value that labels have under the name of that number.
     pub(super) fn value_number(&self, name: u32, labels: &Labels) -> Decoded<Option<u32>> {
-        let name = self.name_at(self.table()?.offset(name as usize)?)?;
+        let name = self.name_of(name)?;
         let Some(value) = labels.get(name.text()) else { return Ok(None) };
         name.as_index().find(value).map_err(|_| Malformed { at: 0, what: "value is not in the index" })
     }
@@ -191,7 +191,8 @@ impl<'a> BlockIndex<'a> {
 }
 
 impl<'a> AnyName<'a> {
-    fn pair(&self, value: u32) -> Decoded<(&'a str, &'a str)> {
+    /// The name, and the value of that number.
+    pub(super) fn pair(&self, value: u32) -> Decoded<(&'a str, &'a str)> {
         match self {
             Self::Old(old) => Ok((old.name, old.value(value)?)),
             Self::New(new) => Ok((new.name, new.value(value)?)),

@@ -20,8 +20,10 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use model::Labels;
+use roaring::RoaringBitmap;
 
 use super::chunks::{BlockChunk, Described, Description};
+use super::index::AnyName;
 use super::{Block, SectionKind};
 use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::{Malformed, Reader};
@@ -47,8 +49,21 @@ pub(crate) struct SeriesReader<'a> {
     block: &'a Block,
     labels: Option<LabelsOfGroup<'a>>,
     chunks: Option<ChunksOfGroup<'a>>,
+    /// Label names that have been looked up, by number.
+    names: Vec<(u32, AnyName<'a>)>,
     /// Labels that have been looked up last.
     texts: Vec<(NumberPair, TextPair<'a>)>,
+}
+
+/// What the section "series" consists of, in bytes; before version 6 it counts as descriptions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SeriesBytes {
+    pub(crate) labels: u64,
+    /// Where the data of chunks, their times and starts are.
+    pub(crate) descriptions: u64,
+    /// Values of chunks that have no other data.
+    pub(crate) constants: u64,
+    pub(crate) summaries: u64,
 }
 
 /// Where the labels of a group have been read up to.
@@ -141,7 +156,7 @@ fn read_labels(reader: &mut Reader<'_>, pairs: &mut Vec<NumberPair>) -> Decoded<
 
 impl<'a> SeriesReader<'a> {
     pub(super) const fn new(block: &'a Block) -> Self {
-        Self { block, labels: None, chunks: None, texts: Vec::new() }
+        Self { block, labels: None, chunks: None, names: Vec::new(), texts: Vec::new() }
     }
 
     const fn is_grouped(&self) -> bool {
@@ -197,7 +212,15 @@ impl<'a> SeriesReader<'a> {
         for (at, pair) in pairs.iter().enumerate() {
             let known = self.texts.get(at).is_some_and(|(known, _)| known == pair);
             if !known {
-                let text = index.pair(pair.0, pair.1).map_err(|_| missing)?;
+                let name = match self.names.iter().position(|(number, _)| *number == pair.0) {
+                    Some(at) => at,
+                    None => {
+                        self.names.push((pair.0, index.name_of(pair.0).map_err(|_| missing)?));
+                        self.names.len() - 1
+                    }
+                };
+                let name = self.names.get(name).ok_or(missing)?;
+                let text = name.1.pair(pair.1).map_err(|_| missing)?;
                 match self.texts.get_mut(at) {
                     Some(entry) => *entry = (*pair, text),
                     None => self.texts.push((*pair, text)),
@@ -247,6 +270,24 @@ impl<'a> SeriesReader<'a> {
             }
             return self.block.overlapping(&mut reader, start, end);
         }
+        let mut chunks = Vec::new();
+        let block = self.block;
+        self.descriptions(number, |description, rest| {
+            let chunk = block.chunk_of(description, rest)?;
+            if chunk.meta.overlaps(start, end) {
+                chunks.push(chunk);
+            }
+            Ok(())
+        })?;
+        Ok(chunks)
+    }
+
+    /// Hands over how the chunks of a series are described, and the reader behind each description.
+    fn descriptions(
+        &mut self,
+        number: u32,
+        mut each: impl FnMut(&Description, &Reader<'a>) -> Decoded<()>,
+    ) -> Decoded<()> {
         let first = number - number % GROUP;
         // One that has come to the end of its group does not go on in the next.
         let known = self.chunks.take().filter(|known| first < known.number && known.number <= number);
@@ -268,19 +309,83 @@ impl<'a> SeriesReader<'a> {
             }
             known.number += 1;
         }
-        let mut chunks = Vec::new();
         while let Some(description) = Description::read(&mut known.rest, &mut known.described)? {
-            let chunk = self.block.chunk_of(&description, &known.rest)?;
-            if chunk.meta.overlaps(start, end) {
-                chunks.push(chunk);
-            }
+            each(&description, &known.rest)?;
             if !description.is_followed {
                 break;
             }
         }
         known.number += 1;
         self.chunks = Some(known);
-        Ok(chunks)
+        Ok(())
+    }
+
+    /// What the section consists of.
+    pub(crate) fn bytes(&mut self) -> Result<SeriesBytes> {
+        let read = self.count_bytes();
+        self.ok(read)
+    }
+
+    fn count_bytes(&mut self) -> Decoded<SeriesBytes> {
+        let mut bytes = SeriesBytes::default();
+        if !self.is_grouped() {
+            bytes.descriptions = self.block.section(SectionKind::Series).len() as u64;
+            return Ok(bytes);
+        }
+        let count = u32::try_from(self.block.meta().series_count).unwrap_or(u32::MAX);
+        for first in (0..count).step_by(GROUP as usize) {
+            let mut rest = place_of(self.block, first / GROUP)?;
+            let began = rest.at();
+            let labels = rest.count(1)?;
+            rest.take(labels)?;
+            bytes.labels += (rest.at() - began) as u64;
+            let began = rest.at();
+            let mut described = Described::at(rest.varint()?);
+            let (mut constants, mut summaries) = (0, 0);
+            for _ in first..count.min(first + GROUP) {
+                while let Some(description) = Description::read(&mut rest, &mut described)? {
+                    constants += description.constant_bytes;
+                    summaries += description.summary_bytes;
+                    if !description.is_followed {
+                        break;
+                    }
+                }
+            }
+            bytes.constants += constants as u64;
+            bytes.summaries += summaries as u64;
+            bytes.descriptions += (rest.at() - began - constants - summaries) as u64;
+        }
+        Ok(bytes)
+    }
+
+    /// Those of `numbers` that may have samples in `[start, end]`, deleted ones among them.
+    pub(crate) fn overlapping(
+        &mut self,
+        numbers: &RoaringBitmap,
+        start: i64,
+        end: i64,
+    ) -> Result<RoaringBitmap> {
+        let mut found = Vec::new();
+        // Series share columns of times: each column is asked for its range once.
+        let mut columns = Vec::new();
+        for number in numbers {
+            let overlaps = if self.is_grouped() {
+                let mut overlaps = false;
+                let block = self.block;
+                let read = self.descriptions(number, |description, rest| {
+                    overlaps |= block.column_overlaps(description, rest, (start, end), &mut columns)?;
+                    Ok(())
+                });
+                self.ok(read)?;
+                overlaps
+            } else {
+                self.overlaps(number, start, end)?
+            };
+            if overlaps {
+                found.push(number);
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 }
 

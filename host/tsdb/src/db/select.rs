@@ -16,7 +16,7 @@ use crate::Tsdb;
 use crate::block::Block;
 use crate::error::Result;
 use crate::head::{SeriesIn, SeriesView, split};
-use crate::index::{LabelIndex, Query, Texts};
+use crate::index::{LabelIndex, Query, Texts, Union};
 use crate::side_by_side;
 use crate::tombstones::Intervals;
 
@@ -153,13 +153,14 @@ fn insert(set: &mut BTreeSet<String>, text: &str) {
 }
 
 impl Shared {
-    /// Blocks that overlap the range and the matching series of the head, as of one moment.
+    /// Blocks that overlap the range, and what several threads see of the matching series of the head, in the order of
+    /// ids, as of one moment.
     fn snapshot<T: Send>(
         &self,
         query: &Query<'_>,
         (start, end): (i64, i64),
         step_ms: Option<i64>,
-        keep: impl Fn(SeriesIn<'_>, &VisibleHead<'_>) -> Option<T> + Sync,
+        look: impl Fn(&VisibleHead<'_>, &RoaringBitmap) -> T + Sync,
     ) -> Result<(Vec<VisibleBlock>, Vec<T>)> {
         let pass = self.gate.read();
         let view = self.view.read();
@@ -170,27 +171,39 @@ impl Shared {
             .collect();
         let head = VisibleHead { from: view.head_from, deleted: &view.head_deleted };
         let ids = self.head.with_index(|index| query.resolve(index))?;
-        let look = |ids: &RoaringBitmap| {
-            let mut kept = Vec::new();
-            self.head.visit(ids, |series| kept.extend(keep(series, &head)));
-            kept
-        };
-        let mut found = side_by_side::each(&split(ids, side_by_side::threads()), look).into_iter();
-        let mut kept = found.next().unwrap_or_default();
-        found.for_each(|more| kept.extend(more));
+        let found = side_by_side::each(&split(ids, side_by_side::threads()), |ids| look(&head, ids));
         drop(view);
         drop(pass);
         let visible = |(block, range, answers, deleted): (Arc<Block>, _, _, _)| {
             let past = expiry.hidden(&block)?;
             Ok(VisibleBlock { block, range, answers, deleted, past })
         };
-        Ok((blocks.into_iter().map(visible).collect::<Result<_>>()?, kept))
+        Ok((blocks.into_iter().map(visible).collect::<Result<_>>()?, found))
+    }
+
+    /// As [`Shared::snapshot`], with what `keep` makes of each series of the head, in the order of ids.
+    fn snapshot_of<T: Send>(
+        &self,
+        query: &Query<'_>,
+        range: (i64, i64),
+        step_ms: Option<i64>,
+        keep: impl Fn(SeriesIn<'_>, &VisibleHead<'_>) -> Option<T> + Sync,
+    ) -> Result<(Vec<VisibleBlock>, Vec<T>)> {
+        let (blocks, found) = self.snapshot(query, range, step_ms, |head, ids| {
+            let mut kept = Vec::new();
+            self.head.visit(ids, |series| kept.extend(keep(series, head)));
+            kept
+        })?;
+        let mut found = found.into_iter();
+        let mut kept = found.next().unwrap_or_default();
+        found.for_each(|more| kept.extend(more));
+        Ok((blocks, kept))
     }
 
     fn select(&self, matchers: &[Matcher], start: i64, end: i64, step_ms: Option<i64>) -> Result<Selection> {
         let query = Query::new(matchers);
         let (blocks, views) =
-            self.snapshot(&query, (start, end), step_ms, |series, head| head.view(series, start, end))?;
+            self.snapshot_of(&query, (start, end), step_ms, |series, head| head.view(series, start, end))?;
         if blocks.is_empty() {
             // The head has each series once.
             let one = |(view, deleted): (SeriesView, Intervals)| {
@@ -199,24 +212,26 @@ impl Shared {
             return Ok(Selection { all: views.into_iter().map(one).collect(), sorted: false });
         }
         let mut parts: Vec<(Labels, Part)> = Vec::new();
+        let is_one_block = blocks.len() == 1 && views.is_empty();
         for visible in blocks {
-            let (block, (start, end)) = (&visible.block, visible.range);
-            let mut series = block.series();
-            for number in query.resolve(&block.index())? {
-                let (labels, mut chunks) = (series.labels(number)?, series.chunks(number, start, end)?);
-                let deleted = visible.hidden(number);
-                chunks.retain(|chunk| {
-                    !deleted.covers(chunk.meta.min_time.max(start), chunk.meta.max_time.min(end))
-                });
-                if !chunks.is_empty() {
-                    parts.push((labels, Part::Block { block: block.clone(), chunks, deleted }));
-                }
+            let numbers = query.resolve(&visible.block.index())?;
+            let look = |numbers: &RoaringBitmap| visible.parts(numbers);
+            for more in side_by_side::each(&split(numbers, side_by_side::threads()), look) {
+                parts.append(&mut more?);
             }
+        }
+        if is_one_block {
+            // A block has each series once, in the order of labels.
+            let one = |(labels, part)| SelectedSeries::new(labels, Parts::One([part]));
+            return Ok(Selection { all: parts.into_iter().map(one).collect(), sorted: true });
         }
         parts.extend(
             views.into_iter().map(|(view, deleted)| (view.labels.clone(), Part::Head { view, deleted })),
         );
-        let series = group(parts).map(|(labels, parts)| SelectedSeries::new(labels, Parts::Many(parts)));
+        let series = group(parts).map(|(labels, parts)| {
+            let parts = <[Part; 1]>::try_from(parts).map_or_else(Parts::Many, Parts::One);
+            SelectedSeries::new(labels, parts)
+        });
         Ok(Selection { all: series.collect(), sorted: true })
     }
 
@@ -229,26 +244,18 @@ impl Shared {
         mut each: impl FnMut(&dyn LabelIndex, &RoaringBitmap) -> Result<()>,
     ) -> Result<()> {
         let query = Query::new(matchers);
-        let (blocks, ids) = self.snapshot(&query, (start, end), None, |series, head| {
-            head.shows(series, start, end).then_some(series.id)
+        let (blocks, shown) = self.snapshot(&query, (start, end), None, |head, ids| {
+            let mut shown = Union::default();
+            self.head.visit_pages(ids, |page, slots| {
+                shown.add_word(page.first_id(), head.shown(page, slots, start, end));
+            });
+            shown.into_bitmap()
         })?;
-        let ids: RoaringBitmap = ids.into_iter().collect();
+        let ids = shown.into_iter().fold(RoaringBitmap::new(), |all, more| all | more);
         self.head.with_index(|index| each(index, &ids))?;
         for visible in blocks {
-            let (block, (start, end)) = (&visible.block, visible.range);
-            let index = block.index();
-            let mut ids = query.resolve(&index)?;
-            if block.meta().min_time < start || block.meta().max_time > end || !visible.is_whole() {
-                let mut active = RoaringBitmap::new();
-                let mut series = block.series();
-                for number in &ids {
-                    if visible.shows(&mut series, number, start, end)? {
-                        active.insert(number);
-                    }
-                }
-                ids = active;
-            }
-            each(&index, &ids)?;
+            let index = visible.block.index();
+            each(&index, &visible.shown(query.resolve(&index)?)?)?;
         }
         Ok(())
     }
@@ -256,7 +263,7 @@ impl Shared {
     fn exemplars(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SeriesExemplars>> {
         let wanted = |exemplar: &Exemplar| (start..=end).contains(&exemplar.timestamp.millis());
         let query = Query::new(matchers);
-        let (blocks, head) = self.snapshot(&query, (start, end), None, |series, head| {
+        let (blocks, head) = self.snapshot_of(&query, (start, end), None, |series, head| {
             let exemplars = head.exemplars(series, wanted);
             (!exemplars.is_empty()).then(|| (series.labels.clone(), exemplars))
         })?;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use model::Exemplar;
+use model::{Exemplar, Labels};
 use roaring::RoaringBitmap;
 
+use super::read::Part;
 use crate::block::{Block, SeriesReader};
 use crate::error::Result;
-use crate::head::{LatestIn, SeriesIn, SeriesView};
+use crate::head::{LatestIn, PageData, SeriesIn, SeriesView, split};
+use crate::side_by_side;
 use crate::tombstones::{Intervals, Tombstones};
 
 /// A block, and what must not be seen of it.
@@ -29,6 +31,15 @@ pub(super) struct VisibleHead<'a> {
     pub(super) deleted: &'a Tombstones,
 }
 
+/// The places of the bits that are set.
+fn slots_of(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let slot = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+        bits &= bits - 1;
+        Some(slot)
+    })
+}
+
 impl VisibleBlock {
     /// What must not be seen of a series.
     pub(super) fn hidden(&self, number: u32) -> Intervals {
@@ -48,18 +59,62 @@ impl VisibleBlock {
     }
 
     /// Whether everything may be seen.
-    pub(super) fn is_whole(&self) -> bool {
+    fn is_whole(&self) -> bool {
         self.deleted.is_empty() && self.past.is_empty()
     }
 
+    /// Those of some series of which anything may be seen in the range that is asked of it.
+    pub(super) fn shown(&self, numbers: RoaringBitmap) -> Result<RoaringBitmap> {
+        let (meta, (start, end)) = (self.block.meta(), self.range);
+        let mut shown = if meta.min_time >= start && meta.max_time <= end {
+            // Only a series with exemplars may be without samples.
+            let with_exemplars = self.block.with_exemplars()? & &numbers;
+            let with_samples = self.block.series().overlapping(&with_exemplars, start, end)?;
+            numbers - (with_exemplars - with_samples)
+        } else {
+            let overlapping = |numbers: &RoaringBitmap| self.block.series().overlapping(numbers, start, end);
+            let parts = side_by_side::each(&split(numbers, side_by_side::threads()), overlapping);
+            parts.into_iter().try_fold(RoaringBitmap::new(), |all, part| Result::Ok(all | part?))?
+        };
+        if !self.is_whole() {
+            let mut series = self.block.series();
+            let mut hidden = Vec::new();
+            for number in shown.iter().filter(|number| self.hides_of(*number)) {
+                if !self.shows(&mut series, number, start, end)? {
+                    hidden.push(number);
+                }
+            }
+            shown -= hidden.into_iter().collect::<RoaringBitmap>();
+        }
+        Ok(shown)
+    }
+
+    /// What may be read of some series in the range that is asked for, by their labels; those without any left out.
+    pub(super) fn parts(&self, numbers: &RoaringBitmap) -> Result<Vec<(Labels, Part)>> {
+        let (block, (start, end)) = (&self.block, self.range);
+        let mut series = block.series();
+        let mut parts = Vec::new();
+        for number in numbers {
+            let mut chunks = series.chunks(number, start, end)?;
+            let deleted = self.hidden(number);
+            chunks.retain(|chunk| {
+                !deleted.covers(chunk.meta.min_time.max(start), chunk.meta.max_time.min(end))
+            });
+            if !chunks.is_empty() {
+                let part = Part::Block { block: block.clone(), chunks, deleted };
+                parts.push((series.labels(number)?, part));
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Whether anything of a series is deleted or past retention.
+    fn hides_of(&self, number: u32) -> bool {
+        self.deleted.of(number).is_some() || self.past.iter().any(|(series, _)| series.contains(number))
+    }
+
     /// Whether anything of a series may be seen in `[start, end]`; `series` are those of the block.
-    pub(super) fn shows(
-        &self,
-        series: &mut SeriesReader<'_>,
-        number: u32,
-        start: i64,
-        end: i64,
-    ) -> Result<bool> {
+    fn shows(&self, series: &mut SeriesReader<'_>, number: u32, start: i64, end: i64) -> Result<bool> {
         let hidden = self.hidden(number);
         let chunks = series.chunks(number, start, end)?;
         Ok(chunks
@@ -85,12 +140,22 @@ impl VisibleHead<'_> {
         }
     }
 
-    /// Whether there are any samples of a series in `[start, end]`.
-    pub(super) fn shows(&self, series: SeriesIn<'_>, start: i64, end: i64) -> bool {
-        match self.deleted.of(series.id) {
-            None => series.overlaps(self.from, start, end),
-            Some(_) => self.view(series, start, end).is_some(),
+    /// Those of `slots` of a page whose series have samples in `[start, end]`, one bit each.
+    pub(super) fn shown(&self, page: &PageData, slots: u64, start: i64, end: i64) -> u64 {
+        let (mut shown, to_ask) = page.seen_in(slots, start.max(self.from), end);
+        for slot in slots_of(to_ask) {
+            let overlaps = page.series(slot).is_some_and(|series| series.overlaps(self.from, start, end));
+            shown |= u64::from(overlaps) << slot;
         }
+        if !self.deleted.is_empty() {
+            for slot in slots_of(shown) {
+                let hidden = page.series(slot).is_none_or(|series| {
+                    self.deleted.of(series.id).is_some() && self.view(series, start, end).is_none()
+                });
+                shown &= !(u64::from(hidden) << slot);
+            }
+        }
+        shown
     }
 
     /// The exemplars of a series for which `wanted` says yes.

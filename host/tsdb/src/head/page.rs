@@ -40,6 +40,8 @@ pub(crate) struct PageData {
     taken: u64,
     /// One bit for each series of which the log (or a checkpoint) says which labels its id stands for.
     logged: u64,
+    /// One bit for each series that may have late samples.
+    late: u64,
     chunk_count: u32,
     reserved: [i64; PAGE_SERIES],
     newest: [i64; PAGE_SERIES],
@@ -65,6 +67,7 @@ impl Page {
             first_id: number * PAGE_SERIES as u32,
             taken: 0,
             logged: 0,
+            late: 0,
             chunk_count: 0,
             reserved: [NEVER; PAGE_SERIES],
             newest: [NEVER; PAGE_SERIES],
@@ -94,7 +97,7 @@ impl PageData {
 
     pub(super) fn remove(&mut self, slot: usize) {
         let bit = !(1u64 << slot);
-        (self.taken, self.logged) = (self.taken & bit, self.logged & bit);
+        (self.taken, self.logged, self.late) = (self.taken & bit, self.logged & bit, self.late & bit);
         (self.reserved[slot], self.newest[slot]) = (NEVER, NEVER);
         (self.open[slot], self.labels[slot], self.rare[slot]) = (None, None, None);
         self.take_open_starts(slot);
@@ -128,6 +131,11 @@ impl PageData {
         u64::from(self.chunk_count)
     }
 
+    /// The id of the first series.
+    pub(crate) const fn first_id(&self) -> u32 {
+        self.first_id
+    }
+
     /// Whether there is a series.
     pub(crate) const fn has(&self, slot: usize) -> bool {
         self.taken >> slot & 1 == 1
@@ -142,6 +150,21 @@ impl PageData {
     /// All series.
     pub(crate) fn all(&self) -> impl Iterator<Item = SeriesIn<'_>> {
         (0..PAGE_SERIES).filter_map(|slot| self.series(slot))
+    }
+
+    /// Which of `slots` have samples in `[start, end]`, one bit each: those that have for sure, and those that have to be
+    /// asked one by one. `start` is not before what is in blocks. Looks at nothing but the newest sample's times, which
+    /// lie side by side.
+    pub(crate) fn seen_in(&self, slots: u64, start: i64, end: i64) -> (u64, u64) {
+        let (mut newest_within, mut newer) = (0, 0);
+        // Before its first sample, a series has not been seen at any time.
+        let start = start.max(NEVER + 1);
+        for (slot, newest) in self.newest.iter().enumerate() {
+            newest_within |= u64::from((start..=end).contains(newest)) << slot;
+            newer |= u64::from(*newest > end) << slot;
+        }
+        let slots = slots & self.taken;
+        (slots & newest_within, slots & !newest_within & (newer | self.late))
     }
 
     /// The time of the newest sample that was ever visible; the lowest number before the first one.
@@ -266,7 +289,9 @@ impl PageData {
 
     /// Adds a sample to the late ones, unless its time is taken; says whether it was added.
     pub(crate) fn add_late(&mut self, slot: usize, sample: TimedSample) -> bool {
-        self.find(slot, sample.time).is_none() && self.rare(slot).add_late(sample)
+        let added = self.find(slot, sample.time).is_none() && self.rare(slot).add_late(sample);
+        self.late |= u64::from(added) << slot;
+        added
     }
 
     fn saw(&mut self, slot: usize, time: i64) {
@@ -311,6 +336,7 @@ impl PageData {
         }
         if let Some(rare) = &mut self.rare[slot] {
             self.chunk_count -= rare.drop_before(end, late);
+            self.late &= !(u64::from(rare.late.is_empty()) << slot);
             if rare.is_needless() {
                 self.rare[slot] = None;
             }

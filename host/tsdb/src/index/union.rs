@@ -43,6 +43,16 @@ impl Union {
         }
     }
 
+    /// Adds those of 64 neighbouring ids whose bits are set; `first` is a multiple of 64.
+    pub(crate) fn add_word(&mut self, first: u32, bits: u64) {
+        let low = (first & 0xffff) as usize;
+        if bits != 0
+            && let Some(word) = self.page((first >> 16) as u16).get_mut(low / 64)
+        {
+            *word |= bits;
+        }
+    }
+
     fn page(&mut self, key: u16) -> &mut [u64; PAGE_WORDS] {
         let key = usize::from(key);
         if self.pages.len() <= key {

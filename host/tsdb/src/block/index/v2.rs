@@ -22,7 +22,7 @@ pub(super) struct Table<'a> {
 }
 
 /// A name of the index.
-pub(super) struct OldName<'a> {
+pub(in crate::block) struct OldName<'a> {
     pub(super) name: &'a str,
     index: BlockIndex<'a>,
     having: (u64, u64),
