@@ -71,22 +71,33 @@ fn of_churn(targets: usize, hours: usize) -> io::Result<()> {
     fill(&database, &recording, &load, FIRST_TIME_MS, Duration::from_secs(hours as u64 * 3600))?;
     println!("{targets} targets for {hours} hours: {:.1?}", start.elapsed());
     let blocks = database.analyze()?.blocks;
-    println!("hours, series, samples, bytes per sample, all but chunks; bytes by section:");
+    println!(
+        "hours, series, samples, bytes per sample, index, all but chunks; bytes by section, of the series:"
+    );
+    let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
+    let (mut bytes, mut index_bytes, mut samples) = (0, 0, 0);
     for block in &blocks {
         let of_chunks: u64 =
             block.sections.iter().filter(|(name, _)| *name == "chunks").map(|(_, n)| n).sum();
         println!(
-            "{:.1} h, {}, {}, {:.4}, {:.2} %; {:?}",
+            "{:.1} h, {}, {}, {:.4}, {:.2} %, {:.2} %; {:?}; {:?}",
             block.max_time.since(block.min_time) as f64 / 3_600_000.0,
             block.series,
             block.samples,
             block.bytes as f64 / block.samples.max(1) as f64,
-            (block.bytes - of_chunks) as f64 * 100.0 / block.bytes as f64,
-            block.sections
+            percent(block.index_bytes(), block.bytes),
+            percent(block.bytes - of_chunks, block.bytes),
+            block.sections,
+            block.series_parts,
         );
+        bytes += block.bytes;
+        index_bytes += block.index_bytes();
+        samples += block.samples;
     }
-    let (bytes, samples) =
-        blocks.iter().fold((0, 0), |sum, block| (sum.0 + block.bytes, sum.1 + block.samples));
-    println!("all: {:.4} bytes per sample", bytes as f64 / samples.max(1) as f64);
+    println!(
+        "all: {:.4} bytes per sample, index {:.2} %",
+        bytes as f64 / samples.max(1) as f64,
+        percent(index_bytes, bytes)
+    );
     Ok(())
 }

@@ -100,11 +100,16 @@ fn report(analysis: &Analysis) -> String {
         analysis.log_bytes
     );
     text += "\nBYTES BY SECTION, ALL BLOCKS\n";
-    let mut sections: Vec<(&str, u64)> = Vec::new();
-    for (name, bytes) in analysis.blocks.iter().flat_map(|block| &block.sections) {
-        match sections.iter_mut().find(|(known, _)| known == name) {
+    let mut sections: Vec<(String, u64)> = Vec::new();
+    let parts_of = |block: &BlockAnalysis| {
+        let parts = block.series_parts.iter().map(|(name, bytes)| (format!("  series: {name}"), *bytes));
+        let sections = block.sections.iter().map(|(name, bytes)| ((*name).to_owned(), *bytes));
+        sections.chain(parts).chain([("index, in these".to_owned(), block.index_bytes())]).collect::<Vec<_>>()
+    };
+    for (name, bytes) in analysis.blocks.iter().flat_map(parts_of) {
+        match sections.iter_mut().find(|(known, _)| *known == name) {
             Some((_, sum)) => *sum += bytes,
-            None => sections.push((name, *bytes)),
+            None => sections.push((name, bytes)),
         }
     }
     for (name, bytes_of) in sections {

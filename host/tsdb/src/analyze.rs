@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ahash::RandomState;
 use model::{Labels, METRIC_NAME, Timestamp};
 
-use crate::block::{Block, SeriesReader};
+use crate::block::{Block, SeriesBytes, SeriesReader};
 use crate::chunk::ChunkKind;
 use crate::db::{existing_dirs, lock};
 use crate::error::{IoContext, Result};
@@ -50,6 +50,9 @@ pub struct BlockAnalysis {
     pub bytes: u64,
     /// The size of each section, by name, in the order of the file; header, contents and footer are none.
     pub sections: Vec<(&'static str, u64)>,
+    /// What the section "series" consists of, by name: labels and descriptions of chunks, which find samples, and the
+    /// values of constant chunks and summaries, which are data.
+    pub series_parts: Vec<(&'static str, u64)>,
     /// Series of which something is deleted that is still in the file.
     pub series_with_tombstones: u64,
 }
@@ -130,16 +133,23 @@ pub fn analyze(
         None => None,
     };
     Ok(Analysis {
-        blocks: blocks.iter().map(analyze_block).collect(),
-        downsampled: coarse.iter().map(analyze_block).collect(),
+        blocks: blocks.iter().map(analyze_block).collect::<Result<_>>()?,
+        downsampled: coarse.iter().map(analyze_block).collect::<Result<_>>()?,
         log_bytes,
         series,
     })
 }
 
-fn analyze_block(block: &Block) -> BlockAnalysis {
+fn analyze_block(block: &Block) -> Result<BlockAnalysis> {
     let meta = block.meta();
-    BlockAnalysis {
+    let SeriesBytes { labels, descriptions, constants, summaries } = block.series().bytes()?;
+    let parts = [
+        ("labels", labels),
+        ("descriptions", descriptions),
+        ("constants", constants),
+        ("summaries", summaries),
+    ];
+    Ok(BlockAnalysis {
         path: block.path().to_owned(),
         min_time: Timestamp::from_millis(meta.min_time),
         max_time: Timestamp::from_millis(meta.max_time),
@@ -149,7 +159,24 @@ fn analyze_block(block: &Block) -> BlockAnalysis {
         exemplars: meta.exemplar_count,
         bytes: block.bytes(),
         sections: block.section_bytes().collect(),
+        series_parts: parts.to_vec(),
         series_with_tombstones: block.tombstones().iter().count() as u64,
+    })
+}
+
+impl BlockAnalysis {
+    /// Bytes that find series and samples and are none themselves: postings, label values and names, the numbers of each
+    /// series' labels, descriptions of chunks, and where each of those begins.
+    #[must_use]
+    pub fn index_bytes(&self) -> u64 {
+        let sum = |parts: &[(&str, u64)], names: &[&str]| {
+            parts.iter().filter(|(name, _)| names.contains(name)).map(|(_, bytes)| bytes).sum::<u64>()
+        };
+        // Header, contents and footer find sections.
+        let framing = self.bytes - self.sections.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        framing
+            + sum(&self.sections, &["offsets", "postings", "labels", "meta"])
+            + sum(&self.series_parts, &["labels", "descriptions"])
     }
 }
 

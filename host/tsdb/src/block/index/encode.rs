@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use ahash::RandomState;
+use hashbrown::HashTable;
 use roaring::RoaringBitmap;
 
 use super::{GROUP, INLINE_MAX};
@@ -16,10 +17,39 @@ pub(in crate::block) type LabelNumbers<'a> =
 
 const LABELS_TOO_LARGE: Error = Error::SectionTooLarge { section: "labels" };
 
+/// The section "postings" as it grows. Labels often come together, a pod with its address, say: a bitmap is written once
+/// however many labels it is of.
+#[derive(Default)]
+struct Bitmaps {
+    bytes: Vec<u8>,
+    hasher: RandomState,
+    /// Hash, start and end of each.
+    places: HashTable<(u64, usize, usize)>,
+}
+
+impl Bitmaps {
+    /// Where the bitmap is.
+    fn place_of(&mut self, ids: &RoaringBitmap) -> Result<u64> {
+        let at = self.bytes.len();
+        // Writing to memory fails only where the bitmap is larger than its format allows.
+        ids.serialize_into(&mut self.bytes).map_err(|_| Error::SectionTooLarge { section: "postings" })?;
+        let end = self.bytes.len();
+        let (known, new) = self.bytes.split_at(at);
+        let hash = self.hasher.hash_one(new);
+        let same = |(_, start, end): &(u64, usize, usize)| known.get(*start..*end) == Some(new);
+        if let Some((_, start, _)) = self.places.find(hash, same) {
+            self.bytes.truncate(at);
+            return Ok(*start as u64);
+        }
+        self.places.insert_unique(hash, (hash, at, end), |(hash, ..)| *hash);
+        Ok(at as u64)
+    }
+}
+
 /// The sections "postings" and "labels", and the numbers that stand for labels elsewhere.
 pub(in crate::block) fn encode(index: &MemoryIndex) -> Result<(Vec<u8>, Vec<u8>, LabelNumbers<'_>)> {
     let mut numbers = LabelNumbers::default();
-    let mut bitmaps = Vec::new();
+    let mut bitmaps = Bitmaps::default();
     let mut names: Vec<_> = index.names().collect();
     names.sort_unstable_by_key(|(name, _)| *name);
     let (mut offsets, mut entries) = ((names.len() as u32).to_le_bytes().to_vec(), Vec::new());
@@ -48,7 +78,7 @@ pub(in crate::block) fn encode(index: &MemoryIndex) -> Result<(Vec<u8>, Vec<u8>,
         numbers.insert(name, (number, value_numbers));
     }
     offsets.extend_from_slice(&entries);
-    Ok((bitmaps, offsets, numbers))
+    Ok((bitmaps.bytes, offsets, numbers))
 }
 
 fn put_places(out: &mut Vec<u8>, starts: &[usize], total: usize) -> Result<()> {
@@ -72,7 +102,7 @@ fn put_places(out: &mut Vec<u8>, starts: &[usize], total: usize) -> Result<()> {
 }
 
 /// A posting as it stands with its value; its bitmap goes to `bitmaps` where it has one.
-fn put_posting(bitmaps: &mut Vec<u8>, out: &mut Vec<u8>, mut ids: RoaringBitmap) -> Result<()> {
+fn put_posting(bitmaps: &mut Bitmaps, out: &mut Vec<u8>, mut ids: RoaringBitmap) -> Result<()> {
     if (1..=INLINE_MAX as u64).contains(&ids.len()) {
         out.push(ids.len() as u8);
         let mut before = 0;
@@ -84,7 +114,6 @@ fn put_posting(bitmaps: &mut Vec<u8>, out: &mut Vec<u8>, mut ids: RoaringBitmap)
     }
     ids.optimize();
     out.push(0);
-    put_varint(out, bitmaps.len() as u64);
-    // Writing to memory fails only where the bitmap is larger than its format allows.
-    ids.serialize_into(&mut *bitmaps).map_err(|_| Error::SectionTooLarge { section: "postings" })
+    put_varint(out, bitmaps.place_of(&ids)?);
+    Ok(())
 }
