@@ -58,7 +58,11 @@ impl Shared {
     pub(super) fn flush_late(&self, all: bool) -> Result<usize> {
         let rules = self.rules();
         let mut flushed = 0;
-        for ((start, end), late) in self.late_by_block(rules.min_valid) {
+        // A cut that failed has left its range in the head, where samples come to it as late ones. They are cut with it: a
+        // block of these alone would say that the head has been cut until its end, and a restart would believe it.
+        let blocks = self.view.read().blocks.clone();
+        let cut_until = blocks.iter().map(|block| block.meta().range_end).max().unwrap_or(i64::MIN);
+        for ((start, end), late) in self.late_by_block(rules.min_valid.min(cut_until)) {
             if !all && rules.late_from.is_some_and(|from| from < end) {
                 continue;
             }
@@ -84,14 +88,14 @@ impl Shared {
         if self.late_in_log.load(Ordering::Relaxed) { self.checkpoint(&[]) } else { Ok(()) }
     }
 
-    /// Late samples of the head that are older than what it cuts, by the range of the block that they belong to.
-    fn late_by_block(&self, min_valid: i64) -> BTreeMap<(i64, i64), LateOfBlock> {
+    /// Late samples of the head from before `cut_until`, by the range of the block that they belong to.
+    fn late_by_block(&self, cut_until: i64) -> BTreeMap<(i64, i64), LateOfBlock> {
         let blocks = self.view.read().blocks.clone();
         let mut late: BTreeMap<(i64, i64), LateOfBlock> = BTreeMap::new();
         self.head.for_each(|series| {
             let Some(samples) = series.late() else { return };
-            for sample in samples.iter().take_while(|sample| sample.time < min_valid) {
-                let of_block = late.entry(self.range_of(&blocks, sample.time, min_valid)).or_default();
+            for sample in samples.iter().take_while(|sample| sample.time < cut_until) {
+                let of_block = late.entry(self.range_of(&blocks, sample.time, cut_until)).or_default();
                 let of_series = of_block
                     .entry(series.labels.clone())
                     .or_insert_with(|| LateOfSeries { id: series.id, samples: Vec::new() });
@@ -102,7 +106,7 @@ impl Shared {
     }
 
     /// The range of the block that has, or would have, a time; it overlaps no other block's.
-    fn range_of(&self, blocks: &[Arc<Block>], time: i64, min_valid: i64) -> (i64, i64) {
+    fn range_of(&self, blocks: &[Arc<Block>], time: i64, cut_until: i64) -> (i64, i64) {
         let at = blocks.partition_point(|block| block.meta().range_end <= time);
         let next = blocks.get(at).map(|block| *block.meta());
         if let Some(meta) = next.filter(|meta| meta.range_start <= time) {
@@ -111,7 +115,7 @@ impl Shared {
         let range = self.head.block_range_ms;
         let start = time.div_euclid(range).saturating_mul(range);
         let before = at.checked_sub(1).and_then(|at| blocks.get(at)).map(|block| block.meta().range_end);
-        let after = next.map_or(min_valid, |meta| meta.range_start.min(min_valid));
+        let after = next.map_or(cut_until, |meta| meta.range_start.min(cut_until));
         (start.max(before.unwrap_or(start)), start.saturating_add(range).min(after))
     }
 }

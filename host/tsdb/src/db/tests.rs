@@ -1,6 +1,6 @@
 //! The database against a plain model, under faults, crashes, cuts and reopening.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,6 +27,7 @@ mod behaviour;
 mod behind;
 mod cardinality;
 mod compaction;
+mod damage;
 mod deletion;
 mod downsampling;
 mod faults;
@@ -180,6 +181,9 @@ fn content(db: &Tsdb, matchers: &[Matcher], start: i64, end: i64) -> Content {
 fn selected(db: &Tsdb, matchers: &[Matcher], start: i64, end: i64) -> Content {
     let selected = db.select(matchers, ms(start), ms(end)).unwrap();
     assert!(selected.is_sorted_by(|a, b| a.labels() < b.labels()), "series are not in order of their labels");
+    let numbers: BTreeSet<&str> = selected.iter().filter_map(|series| series.labels().get("n")).collect();
+    let values = db.label_values("n", matchers, ms(start), ms(end)).unwrap();
+    assert!(numbers.iter().eq(values.iter()), "values {values:?} of series {numbers:?} in {start}..{end}");
     let mut content = Content::new();
     for series in selected {
         let mut collect = Collect::default();

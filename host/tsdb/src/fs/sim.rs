@@ -1,10 +1,12 @@
 //! A file system in memory that can fail, and that forgets what a power cut would take.
 //!
 //! It is as unkind as the contract of [`super::FileSystem`] allows: names last only from [`FileSystem::sync_dir`]
-//! on, bytes only from [`File::sync`] on, and an unsynced tail survives in part, or as zeros.
+//! on, bytes only from [`File::sync`] on, an unsynced tail survives in part, or as zeros, and what a failing sync was to
+//! write never gets there, even where a later one succeeds.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +43,30 @@ pub(crate) enum Loss {
 struct Node {
     data: Vec<u8>,
     synced: Vec<u8>,
+    /// What a sync that failed has lost: it never reaches the disk, whatever later syncs say, since the system takes it
+    /// for written.
+    lost: Range<usize>,
+}
+
+impl Node {
+    fn sync(&mut self) {
+        self.synced.clone_from(&self.data);
+        let lost = self.lost.start.min(self.data.len())..self.lost.end.min(self.data.len());
+        self.synced[lost].fill(0);
+    }
+
+    fn fail_to_sync(&mut self) {
+        if self.synced.len() < self.data.len() {
+            let start = if self.lost.is_empty() { self.synced.len() } else { self.lost.start };
+            self.lost = start..self.data.len();
+        }
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.data.truncate(len);
+        self.lost = self.lost.start.min(len)..self.lost.end.min(len);
+        self.sync();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +80,10 @@ struct State {
     crashed: bool,
     calls: u64,
     locked: bool,
+    /// How many bytes more there is room for.
+    room: Option<u64>,
+    /// The file that cannot be read.
+    unreadable: Option<PathBuf>,
 }
 
 /// See the module.
@@ -103,6 +133,28 @@ impl SimFileSystem {
         }
     }
 
+    /// Leaves so many bytes of room on the disk, or as many as one likes.
+    pub(crate) fn set_room(&self, bytes: Option<u64>) {
+        self.0.lock().room = bytes;
+    }
+
+    /// Reading this file fails from now on; none does with `None`.
+    pub(crate) fn fail_reads_of(&self, path: Option<&Path>) {
+        self.0.lock().unreadable = path.map(Path::to_owned);
+    }
+
+    /// A disk of its own with the same files.
+    pub(crate) fn copy(&self) -> Self {
+        let state = self.0.lock();
+        let copy = State {
+            nodes: state.nodes.clone(),
+            live: state.live.clone(),
+            durable: state.durable.clone(),
+            ..State::default()
+        };
+        Self(Arc::new(Mutex::new(copy)))
+    }
+
     /// How many calls have changed something, or tried to.
     pub(crate) fn calls(&self) -> u64 {
         self.0.lock().calls
@@ -118,7 +170,7 @@ impl SimFileSystem {
     pub(crate) fn set_bytes(&self, path: &Path, bytes: &[u8]) {
         let mut state = self.0.lock();
         let at = state.nodes.len();
-        state.nodes.push(Node { data: bytes.to_vec(), synced: bytes.to_vec() });
+        state.nodes.push(Node { data: bytes.to_vec(), synced: bytes.to_vec(), lost: 0..0 });
         state.live.insert(path.to_owned(), at);
         state.durable.insert(path.to_owned(), at);
     }
@@ -185,15 +237,13 @@ impl FileSystem for SimFileSystem {
         let mut state = self.0.lock();
         state.change()?;
         let node = state.node(path)?;
-        let node = &mut state.nodes[node];
-        node.data.truncate(len as usize);
-        node.synced.clone_from(&node.data);
+        state.nodes[node].truncate(len as usize);
         Ok(())
     }
 
     fn map(&self, path: &Path) -> io::Result<FileBytes> {
         let state = self.0.lock();
-        if state.crashed {
+        if state.crashed || state.unreadable.as_deref() == Some(path) {
             return Err(io::Error::other("injected fault"));
         }
         Ok(FileBytes::new(state.nodes[state.node(path)?].data.clone()))
@@ -237,8 +287,12 @@ impl FileSystem for SimFileSystem {
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.change()?;
-        state.node(path)?;
+        let node = state.node(path)?;
         state.live.remove(path);
+        if !state.live.values().any(|other| *other == node) {
+            let freed = state.nodes[node].data.len() as u64;
+            state.room = state.room.map(|room| room + freed);
+        }
         Ok(())
     }
 
@@ -297,8 +351,12 @@ impl File for SimFile {
             Some(_) if before => &[],
             Some(_) => &bytes[..bytes.len() / 2],
         };
-        state.nodes[self.node].data.extend_from_slice(part);
+        let room = state.room.map_or(usize::MAX, |room| room as usize);
+        let written = &part[..part.len().min(room)];
+        state.room = state.room.map(|room| room - written.len() as u64);
+        state.nodes[self.node].data.extend_from_slice(written);
         match met {
+            None if written.len() < bytes.len() => Err(io::ErrorKind::StorageFull.into()),
             None => Ok(()),
             Some(_) => Err(io::Error::other("injected fault")),
         }
@@ -306,9 +364,12 @@ impl File for SimFile {
 
     fn sync(&mut self) -> io::Result<()> {
         let mut state = self.fs.0.lock();
-        state.change()?;
+        let met = state.change();
         let node = &mut state.nodes[self.node];
-        node.synced.clone_from(&node.data);
-        Ok(())
+        match met {
+            Ok(()) => node.sync(),
+            Err(_) => node.fail_to_sync(),
+        }
+        met
     }
 }

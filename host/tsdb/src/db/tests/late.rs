@@ -84,6 +84,38 @@ fn a_late_sample_of_a_range_without_a_block_makes_one() {
     assert_eq!(everything(&open(&fs, &clock)), expected);
 }
 
+/// What writes late samples to blocks leaves the head a range whose cut has failed.
+#[test]
+fn late_samples_of_a_range_whose_cut_failed_are_cut_with_it() {
+    let (fs, clock) = (SimFileSystem::default(), far_clock());
+    let wide = Options { out_of_order_window: Duration::from_secs(10), ..options(WalSync::Always) };
+    let db = try_open(&fs, &clock, wide.clone()).unwrap();
+    for (number, time) in [(0, 200), (0, 1200), (0, 2700), (0, 1500), (1, 1600)] {
+        assert_eq!(put(&db, number, time, 1.0), Ok(()));
+    }
+    let mut expected = everything(&db);
+    // The block of the first range is written, that of the second is not.
+    let before = fs.calls();
+    let mut after = 0;
+    while db.stats().blocks == 0 {
+        fs.fail(after, Fault::Error);
+        assert!(db.maintain().is_err(), "no fault was met");
+        after += 1;
+    }
+    assert!(fs.calls() > before);
+    assert_eq!(db.stats().blocks, 1);
+    assert_eq!(db.delete(&[Matcher::equal("n", "0")], ms(2700), ms(2700)).unwrap(), 1);
+    expected.get_mut(&series(0)).unwrap().remove(&2700);
+    for _ in 0..2 {
+        assert_eq!(everything(&db), expected);
+        let again = try_open(&fs.copy(), &clock, wide.clone()).unwrap();
+        assert_eq!(everything(&again), expected, "after a restart");
+        db.maintain().unwrap();
+    }
+    drop(db);
+    assert_eq!(everything(&try_open(&fs, &clock, wide).unwrap()), expected);
+}
+
 #[test]
 fn a_deletion_reaches_late_samples() {
     let (fs, clock) = (SimFileSystem::default(), far_clock());
