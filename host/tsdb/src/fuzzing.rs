@@ -2,11 +2,16 @@
 //! them. Not part of the crate's interface.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use crate::block::summary;
+use roaring::RoaringBitmap;
+
+use crate::block::{self, summary};
 use crate::chunk::{Chunk, ChunkKind, ChunkMeta};
 use crate::codec::values::{self, Density};
-use crate::codec::{Malformed, Reader, decimal, histogram, timestamps};
+use crate::codec::{Malformed, Reader, decimal, histogram, summaries, timestamps};
+use crate::index::RoaringView;
 use crate::starts::Starts;
+use crate::tombstones::Tombstones;
+use crate::wal;
 
 /// No column has more samples, in the head or in a block.
 const SAMPLES_MAX: usize = 1 << 16;
@@ -52,12 +57,61 @@ fn decode_any(reader: &mut Reader<'_>) -> Result<(), Malformed> {
             starts.expand(count, &mut column);
             assert_eq!(column.len(), count, "another number of starts");
         }),
-        _ => {
+        5 => {
             let meta =
                 ChunkMeta { kind: ChunkKind::Floats, count: count as u32, min_time: 0, max_time: 1 << 20 };
             summary::decode(reader, &meta).map(|_| ())
         }
+        6 => {
+            let times: Vec<i64> = (0..count as i64).map(|at| at * 300_000).collect();
+            let mut decoded = Vec::new();
+            summaries::decode(reader, &times, &mut decoded)?;
+            assert_eq!(decoded.len(), count, "another number of summaries");
+            Ok(())
+        }
+        7 => {
+            let tombstones = Tombstones::decode(reader)?;
+            let mut again = Vec::new();
+            tombstones.encode(&mut again);
+            assert!(Tombstones::decode(&mut Reader::new(&again)).is_ok(), "what was read cannot be written");
+            Ok(())
+        }
+        _ => {
+            let view = RoaringView::open(reader.take(reader.remaining())?)?;
+            let few: RoaringBitmap = (0..count as u32).map(|at| at * 977).collect();
+            let both = view.intersection(&few)?;
+            assert!(both.is_subset(&few), "an intersection with more than what it is with");
+            // Containers in a wrong order are not found, or found twice: that is all that may come of it.
+            view.meets(&few)?;
+            view.contains(count as u32)?;
+            view.to_bitmap().map(|_| ())
+        }
     }
+}
+
+/// A block whose section of that number is `section`, with checksums that say so; `None` where `block` is none, or has no
+/// such section.
+#[must_use]
+pub fn with_section(block: &[u8], number: u8, section: &[u8]) -> Option<Vec<u8>> {
+    block::with_section(block, number, section)
+}
+
+/// The sections of a block in their order, the first of which has the number 1; none where it is no block.
+#[must_use]
+pub fn sections(block: &[u8]) -> Vec<Vec<u8>> {
+    block::sections(block)
+}
+
+/// A segment of the log with one frame, whose checksum is right.
+#[must_use]
+pub fn segment(payload: &[u8]) -> Vec<u8> {
+    wal::segment_of(payload)
+}
+
+/// The payloads of the frames of a segment or a checkpoint.
+#[must_use]
+pub fn payloads(segment: &[u8]) -> Vec<Vec<u8>> {
+    wal::payloads_of(segment)
 }
 
 /// Bytes that [`decode`] reads whole.
@@ -111,5 +165,25 @@ pub fn seeds() -> Vec<Vec<u8>> {
     histogram::encode(None, &histogram, &mut out);
     histogram::encode(Some(&histogram), &histogram, &mut out);
     seeds.push(seed(3, 2, &out));
+    let mut tombstones = Tombstones::default();
+    for series in 0..20 {
+        tombstones.add(series * series, i64::from(series) * 1000, i64::from(series) * 1500);
+        tombstones.add(series * series, i64::MAX - 5, i64::MAX);
+    }
+    let mut out = Vec::new();
+    tombstones.encode(&mut out);
+    seeds.push(seed(7, 1, &out));
+    // A container of each kind: a list, bits, runs.
+    let mut ids: RoaringBitmap = (0..40_000).filter(|id| id % 3 == 0).chain([70_000, 70_005]).collect();
+    ids.insert_range(140_000..150_000);
+    for optimized in [false, true] {
+        if optimized {
+            ids.optimize();
+        }
+        let mut out = Vec::new();
+        // Memory takes everything.
+        let _ = ids.serialize_into(&mut out);
+        seeds.push(seed(8, 300, &out));
+    }
     seeds
 }

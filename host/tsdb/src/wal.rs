@@ -101,6 +101,23 @@ pub(crate) fn put_frame(out: &mut Vec<u8>, payload: &[&[u8]]) -> Result<()> {
     Ok(())
 }
 
+/// A segment of one frame; for fuzzers. Empty where the frame would be too large.
+pub(crate) fn segment_of(payload: &[u8]) -> Vec<u8> {
+    let mut out = KIND.header();
+    put_frame(&mut out, &[payload]).map_or_else(|_| Vec::new(), |()| out)
+}
+
+/// What the good frames of a segment or a checkpoint hold; for fuzzers.
+pub(crate) fn payloads_of(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut payloads = Vec::new();
+    let mut at = 0;
+    while let Some((start, end)) = replay::next_frame(bytes, at) {
+        payloads.extend(bytes.get(start + FRAME_HEADER_BYTES..end).map(<[u8]>::to_vec));
+        at = end;
+    }
+    payloads
+}
+
 /// A place between two frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct LogPosition {

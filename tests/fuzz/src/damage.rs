@@ -1,7 +1,8 @@
 //! Damaged copies of good inputs, the same in every run.
 
 /// A small generator of numbers (xorshift64*, Vigna 2016); good enough to choose where to do damage.
-pub(crate) struct Damage(u64);
+#[derive(Debug)]
+pub struct Damage(u64);
 
 /// Bytes and runs of them that mean something in one format or another.
 const TOKENS: &[&[u8]] = &[
@@ -20,7 +21,8 @@ const TOKENS: &[&[u8]] = &[
 ];
 
 impl Damage {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Begins at a seed.
+    pub fn new(seed: u64) -> Self {
         // Zero is the one state that the generator never leaves.
         Self(seed | 1)
     }
@@ -33,12 +35,12 @@ impl Damage {
     }
 
     /// A number below `end`, or zero where that is zero.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         if end == 0 { 0 } else { (self.next() % end as u64) as usize }
     }
 
     /// A copy of `bytes` with one to four damages; `other` is something to splice in.
-    pub(crate) fn of(&mut self, bytes: &[u8], other: &[u8]) -> Vec<u8> {
+    pub fn of(&mut self, bytes: &[u8], other: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for _ in 0..=self.below(4) {
             let at = self.below(bytes.len());

@@ -3,21 +3,21 @@
 //! A [`Target`] takes any bytes, panics where a promise is broken, and brings some good inputs to begin with. The
 //! same targets run in two ways:
 //!
-//! * under a fuzzer that looks for new paths through the code, as long as one likes: `cargo xtask fuzz TARGET`;
+//! * under a fuzzer that looks for new paths through the code, as long as one likes: `cargo xtask fuzz TARGET`, or where
+//!   there is no libFuzzer without looking, `cargo run --release -p fuzz --bin mutate -- SECONDS TARGET`;
 //! * as ordinary tests, each over its seeds, over inputs that once broke something (`found/`), and over a fixed
 //!   number of damaged copies of both.
 //!
 //! A new decoder gets a target here; a bug that a fuzzer finds leaves its input in `found/TARGET/`.
 
 mod alerting;
+pub mod damage;
 mod formats;
 mod model;
 mod promql;
 mod storage;
 mod traces;
 
-#[cfg(test)]
-mod damage;
 #[cfg(test)]
 mod tests;
 
@@ -53,7 +53,10 @@ pub const TARGETS: &[Target] = &[
     alerting::TEMPLATE,
     alerting::MATCHERS,
     storage::LOG,
+    storage::LOG_RECORD,
     storage::BLOCK,
+    storage::BLOCK_SECTION,
+    storage::TOMBSTONES,
     storage::COLUMN,
 ];
 
@@ -68,6 +71,16 @@ pub fn run(name: &str, bytes: &[u8]) {
 }
 
 impl Target {
+    /// Its seeds, and what once broke it.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn inputs(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut inputs = (self.seeds)();
+        inputs.extend(self.found()?);
+        Ok(inputs)
+    }
+
     /// Inputs that once broke it, in the order of their names.
     fn found(&self) -> io::Result<Vec<Vec<u8>>> {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("found").join(self.name);
@@ -89,8 +102,7 @@ pub fn write_seeds(dir: &Path) -> io::Result<()> {
     for target in TARGETS {
         let dir = dir.join(target.name);
         fs::create_dir_all(&dir)?;
-        let inputs = (target.seeds)().into_iter().chain(target.found()?);
-        for (number, bytes) in inputs.enumerate() {
+        for (number, bytes) in target.inputs()?.into_iter().enumerate() {
             fs::write(dir.join(format!("seed-{number}")), bytes)?;
         }
     }

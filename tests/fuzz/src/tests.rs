@@ -19,8 +19,7 @@ fn check(target: &Target, bytes: &[u8]) {
 
 fn run(name: &str, damaged_count: usize) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of this name");
-    let mut inputs = (target.seeds)();
-    inputs.extend(target.found().expect("read what was found"));
+    let inputs = target.inputs().expect("read what was found");
     assert!(!inputs.is_empty(), "{name} has no seeds");
     inputs.iter().for_each(|bytes| check(target, bytes));
     let mut damage = Damage::new(0x5eed);
@@ -59,7 +58,10 @@ targets! {
     template: DAMAGED_COUNT,
     matchers: DAMAGED_COUNT,
     log: DAMAGED_DATABASE_COUNT,
+    log_record: DAMAGED_DATABASE_COUNT,
     block: DAMAGED_DATABASE_COUNT,
+    block_section: DAMAGED_DATABASE_COUNT,
+    tombstones: DAMAGED_DATABASE_COUNT,
     column: DAMAGED_COUNT,
 }
 
