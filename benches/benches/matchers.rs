@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use benches::{Database, FIRST_TIME_MS, Scale};
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, measurement::WallTime};
 use model::{Labels, MatchOp, Matcher, Timestamp};
+use promql::{Engine, EngineOptions, QueryControl};
 use tsdb::Tsdb;
 
 const APPS: [&str; 10] = [
@@ -134,6 +135,25 @@ fn values(group: &mut BenchmarkGroup<'_, WallTime>, place: &str, tsdb: &Tsdb) {
     }
 }
 
+/// Counts through the engine, as of one moment: one sample of each series, and none of its labels.
+fn counts(group: &mut BenchmarkGroup<'_, WallTime>, place: &str, database: &Database) -> io::Result<()> {
+    let engine = Engine::new(EngineOptions::prometheus_defaults());
+    let time = Timestamp::from_millis(FIRST_TIME_MS + 30_000);
+    for (name, text) in [
+        ("count of all", r#"count({pod=~".+"})"#),
+        ("count by name and instance", r#"count({__name__=~".*_.*|up",instance=~"host-.*"})"#),
+    ] {
+        let run = || engine.instant(database.storage(), text, time, &QueryControl::default());
+        let began = Instant::now();
+        let result = run().map_err(io::Error::other)?;
+        println!("{place}, {name}: {:?}; at first {:.2?}", result.value, began.elapsed());
+        group.bench_function(format!("{place}, {name}"), |bencher| {
+            bencher.iter(|| black_box(run().expect("count")).stats.samples_read);
+        });
+    }
+    Ok(())
+}
+
 fn main() -> io::Result<()> {
     let scale = Scale::of_this_process();
     let mut criterion = Criterion::default().configure_from_args().warm_up_time(Duration::from_millis(200));
@@ -147,6 +167,7 @@ fn main() -> io::Result<()> {
     group.bench_function("head, cardinality", |bencher| bencher.iter(cardinality));
     classes(&mut group, "head", database.tsdb())?;
     values(&mut group, "head", database.tsdb());
+    counts(&mut group, "head", &database)?;
     // One sample from hours later, and what came before can be cut to a block.
     let later = FIRST_TIME_MS + 4 * 3_600_000;
     database.append(&[labels(count)], &mut [None], later, |_| 0.0)?;
@@ -154,6 +175,7 @@ fn main() -> io::Result<()> {
     println!("blocks cut: {}, of {} bytes", report.blocks_cut, database.tsdb().stats().block_bytes);
     classes(&mut group, "block", database.tsdb())?;
     values(&mut group, "block", database.tsdb());
+    counts(&mut group, "block", &database)?;
     group.finish();
     criterion.final_summary();
     Ok(())

@@ -4,9 +4,10 @@ use std::hint::black_box;
 use std::io;
 use std::time::Duration;
 
+use benches::load::{Load, Recording, fill};
 use benches::{Database, FIRST_TIME_MS, Fingerprint, Fleet, STEP_MS, Scale};
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement::WallTime};
-use model::{MatchOp, Matcher, Timestamp};
+use model::{Append as _, Buckets, Histogram, Labels, MatchOp, Matcher, ResetHint, Timestamp};
 use promql::{Engine, EngineOptions, QueryControl, QueryValue};
 
 const FLEET: Fleet = Fleet { series_per_target: 1_000 };
@@ -65,6 +66,95 @@ fn scan(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()
     fingerprint.print("one window");
     group.throughput(Throughput::Elements((series_count * steps) as u64));
     group.bench_function("one window", |bencher| bencher.iter(|| black_box(window().expect("window"))));
+    Ok(())
+}
+
+/// Values of recorded exporters, from blocks that are packed to be read and from those that are packed to be small: what
+/// is younger than some hours, and all that is older.
+fn density(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()> {
+    let recording = Recording::included().map_err(io::Error::other)?;
+    for (name, hours) in [("light", 4), ("dense", scale.pick(9, 21))] {
+        let load = Load {
+            targets: scale.pick(1, 2),
+            interval: Duration::from_secs(scale.pick(120, 15) as u64),
+            churn_percent: 0.0,
+            churn_period: Duration::from_secs(600),
+            seed: 1,
+        };
+        let database = Database::create()?;
+        fill(&database, &recording, &load, FIRST_TIME_MS, Duration::from_secs(hours as u64 * 3600))?;
+        let stats = database.tsdb().stats();
+        println!(
+            "{name}: {} values in {} blocks of {} bytes, {} series in the head",
+            stats.block_samples, stats.blocks, stats.block_bytes, stats.head_series
+        );
+        // No constants: these cost nothing either way.
+        for (kind, metric) in
+            [("all", ".+"), ("seconds", "node_cpu_seconds_total"), ("bytes", "node_memory_.*")]
+        {
+            let matchers = [Matcher::new(MatchOp::Regex, "__name__", metric).map_err(io::Error::other)?];
+            let mut count = 0;
+            database.scan(&matchers, |values| count += values.len() as u64)?;
+            group.throughput(Throughput::Elements(count));
+            group.bench_function(format!("scan, {name}, {kind}"), |bencher| {
+                bencher.iter(|| {
+                    let mut all = 0;
+                    let fold =
+                        |values: &[f64]| all ^= values.iter().fold(0, |all, value| all ^ value.to_bits());
+                    database.scan(&matchers, fold).expect("scan");
+                    black_box(all)
+                });
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Native histograms of latencies, a few requests between two samples: what they take in blocks, and how fast they are
+/// read, which is what a summary of a chunk would spare.
+fn native_histograms(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()> {
+    let (series_count, steps) = (scale.pick(4, 100), scale.pick(30, 1_440));
+    let database = Database::create()?;
+    let labels: Vec<Labels> = (0..series_count)
+        .map(|number| {
+            Labels::from_pairs([("__name__", "latency_seconds"), ("route", &*format!("/{number}"))])
+        })
+        .collect();
+    let mut counts = vec![[0.0f64; 24]; series_count];
+    let mut mixed = 1u64;
+    for step in 0..steps {
+        let mut appender = database.tsdb().appender();
+        for (labels, counts) in labels.iter().zip(&mut counts) {
+            for _ in 0..6 {
+                mixed = mixed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                // Two draws added up: more in the middle than at the ends.
+                counts[((mixed >> 40) % 12 + (mixed >> 52) % 12) as usize] += 1.0;
+            }
+            let count = counts.iter().sum();
+            let histogram = Histogram {
+                schema: 3,
+                zero_threshold: 1e-128,
+                count,
+                sum: count * 0.125,
+                positive: Buckets::from_pairs((-40..).zip(counts.iter().copied())),
+                reset_hint: ResetHint::Unknown,
+                ..Histogram::stale()
+            };
+            let time = Timestamp::from_millis(FIRST_TIME_MS + step as i64 * STEP_MS);
+            appender.append_histogram(None, labels, time, &histogram).map_err(io::Error::other)?;
+        }
+        appender.commit().map_err(io::Error::other)?;
+    }
+    database.tsdb().maintain().map_err(io::Error::other)?;
+    let stats = database.tsdb().stats();
+    println!(
+        "native histograms: {:.2} bytes per sample of 24 buckets in blocks",
+        stats.block_bytes as f64 / stats.block_samples.max(1) as f64
+    );
+    group.throughput(Throughput::Elements((series_count * steps) as u64));
+    group.bench_function("scan, native histograms", |bencher| {
+        bencher.iter(|| black_box(database.count_histograms().expect("scan")));
+    });
     Ok(())
 }
 
@@ -135,6 +225,8 @@ fn main() -> io::Result<()> {
     let mut group = criterion.benchmark_group("read");
     group.sample_size(10).sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(3));
     scan(&mut group, scale)?;
+    density(&mut group, scale)?;
+    native_histograms(&mut group, scale)?;
     select(&mut group, scale)?;
     query(&mut group, scale)?;
     group.finish();

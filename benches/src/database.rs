@@ -145,6 +145,18 @@ impl Database {
         Ok(())
     }
 
+    /// How many native histograms there are; each of them is decoded.
+    ///
+    /// # Errors
+    /// Where storage cannot be read.
+    pub fn count_histograms(&self) -> io::Result<usize> {
+        let mut sink = Histograms(0);
+        for series in self.tsdb().select(&[], Timestamp::MIN, Timestamp::MAX).map_err(io::Error::other)? {
+            series.read(Timestamp::MIN, Timestamp::MAX, &mut sink).map_err(io::Error::other)?;
+        }
+        Ok(sink.0)
+    }
+
     /// Hands over what one window over everything needs of the matching series: floats, or what they come to.
     ///
     /// # Errors
@@ -170,6 +182,17 @@ fn open(dir: &Path) -> io::Result<Storage> {
     Tsdb::open(dir, Options { retention: Retention::ALL, ..Options::prometheus() }, files, clock)
         .map(|tsdb| Storage::new(Arc::new(tsdb)))
         .map_err(io::Error::other)
+}
+
+/// Counts histograms.
+struct Histograms(usize);
+
+impl Sink for Histograms {
+    fn floats(&mut self, _: &[i64], _: &[f64], _: &[i64]) {}
+
+    fn histograms(&mut self, _: &[i64], values: &[Arc<Histogram>], _: &[i64]) {
+        self.0 += values.len();
+    }
 }
 
 /// Hands floats and summaries over.
