@@ -184,9 +184,11 @@ fn read_frames(
     let mut good = 0;
     match KIND.version_of(path, bytes)? {
         Some(_) => good = HEADER_BYTES,
-        // Without frames nothing is lost: the file was being created when the process ended.
+        // Without frames nothing is lost: the file was being created when the process ended. A checkpoint was not: it gets
+        // its name when it is whole.
         None if next_frame(bytes, 0).is_none() => {
-            if !last && bytes.len() > HEADER_BYTES {
+            let is_checkpoint = path.extension().is_some_and(|extension| extension == CHECKPOINT_EXTENSION);
+            if is_checkpoint || !last && bytes.len() > HEADER_BYTES {
                 corruptions.push(Error::corrupt(path, 0, "no header and no frame"));
             }
             return Ok(0);
