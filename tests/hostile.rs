@@ -150,11 +150,59 @@ fn functions(api: &Client) {
     assert!(api.value("wasm_hostile_nothing(vector(7))").is_some_and(f64::is_nan));
 }
 
+/// A file of a few hundred kilobytes that no compiler gets to the end of: a function of loops within loops, all of which carry all of
+/// its variables around.
+fn compile_bomb() -> Vec<u8> {
+    const LOOPS: u32 = 20_000;
+    const VARIABLES: u32 = 20_000;
+    fn number(mut value: u32, into: &mut Vec<u8>) {
+        while value >= 0x80 {
+            into.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        into.push(value as u8);
+    }
+    fn section(id: u8, content: &[u8], into: &mut Vec<u8>) {
+        into.push(id);
+        number(u32::try_from(content.len()).unwrap(), into);
+        into.extend(content);
+    }
+    // One group of locals, of type i32.
+    let mut body = vec![1];
+    number(VARIABLES, &mut body);
+    body.push(0x7f);
+    for _ in 0..LOOPS {
+        body.extend([0x03, 0x40]); // loop
+    }
+    for variable in 0..VARIABLES {
+        body.push(0x20); // local.get
+        number(variable, &mut body);
+        body.extend([0x41, 1, 0x6a, 0x21]); // i32.const 1, i32.add, local.set
+        number(variable, &mut body);
+    }
+    for depth in 0..LOOPS {
+        body.extend([0x20, 0, 0x0d]); // local.get 0, br_if
+        number(depth, &mut body);
+    }
+    body.resize(body.len() + LOOPS as usize + 1, 0x0b); // end
+    let mut code = vec![1];
+    number(u32::try_from(body.len()).unwrap(), &mut code);
+    code.extend(body);
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    section(1, &[1, 0x60, 0, 0], &mut module);
+    section(3, &[1, 0], &mut module);
+    section(10, &code, &mut module);
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    section(1, &module, &mut component);
+    component
+}
+
 /// A reload that brings a plugin which cannot start, or takes too long to compile, changes nothing.
 #[test]
 fn a_plugin_that_cannot_start_is_refused_and_the_others_run_on() {
     let folder = tempfile::tempdir().unwrap();
     server::collect_plugins(&folder.path().join("plugins"));
+    fs::write(folder.path().join("plugins/bomb.wasm"), compile_bomb()).unwrap();
     let configure = |more: &str| {
         let config = format!(
             "rule_files: [rules.yml]\nglobal: {{evaluation_interval: 1h}}\nplugins:\n  - {{name: good, plugin: hello, interval: 1s}}\n{more}"
@@ -176,6 +224,10 @@ fn a_plugin_that_cannot_start_is_refused_and_the_others_run_on() {
         ),
         // Not in the cache of compiled plugins: nothing else here uses it.
         ("{name: bad, plugin: statsd, interval: 1s, limits: {compile: 1ms}}", "compile"),
+        (
+            "{name: bad, plugin: bomb, interval: 1s, limits: {compile: 3s}}",
+            "compiling took longer than 3s; raise limits.compile",
+        ),
     ] {
         configure(&format!("  - {entry}\n"));
         let answer = api.post("/-/reload", &[], b"");
@@ -184,7 +236,8 @@ fn a_plugin_that_cannot_start_is_refused_and_the_others_run_on() {
         let before = api.value("count_over_time(up{job=\"good\"}[10m])").unwrap();
         until_value(&api, "count_over_time(up{job=\"good\"}[10m])", |count| count > before);
     }
-    // What was too late is not in the way of what comes after it.
+    // What was too late is not in the way of what comes after it, and is gone.
+    until("no compilation goes on", PATIENCE, || server.children().is_empty().then_some(()));
     configure("  - {name: late, plugin: smoothing}\n");
     assert_eq!(api.post("/-/reload", &[], b"").status, 200);
     assert_eq!(api.value("min_over_time(up{job=\"good\"}[10m])"), Some(1.0));

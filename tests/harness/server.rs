@@ -1,5 +1,6 @@
 //! The built server as a process: started on free ports, read, stopped, killed.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -24,14 +25,14 @@ fn built(variable: &str, default: &str) -> PathBuf {
 
 /// Puts all built plugins into one folder, under the names that configurations use.
 pub(crate) fn collect_plugins(into: &Path) {
-    std::fs::create_dir_all(into).unwrap();
+    fs::create_dir_all(into).unwrap();
     for (variable, default) in
         [("STORMGLASS_PLUGINS", "target/plugins"), ("STORMGLASS_TEST_PLUGINS", "target/test-plugins")]
     {
-        for entry in std::fs::read_dir(built(variable, default)).unwrap() {
+        for entry in fs::read_dir(built(variable, default)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "wasm") {
-                std::fs::copy(&path, into.join(path.file_name().unwrap())).unwrap();
+                fs::copy(&path, into.join(path.file_name().unwrap())).unwrap();
             }
         }
     }
@@ -128,6 +129,14 @@ impl Server {
         let bad = |line: &String| line.contains(" level=WARN ") || line.contains(" level=ERROR ");
         let known = |line: &String| expected.iter().any(|text| line.contains(text));
         self.log().into_iter().filter(|line| bad(line) && !known(line)).collect()
+    }
+
+    /// The processes that it has started and that have not ended.
+    pub(crate) fn children(&self) -> Vec<String> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let children =
+            threads.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+        children.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
     }
 
     /// Sends a signal by its name.

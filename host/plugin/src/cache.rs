@@ -68,7 +68,7 @@ impl Cache {
         }
         // SAFETY: `deserialize` asks that the bytes come from `serialize` unchanged. They come from a file in a folder
         // into which only the server's user can write (`open` checked owner and mode), under a name that only `store`
-        // gives, and `store` writes nothing but what `serialize` returned. The checksum shows that it is whole.
+        // gives, and `store` writes nothing but what the compiler returned. The checksum shows that it is whole.
         // An artifact of another engine or version has another name, and wasmtime checks that again.
         let component = unsafe { Component::deserialize(engine, artifact) };
         component
@@ -77,14 +77,13 @@ impl Cache {
     }
 
     /// Keeps the compiled form of a component. Failing to is no reason not to run it.
-    pub(crate) fn store(&self, digest: &str, component: &Component) {
-        if let Err(error) = self.try_store(digest, component) {
+    pub(crate) fn store(&self, digest: &str, artifact: &[u8]) {
+        if let Err(error) = self.try_store(digest, artifact) {
             tracing::warn!(digest, folder = %self.folder.display(), "a compiled plugin cannot be kept: {error}");
         }
     }
 
-    fn try_store(&self, digest: &str, component: &Component) -> std::io::Result<()> {
-        let artifact = component.serialize().map_err(std::io::Error::other)?;
+    fn try_store(&self, digest: &str, artifact: &[u8]) -> std::io::Result<()> {
         let path = self.path(digest);
         // Its own name while it is written, in case another server shares the folder.
         let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
@@ -94,14 +93,22 @@ impl Cache {
             .truncate(true)
             .mode(0o600)
             .open(&unfinished)?;
-        file.write_all(&Sha256::digest(&artifact))?;
-        file.write_all(&artifact)?;
+        file.write_all(&Sha256::digest(artifact))?;
+        file.write_all(artifact)?;
         std::fs::rename(&unfinished, &path)
     }
 
     fn path(&self, digest: &str) -> PathBuf {
         self.folder.join(format!("{digest}-{:016x}.artifact", self.compatibility))
     }
+}
+
+/// What the compiler has just made, as a component.
+pub(crate) fn fresh(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `deserialize` asks that the bytes come from `serialize` unchanged. They come from our own compiler: from this
+    // process or, through a pipe that nobody else has, from one that runs the same program. Wasmtime checks that its engine
+    // is of the same version and settings.
+    unsafe { Component::deserialize(engine, artifact) }
 }
 
 #[cfg(test)]
@@ -117,7 +124,7 @@ mod tests {
         let cache = Cache::open(&folder.path().join("compiled"), &engine).unwrap();
         let component = Component::new(&engine, wat::parse_str(EMPTY).unwrap()).unwrap();
         assert!(cache.load(&engine, "digest").is_none());
-        cache.store("digest", &component);
+        cache.store("digest", &component.serialize().unwrap());
         assert!(cache.load(&engine, "digest").is_some());
 
         let mut bytes = std::fs::read(cache.path("digest")).unwrap();

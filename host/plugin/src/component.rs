@@ -1,19 +1,14 @@
 //! From a file's bytes to a component that is ready to be instantiated, and what can be read off it without running it.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-use std::time::Instant;
-
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::bindings::exports::stormglass::plugin as exports;
-use crate::cache::Cache;
+use crate::cache::{self, Cache};
 use crate::error::PluginError;
 use crate::kinds::Kind;
 use crate::limits::FUNCTION_BYTES_MAX;
-use crate::metrics::Metrics;
 use crate::state::State;
 use crate::wrap::wrap;
 
@@ -75,34 +70,59 @@ pub(crate) struct Loader {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<State>,
     pub(crate) cache: Option<Cache>,
-    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// A file, on its way to a component.
+pub(crate) enum Prepared {
+    /// It was compiled before.
+    Compiled(Component),
+    /// What is to be compiled.
+    Component(Vec<u8>),
 }
 
 impl Loader {
-    /// Compiles the file's bytes, or takes the compiled form from the cache. Uses a core for seconds.
-    pub(crate) fn load(&self, plugin: &str, bytes: &[u8], digest: String) -> Result<Loaded, PluginError> {
+    /// Takes the compiled form of a file's bytes from the cache, or makes a component of them that can be compiled.
+    pub(crate) fn prepare(&self, plugin: &str, bytes: &[u8], digest: &str) -> Result<Prepared, PluginError> {
+        let form = Form::of_plugin(plugin, bytes)?;
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, digest)) {
+            return Ok(Prepared::Compiled(component));
+        }
         let invalid = |message: String| PluginError::Invalid { plugin: plugin.to_owned(), message };
-        let form = Form::of(bytes)
-            .ok_or_else(|| invalid("the file does not begin as WebAssembly does".to_owned()))?;
-        let component = match self.cache.as_ref().and_then(|cache| cache.load(&self.engine, &digest)) {
-            Some(component) => component,
-            None => {
-                let wrapped = match form {
-                    Form::Component => Cow::Borrowed(bytes),
-                    Form::CoreModule => Cow::Owned(wrap(bytes).map_err(invalid)?),
-                };
-                check_function_sizes(&wrapped).map_err(invalid)?;
-                let started = Instant::now();
-                let component =
-                    Component::new(&self.engine, &wrapped).map_err(|error| invalid(format!("{error:#}")))?;
-                self.metrics.compile.observe(started.elapsed().as_secs_f64());
-                if let Some(cache) = &self.cache {
-                    cache.store(&digest, &component);
-                }
-                component
-            }
+        let component = match form {
+            Form::Component => bytes.to_vec(),
+            Form::CoreModule => wrap(bytes).map_err(invalid)?,
         };
+        check_function_sizes(&component).map_err(invalid)?;
+        Ok(Prepared::Component(component))
+    }
 
+    /// Takes what the compiler made, and keeps it for the next time.
+    pub(crate) fn compiled(
+        &self,
+        plugin: &str,
+        digest: &str,
+        artifact: &[u8],
+    ) -> Result<Component, PluginError> {
+        let component = cache::fresh(&self.engine, artifact).map_err(|error| PluginError::Invalid {
+            plugin: plugin.to_owned(),
+            message: format!("{error:#}"),
+        })?;
+        if let Some(cache) = &self.cache {
+            cache.store(digest, artifact);
+        }
+        Ok(component)
+    }
+
+    /// Reads off a compiled component what it is.
+    pub(crate) fn load(
+        &self,
+        plugin: &str,
+        bytes: &[u8],
+        digest: String,
+        component: &Component,
+    ) -> Result<Loaded, PluginError> {
+        let invalid = |message: String| PluginError::Invalid { plugin: plugin.to_owned(), message };
+        let form = Form::of_plugin(plugin, bytes)?;
         let component_type = component.component_type();
         let sorted = |names: &mut dyn Iterator<Item = &str>| {
             let mut names: Vec<String> = names.map(str::to_owned).collect();
@@ -117,7 +137,7 @@ impl Loader {
                 .filter(|name| !is_types_only(name)),
         );
         let exports = sorted(&mut component_type.exports(&self.engine).map(|(name, _)| name));
-        let pre = self.linker.instantiate_pre(&component).map_err(|error| {
+        let pre = self.linker.instantiate_pre(component).map_err(|error| {
             let missing: Vec<String> = imports.iter().filter(|name| !is_offered(name)).cloned().collect();
             if missing.is_empty() {
                 invalid(format!("{error:#}"))
@@ -160,6 +180,13 @@ enum Form {
 }
 
 impl Form {
+    fn of_plugin(plugin: &str, bytes: &[u8]) -> Result<Self, PluginError> {
+        Self::of(bytes).ok_or_else(|| PluginError::Invalid {
+            plugin: plugin.to_owned(),
+            message: "the file does not begin as WebAssembly does".to_owned(),
+        })
+    }
+
     fn of(bytes: &[u8]) -> Option<Self> {
         match bytes.get(..8)? {
             [0, b'a', b's', b'm', 1, 0, 0, 0] => Some(Self::CoreModule),
@@ -169,7 +196,7 @@ impl Form {
     }
 }
 
-/// Refuses functions that compiling would take for ever over: it is not linear in their size, and cannot be stopped.
+/// Refuses functions that compiling would take for ever over, before it is tried: it is not linear in their size.
 fn check_function_sizes(component: &[u8]) -> Result<(), String> {
     for payload in wasmparser::Parser::new(0).parse_all(component) {
         let payload = payload.map_err(|error| error.to_string())?;

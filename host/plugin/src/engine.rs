@@ -20,8 +20,8 @@ const GUEST_STACK_BYTES: usize = 512 << 10;
 /// Stack of the fibre: the guest's, and what host functions need below it.
 const FIBRE_STACK_BYTES: usize = 2 << 20;
 
-/// Makes the engine and starts its clock, which stops when the engine is gone.
-pub(crate) fn start() -> Result<Engine, PluginError> {
+/// How code is made: the same where it is compiled and where it runs.
+pub(crate) fn config() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -30,7 +30,12 @@ pub(crate) fn start() -> Result<Engine, PluginError> {
         .epoch_interruption(true)
         .max_wasm_stack(GUEST_STACK_BYTES)
         .async_stack_size(FIBRE_STACK_BYTES);
-    let engine = Engine::new(&config).map_err(|error| PluginError::Host(format!("{error:#}")))?;
+    config
+}
+
+/// Makes the engine and starts its clock, which stops when the engine is gone.
+pub(crate) fn start() -> Result<Engine, PluginError> {
+    let engine = Engine::new(&config()).map_err(|error| PluginError::Host(format!("{error:#}")))?;
 
     let clock = engine.weak();
     std::thread::Builder::new()

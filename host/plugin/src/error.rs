@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits::ByteSize;
+
 /// Why a plugin cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -65,6 +67,16 @@ pub enum PluginError {
         plugin: String,
         /// How long that may be.
         limit: Duration,
+    },
+    /// Compiling it ended by itself.
+    #[error("{plugin}: compiling ended half way, as when it needs more than {} of memory: {told}", ByteSize(*.max))]
+    CompileMemory {
+        /// The plugin.
+        plugin: String,
+        /// How much memory that may take, in bytes.
+        max: u64,
+        /// What the compiler said.
+        told: String,
     },
     /// A plugin of functions imports more than functions may.
     #[error("{plugin}: functions must be pure, and it imports {}", imports.join(", "))]

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::cache::Cache;
 use crate::call::{Deadline, Failure};
-use crate::component::{Loaded, Loader, digest};
+use crate::compiler::{CompileIn, Compiler};
+use crate::component::{Loaded, Loader, Prepared, digest};
 use crate::config::PluginConfig;
 use crate::engine;
 use crate::error::{CallError, PluginError};
@@ -37,6 +39,8 @@ pub struct HostOptions<'a> {
     pub state_dir: Option<PathBuf>,
     /// What plugins may query, where it is granted.
     pub query: Option<Arc<dyn Query>>,
+    /// Where plugins are compiled.
+    pub compile_in: CompileIn,
     /// Where the host's metrics go.
     pub registry: &'a prometheus::Registry,
 }
@@ -49,9 +53,10 @@ pub struct Host {
     network: Arc<Network>,
     metrics: Arc<Metrics>,
     /// What is loaded, by digest: two uses of one plugin share its code.
-    loaded: Arc<Mutex<HashMap<String, Weak<Loaded>>>>,
-    /// One compilation at a time: each already uses all cores, and takes memory by the hundred megabytes.
-    compiling: Arc<tokio::sync::Semaphore>,
+    loaded: Mutex<HashMap<String, Weak<Loaded>>>,
+    /// What is being loaded, by digest.
+    loading: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    compiler: Compiler,
     watch: Watch,
     kv: Arc<Stores>,
     models: Arc<Stores>,
@@ -88,19 +93,20 @@ impl Host {
 
     /// Makes a host on a network.
     pub(crate) fn on(options: HostOptions<'_>, network: Network) -> Result<Arc<Self>, PluginError> {
-        let HostOptions { plugins_dir, cache_dir, state_dir, query, registry } = options;
+        let HostOptions { plugins_dir, cache_dir, state_dir, query, compile_in, registry } = options;
         let engine = engine::start()?;
         let linker = engine::linker(&engine)?;
         let metrics = Arc::new(Metrics::register(registry)?);
         let cache = cache_dir.map(|folder| Cache::open(&folder, &engine)).transpose()?;
         Ok(Arc::new(Self {
             plugins_dir,
-            loader: Arc::new(Loader { engine, linker, cache, metrics: Arc::clone(&metrics) }),
+            loader: Arc::new(Loader { engine, linker, cache }),
             client: Client::new()?,
             network: Arc::new(network),
             metrics,
-            loaded: Arc::default(),
-            compiling: Arc::new(tokio::sync::Semaphore::new(1)),
+            loaded: Mutex::default(),
+            loading: Mutex::default(),
+            compiler: Compiler::new(compile_in),
             watch: Watch::default(),
             kv: Arc::new(Stores::new(state_dir.as_ref().map(|folder| folder.join("kv")))?),
             models: Arc::new(Stores::new(state_dir.map(|folder| folder.join("models")))?),
@@ -270,26 +276,43 @@ impl Host {
 
     /// Compiles a plugin, unless it is there already.
     async fn load(&self, plugin: &str, bytes: Vec<u8>, limits: &Limits) -> Result<Arc<Loaded>, PluginError> {
-        let limit = limits.compile.0;
-        let timeout = PluginError::CompileTimeout { plugin: plugin.to_owned(), limit };
-        let turn = Arc::clone(&self.compiling).acquire_owned().await;
-        let turn = turn.map_err(|error| PluginError::Host(error.to_string()))?;
-        let (loader, loaded) = (Arc::clone(&self.loader), Arc::clone(&self.loaded));
-        let plugin = plugin.to_owned();
-        let compiled = blocking(move || {
-            // Compiling cannot be stopped: one that nobody waits for any more keeps its turn until it ends.
-            let _turn = turn;
-            let digest = digest(&bytes);
-            if let Some(present) = loaded.lock().get(&digest).and_then(Weak::upgrade) {
-                return Ok(present);
+        let bytes = Arc::new(bytes);
+        let digest = {
+            let bytes = Arc::clone(&bytes);
+            blocking(move || Ok(digest(&bytes))).await?
+        };
+        // Two that use one file compile it once.
+        let turn = {
+            let mut loading = self.loading.lock();
+            loading.retain(|_, turn| turn.strong_count() > 0);
+            let turn = loading.get(&digest).and_then(Weak::upgrade).unwrap_or_default();
+            loading.insert(digest.clone(), Arc::downgrade(&turn));
+            turn
+        };
+        let _turn = turn.lock().await;
+        if let Some(present) = self.loaded.lock().get(&digest).and_then(Weak::upgrade) {
+            return Ok(present);
+        }
+        let (loader, file, name, key) =
+            (Arc::clone(&self.loader), Arc::clone(&bytes), plugin.to_owned(), digest.clone());
+        let component = match blocking(move || loader.prepare(&name, &file, &key)).await? {
+            Prepared::Compiled(component) => component,
+            Prepared::Component(component) => {
+                let started = Instant::now();
+                let limit = limits.compile.0;
+                let artifact = self.compiler.compile(&self.loader.engine, plugin, component, limit).await?;
+                self.metrics.compile.observe(started.elapsed().as_secs_f64());
+                let (loader, name, key) = (Arc::clone(&self.loader), plugin.to_owned(), digest.clone());
+                blocking(move || loader.compiled(&name, &key, &artifact)).await?
             }
-            let new = Arc::new(loader.load(&plugin, &bytes, digest.clone())?);
-            let mut loaded = loaded.lock();
-            loaded.retain(|_, entry| entry.strong_count() > 0);
-            loaded.insert(digest, Arc::downgrade(&new));
-            Ok(new)
-        });
-        tokio::time::timeout(limit, compiled).await.unwrap_or(Err(timeout))
+        };
+        let (loader, name, key) = (Arc::clone(&self.loader), plugin.to_owned(), digest.clone());
+        let new = blocking(move || loader.load(&name, &bytes, key, &component)).await?;
+        let new = Arc::new(new);
+        let mut loaded = self.loaded.lock();
+        loaded.retain(|_, entry| entry.strong_count() > 0);
+        loaded.insert(digest, Arc::downgrade(&new));
+        Ok(new)
     }
 }
 

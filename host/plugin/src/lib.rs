@@ -14,6 +14,7 @@
 mod bindings;
 mod cache;
 mod call;
+mod compiler;
 mod component;
 mod config;
 mod engine;
@@ -35,6 +36,7 @@ mod telemetry;
 mod watch;
 mod wrap;
 
+pub use compiler::{CompileIn, compile_stdin};
 pub use config::{
     DecodeConfig, DetectConfig, Listen, OnFailure, PluginConfig, ProcessConfig, RecycleConfig, TrainConfig,
 };

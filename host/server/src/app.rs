@@ -221,6 +221,7 @@ impl App {
             cache_dir: Some(args.storage_path.join("plugin-cache")),
             state_dir: Some(args.storage_path.join("plugin-state")),
             query: Some(Arc::clone(&queries) as Arc<dyn plugin::Query>),
+            compile_in: crate::plugin_command::compile_in(),
             registry: &registry,
         })
         .context("set up the plugin host")?;

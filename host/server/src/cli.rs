@@ -604,6 +604,9 @@ pub(crate) enum Plugin {
     /// Say what plugins a folder holds; fails where one cannot be loaded.
     List {
         /// The folder.
+    /// Compile a component from standard input to standard output, under limits: what the server starts for each plugin.
+    #[command(hide = true)]
+    Compile,
         #[arg(default_value = "plugins")]
         dir: PathBuf,
     },

@@ -80,6 +80,7 @@ fn run(given: Given) -> anyhow::Result<ExitCode> {
         Some(Command::Plugin(Plugin::Test { file, cases })) => {
             runtime.block_on(plugin_command::test(&file, &cases))
         }
+        Some(Command::Plugin(Plugin::Compile)) => return Ok(plugin_command::compile()),
         Some(Command::Plugin(Plugin::List { dir })) => runtime.block_on(plugin_command::list(&dir)),
     }
     .map(|()| ExitCode::SUCCESS)

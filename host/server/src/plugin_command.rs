@@ -10,9 +10,10 @@ mod test;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
-use plugin::{Host, HostOptions};
+use plugin::{CompileIn, Host, HostOptions};
 
 pub(crate) use inspect::{inspect, list};
 pub(crate) use run::run;
@@ -68,11 +69,30 @@ fn host() -> anyhow::Result<Arc<Host>> {
         query: None,
         registry: &registry,
     };
+        compile_in: compile_in(),
     Host::new(options).context("set up the plugin host")
 }
 
 /// Where compiled plugins are kept between commands: compiling Python's runtime takes ten seconds and more.
 fn cache_dir() -> Option<PathBuf> {
+/// In a process of this very program, even where its file has been replaced since.
+pub(crate) fn compile_in() -> CompileIn {
+    let itself = PathBuf::from("/proc/self/exe");
+    let program = if itself.exists() { itself } else { std::env::current_exe().unwrap_or_default() };
+    CompileIn::Process { program, arguments: vec!["plugin".into(), "compile".into()] }
+}
+
+/// What such a process does.
+pub(crate) fn compile() -> ExitCode {
+    match plugin::compile_stdin() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
     let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = caches.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
     let dir = caches.join("stormglass");

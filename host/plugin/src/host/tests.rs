@@ -77,6 +77,7 @@ fn setup() -> Setup {
         cache_dir: None,
         state_dir: None,
         query: None,
+        compile_in: CompileIn::Here,
         registry: &registry,
     })
     .unwrap();
@@ -369,6 +370,7 @@ async fn plugins_are_found_by_name_and_by_path() {
         cache_dir: cache_dir.clone(),
         state_dir: None,
         query: None,
+        compile_in: CompileIn::Here,
         registry: &registry,
     };
     let host = Host::new(options()).unwrap();
@@ -418,6 +420,7 @@ async fn a_plugin_whose_file_has_changed_is_named_and_runs_on() {
         cache_dir: None,
         state_dir: None,
         query: None,
+        compile_in: CompileIn::Here,
         registry: &registry,
     })
     .unwrap();

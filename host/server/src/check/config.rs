@@ -73,6 +73,7 @@ async fn check_plugins(args: &CheckConfig, mut examined: config::Examined) -> an
         cache_dir: None,
         state_dir: None,
         query: None,
+        compile_in: crate::plugin_command::compile_in(),
         registry: &registry,
     })
     .context("set up the plugin host")?;

@@ -47,6 +47,7 @@ pub(crate) async fn check(
         cache_dir: None,
         state_dir: None,
         query: None,
+        compile_in: crate::plugin_command::compile_in(),
         registry: &registry,
     })
     .context("set up the plugin host")?;

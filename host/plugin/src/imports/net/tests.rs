@@ -20,6 +20,7 @@ use crate::bindings::stormglass::host::dns;
 use crate::bindings::stormglass::host::http::Request;
 use crate::bindings::stormglass::host::http_trace;
 use crate::bindings::stormglass::types::net::Family;
+use crate::compiler::CompileIn;
 use crate::grants::Grants;
 use crate::host::{Host as PluginHost, HostOptions};
 use crate::limits::{ByteSize, Limits};
@@ -46,6 +47,7 @@ fn state(grants: &str, answers: &[&str], change: impl FnOnce(&mut Limits)) -> St
         cache_dir: None,
         state_dir: None,
         query: None,
+        compile_in: CompileIn::Here,
         registry: &registry,
     };
     let answers = answers.iter().map(|text| text.parse().unwrap()).collect();
