@@ -1,8 +1,11 @@
-//! What a plugin under test finds in place of the machine: a clock that stands still, answers to HTTP requests and
-//! queries, files, secrets, and a store of its own.
+//! What a plugin under test finds in place of the machine: a clock that stands still, answers to HTTP requests, look-ups
+//! and queries, servers that talk by a script, files, secrets, and a store of its own.
 //!
 //! Only tests of plugins have one; see [`Host::start_on`](crate::Host::start_on). Grants are asked before it as always, so that
 //! a plugin is denied in its tests what it would be denied in a server.
+
+mod conversation;
+mod lookup;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,6 +21,10 @@ use crate::grants::{Denied, Grants};
 use crate::imports::query::{Query, QueryFailure};
 use crate::kv::Store;
 
+pub(crate) use self::conversation::Scripted;
+pub use self::conversation::{Bytes, Conversation, Turn};
+pub use self::lookup::{Lookup, Record, RecordData, RecordType};
+
 /// What a test gives a plugin.
 #[derive(Debug, Default)]
 pub struct Surroundings {
@@ -25,6 +32,10 @@ pub struct Surroundings {
     pub now_ms: i64,
     /// Answers to requests. Each may be asked for any number of times.
     pub http: Vec<Exchange>,
+    /// Answers to look-ups.
+    pub dns: Vec<Lookup>,
+    /// Connections, and what is said over them.
+    pub net: Vec<Conversation>,
     /// Files by absolute path; directories are where files are.
     pub files: BTreeMap<String, Vec<u8>>,
     /// What the plugin's store holds in the beginning.
@@ -42,6 +53,9 @@ pub struct Fake {
     telemetry: Mutex<BTreeMap<String, f64>>,
     lines: Mutex<Vec<String>>,
     asked: Mutex<BTreeSet<usize>>,
+    looked_up: Mutex<BTreeSet<usize>>,
+    /// How many turns of each conversation the plugin has come through, at the furthest.
+    held: Mutex<BTreeMap<usize, usize>>,
 }
 
 /// One HTTP request that a plugin is expected to send, and its answer.
@@ -79,7 +93,15 @@ impl Fake {
             kv.set(&key, value, 0, u64::MAX, given.now_ms).map_err(|error| error.to_string())?;
         }
         let kv = Arc::new(kv);
-        Ok(Self { given, kv, telemetry: Mutex::default(), lines: Mutex::default(), asked: Mutex::default() })
+        Ok(Self {
+            given,
+            kv,
+            telemetry: Mutex::default(),
+            lines: Mutex::default(),
+            asked: Mutex::default(),
+            looked_up: Mutex::default(),
+            held: Mutex::default(),
+        })
     }
 
     /// The time, in milliseconds since the Unix epoch.
@@ -104,15 +126,15 @@ impl Fake {
         self.lines.lock().clone()
     }
 
-    /// The exchanges that the plugin has not asked for.
-    pub fn unasked(&self) -> Vec<&Exchange> {
-        let asked = self.asked.lock();
-        self.given
-            .http
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| !asked.contains(index))
-            .map(|(_, e)| e)
+    /// What the test is ready for and the plugin has not done, as `ask for GET http://…` or `connect to …`.
+    pub fn undone(&self) -> Vec<String> {
+        let (asked, looked_up, held) = (self.asked.lock(), self.looked_up.lock(), self.held.lock());
+        let http = self.given.http.iter().enumerate().filter(|(index, _)| !asked.contains(index));
+        let dns = self.given.dns.iter().enumerate().filter(|(index, _)| !looked_up.contains(index));
+        let net = self.given.net.iter().enumerate();
+        http.map(|(_, exchange)| format!("ask for {} {}", exchange.method, exchange.url))
+            .chain(dns.map(|(_, answer)| format!("look up {}", answer.lookup)))
+            .chain(net.filter_map(|(index, talk)| talk.missing(held.get(&index).copied())))
             .collect()
     }
 

@@ -41,7 +41,9 @@ pub use config::{
     DecodeConfig, DetectConfig, Listen, OnFailure, PluginConfig, ProcessConfig, RecycleConfig, TrainConfig,
 };
 pub use error::{CallError, FailureKind, Operation, PluginError};
-pub use fake::{Answer, Exchange, Fake, Surroundings};
+pub use fake::{
+    Answer, Bytes, Conversation, Exchange, Fake, Lookup, Record, RecordData, RecordType, Surroundings, Turn,
+};
 pub use grants::{
     DnsGrant, FileGrant, FileMode, Grants, HttpGrant, NetGrant, SecretGrant, SecretHeader, SecretValue,
     TlsGrant,

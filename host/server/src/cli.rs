@@ -591,8 +591,8 @@ pub(crate) enum Plugin {
         #[arg(long)]
         watch: bool,
     },
-    /// Run cases: configurations with a clock, HTTP answers, files, secrets, stored values and query answers of their own,
-    /// and what the plugin has to yield on them. Fails where any does.
+    /// Run cases: configurations with a clock, HTTP answers, look-ups, connections, files, secrets, stored values and query answers of
+    /// their own, and what the plugin has to yield on them. Fails where any does.
     Test {
         /// A .wasm file, or the folder of a project, which is built where it has changed.
         #[arg(default_value = ".")]

@@ -23,6 +23,62 @@ bool sg_init(const sg_json *config, sg_error *error) {
     return true;
 }
 
+/* [talk, host, port, mode, lines...] */
+static bool talk(const sg_json *op, const char *host, sg_metrics *out, sg_error *error) {
+    sg_string mode = sg_json_string(sg_json_at(op, 3), "");
+    sg_tls tls = {0};
+    sg_connect_options options = {.tls = sg_equals(mode, "tls") ? &tls : NULL};
+    sg_connection connection;
+    if (!sg_connect(host, (uint16_t)sg_json_number(sg_json_at(op, 2), 0), &options, &connection, error)) {
+        return false;
+    }
+    for (size_t at = 4; at < sg_json_length(op); at++) {
+        if (at == 5 && sg_equals(mode, "start-tls") && !sg_start_tls(&connection, NULL, error)) {
+            return false;
+        }
+        const char *line = sg_format("%s\r\n", sg_cstr(sg_json_string(sg_json_at(op, at), "")));
+        sg_string answer;
+        bool found;
+        if (!sg_write(&connection, sg_str(line), error) || !sg_read_line(&connection, &answer, &found, error)) {
+            return false;
+        }
+        sg_gauge(out, "talk_line", "An answer.");
+        sg_set(out, (double)(at - 4), "text", found ? sg_cstr(answer) : "", NULL);
+    }
+    const sg_session *session = sg_tls_session(&connection);
+    if (session) {
+        sg_gauge(out, "talk_tls", "TLS.");
+        sg_set(out, 1, "version", sg_cstr(session->version), NULL);
+    }
+    sg_close(&connection);
+    return true;
+}
+
+/* [lookup, name, type] */
+static bool look_up(const char *name, const char *type, sg_metrics *out, sg_error *error) {
+    const char *types[] = {"a", "aaaa", "cname", "mx", "ns", "ptr", "srv", "txt"};
+    unsigned of = 0;
+    while (of < 7 && strcmp(types[of], type) != 0) {
+        of++;
+    }
+    const sg_record *records;
+    uint32_t len;
+    if (!sg_lookup(name, (sg_record_type)of, &records, &len, error)) {
+        return false;
+    }
+    sg_gauge(out, "record_ttl", "A record.");
+    for (uint32_t i = 0; i < len; i++) {
+        const sg_record *r = &records[i];
+        const char *data = r->kind == SG_DATA_MX ? sg_format("%u %s", (unsigned)r->of.mx.preference, sg_cstr(r->of.mx.host))
+                           : r->kind == SG_DATA_SRV
+                               ? sg_format("%u %u %u %s", (unsigned)r->of.srv.priority, (unsigned)r->of.srv.weight,
+                                           (unsigned)r->of.srv.port, sg_cstr(r->of.srv.target))
+                               : sg_cstr(r->of.text);
+        sg_set(out, r->ttl_seconds, "name", sg_cstr(r->name), "data", data, NULL);
+    }
+    return true;
+}
+
 bool sg_collect(sg_metrics *out, sg_error *error) {
     enum { LABELS_MAX = 8 };
     calls++;
@@ -132,6 +188,14 @@ bool sg_collect(sg_metrics *out, sg_error *error) {
                     }
                 }
                 sg_set_labels(out, sg_sample_value(answer, series, 0), count, names, values);
+            }
+        } else if (sg_equals(what, "lookup")) {
+            if (!look_up(first, second, out, error)) {
+                return false;
+            }
+        } else if (sg_equals(what, "talk")) {
+            if (!talk(op, first, out, error)) {
+                return false;
             }
         } else if (sg_equals(what, "query-range")) {
             const sg_batch *answer;

@@ -10,7 +10,7 @@
 #define IMPORT(module, name) __attribute__((import_module(module), import_name(name)))
 #define PLUGIN "stormglass:plugin/"
 #define HOST "stormglass:host/"
-#define VERSION "@0.1.1"
+#define VERSION "@0.1.2"
 
 /* Exports the function that the server calls when it has read an answer. */
 #define AFTER(name, function)                                                                                                 \

@@ -466,6 +466,113 @@ bool sg_query(const char *expr, int64_t at_ms, const sg_batch **answer, sg_error
 bool sg_query_range(const char *expr, int64_t start_ms, int64_t end_ms, uint64_t step_ms, const sg_batch **answer,
                     sg_error *error);
 
+/* Connections over TCP. They need a grant for host and port, and end with the call that made them. TLS is the server's work: it
+ * checks the certificate, and the plugin reads and writes plain bytes. */
+
+/* How TLS is spoken; zeroes for the system's authorities and the host's name. Certificates and key are PEM. */
+typedef struct {
+    const char *server_name;
+    sg_string authorities;
+    sg_string certificate;
+    sg_string key;
+    bool accept_invalid;
+    const sg_string *protocols;
+    uint32_t protocols_len;
+} sg_tls;
+
+typedef enum { SG_ANY, SG_IPV4, SG_IPV6 } sg_family_of;
+
+typedef struct {
+    uint64_t timeout_ms; /* for connecting, and for each read and write; 0 for the server's own limit */
+    uint8_t family;      /* sg_family_of */
+    const sg_tls *tls;   /* TLS from the first byte on; NULL for none */
+} sg_connect_options;
+
+typedef struct {
+    uint32_t handle;
+    const char *place;
+    uint64_t timeout_ms;
+    /* What was read and not yet asked for. */
+    sg_string left;
+} sg_connection;
+
+/* Connects to the first of the host's addresses that takes it; options may be NULL. */
+bool sg_connect(const char *host, uint16_t port, const sg_connect_options *options, sg_connection *connection,
+                sg_error *error);
+/* Waits for bytes, `max` at most; none at the end of what the other side sends. */
+bool sg_read(sg_connection *connection, uint32_t max, sg_string *bytes, sg_error *error);
+/* A line without its end; not `found` where there is none any more. One of more than 64 KiB is an error. */
+bool sg_read_line(sg_connection *connection, sg_string *line, bool *found, sg_error *error);
+/* Sends all of it. */
+bool sg_write(sg_connection *connection, sg_string bytes, sg_error *error);
+/* Speaks TLS from here on; NULL for how the system does. Bytes that the other side sent before and nobody has read are an error. */
+bool sg_start_tls(sg_connection *connection, const sg_tls *tls, sg_error *error);
+void sg_close(sg_connection *connection);
+/* The address of the other side: 192.0.2.1:5432. */
+sg_string sg_peer(const sg_connection *connection);
+
+/* A certificate that the other side showed; times in seconds since the Unix epoch. */
+typedef struct {
+    sg_string subject;
+    sg_string issuer;
+    struct {
+        const sg_string *ptr;
+        uint32_t len;
+    } names;
+    sg_string serial;
+    int64_t not_before;
+    int64_t not_after;
+    sg_string fingerprint;
+} sg_certificate;
+
+typedef struct {
+    sg_string version;
+    sg_string cipher;
+    sg_string protocol;
+    struct {
+        const sg_certificate *ptr;
+        uint32_t len;
+    } certificates;
+    struct {
+        uint8_t some;
+        int64_t value;
+    } verified_until;
+    struct {
+        uint8_t some;
+        sg_string value;
+    } problem;
+} sg_session;
+
+/* What the TLS handshake told; NULL where there was none. */
+const sg_session *sg_tls_session(const sg_connection *connection);
+
+typedef enum { SG_A, SG_AAAA, SG_CNAME, SG_MX, SG_NS, SG_PTR, SG_SRV, SG_TXT } sg_record_type;
+typedef enum { SG_DATA_ADDRESS, SG_DATA_NAME, SG_DATA_MX, SG_DATA_SRV, SG_DATA_TXT } sg_record_data;
+
+typedef struct {
+    sg_string name;
+    uint32_t ttl_seconds;
+    uint8_t kind; /* sg_record_data */
+    union {
+        sg_string text; /* of all but the next two */
+        struct {
+            uint16_t preference;
+            sg_string host;
+        } mx;
+        struct {
+            uint16_t priority;
+            uint16_t weight;
+            uint16_t port;
+            sg_string target;
+        } srv;
+    } of;
+} sg_record;
+
+/* Records in the DNS. Needs a grant for the name; of another server than the system's, host:port, one for that as well. */
+bool sg_lookup(const char *name, sg_record_type type, const sg_record **records, uint32_t *records_len, sg_error *error);
+bool sg_lookup_at(const char *name, sg_record_type type, const char *server, uint64_t timeout_ms, const sg_record **records,
+                  uint32_t *records_len, sg_error *error);
+
 /* The whole file. Needs a grant for a directory above the path, which is absolute. */
 bool sg_read_file(const char *path, sg_string *content, sg_error *error);
 

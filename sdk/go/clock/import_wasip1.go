@@ -1,4 +1,4 @@
 package clock
 
-//go:wasmimport stormglass:host/clock@0.1.1 now-ms
+//go:wasmimport stormglass:host/clock@0.1.2 now-ms
 func now() int64

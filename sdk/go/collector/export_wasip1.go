@@ -6,7 +6,7 @@ import (
 	"stormglass/internal/component"
 )
 
-//go:wasmexport stormglass:plugin/collector@0.1.1#collect
+//go:wasmexport stormglass:plugin/collector@0.1.2#collect
 func collect(deadlineMs uint64) uint32 {
 	abi.Enter()
 	out := stormglass.Metrics{DeadlineMs: deadlineMs}
@@ -18,5 +18,5 @@ func collect(deadlineMs uint64) uint32 {
 	return component.Answer(abi.Payload{Text: &text}, err)
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/collector@0.1.1#collect
+//go:wasmexport cabi_post_stormglass:plugin/collector@0.1.2#collect
 func postCollect(uint32) { abi.Release() }

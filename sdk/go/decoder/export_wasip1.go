@@ -14,7 +14,7 @@ type decoded struct {
 	Reason   *string
 }
 
-//go:wasmexport stormglass:plugin/decoder@0.1.1#decode
+//go:wasmexport stormglass:plugin/decoder@0.1.2#decode
 func decode(data, length, ends, endsLength, contentType, contentTypeLength, last uint32) uint32 {
 	abi.Enter()
 	chunk := Chunk{
@@ -37,5 +37,5 @@ func decode(data, length, ends, endsLength, contentType, contentTypeLength, last
 	return component.Answer(answer, err)
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/decoder@0.1.1#decode
+//go:wasmexport cabi_post_stormglass:plugin/decoder@0.1.2#decode
 func postDecode(uint32) { abi.Release() }

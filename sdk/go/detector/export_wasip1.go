@@ -6,7 +6,7 @@ import (
 	"stormglass/internal/component"
 )
 
-//go:wasmexport stormglass:plugin/detector@0.1.1#detect
+//go:wasmexport stormglass:plugin/detector@0.1.2#detect
 func detect(startMs int64, stepMs uint64, steps, series, address, length uint32) uint32 {
 	abi.Enter()
 	job := Job{startMs, stepMs, steps, series, abi.LoadList[float64](address, length)}
@@ -15,5 +15,5 @@ func detect(startMs int64, stepMs uint64, steps, series, address, length uint32)
 	return component.Answer(scores, err)
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/detector@0.1.1#detect
+//go:wasmexport cabi_post_stormglass:plugin/detector@0.1.2#detect
 func postDetect(uint32) { abi.Release() }

@@ -35,10 +35,10 @@ type answer[T any] struct {
 	Err *failure
 }
 
-//go:wasmimport stormglass:host/files@0.1.1 read
+//go:wasmimport stormglass:host/files@0.1.2 read
 func hostRead(path, length, answer uint32)
 
-//go:wasmimport stormglass:host/files@0.1.1 read-dir
+//go:wasmimport stormglass:host/files@0.1.2 read-dir
 func hostReadDir(path, length, answer uint32)
 
 func ask[T any](path string, call func(path, length, answer uint32)) (got T, kind, message string) {

@@ -6,7 +6,7 @@ import (
 	"stormglass/internal/component"
 )
 
-//go:wasmexport stormglass:plugin/function@0.1.1#signatures
+//go:wasmexport stormglass:plugin/function@0.1.2#signatures
 func signatures() uint32 {
 	abi.Enter()
 	address := abi.Store(stormglass.Instance().(Function).Signatures())
@@ -14,12 +14,12 @@ func signatures() uint32 {
 	return address
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/function@0.1.1#signatures
+//go:wasmexport cabi_post_stormglass:plugin/function@0.1.2#signatures
 func postSignatures(uint32) { abi.Release() }
 
 // A call has more fields than a function takes arguments, so that its address comes.
 //
-//go:wasmexport stormglass:plugin/function@0.1.1#eval
+//go:wasmexport stormglass:plugin/function@0.1.2#eval
 func eval(address uint32) uint32 {
 	abi.Enter()
 	call := abi.Load[Call](address)
@@ -28,5 +28,5 @@ func eval(address uint32) uint32 {
 	return component.Answer(values, err)
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/function@0.1.1#eval
+//go:wasmexport cabi_post_stormglass:plugin/function@0.1.2#eval
 func postEval(uint32) { abi.Release() }

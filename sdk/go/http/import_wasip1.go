@@ -30,7 +30,7 @@ type answer struct {
 	Err *failure
 }
 
-//go:wasmimport stormglass:host/http@0.1.1 fetch
+//go:wasmimport stormglass:host/http@0.1.2 fetch
 func hostFetch(method, methodLength, url, urlLength, headers, headersLength, body, bodyLength, hasTimeout uint32, timeoutMs uint64, answer uint32)
 
 func fetch(r Request) (*Response, string, string) {

@@ -32,16 +32,16 @@ type answer[T any] struct {
 	Err *failure
 }
 
-//go:wasmimport stormglass:host/kv@0.1.1 get
+//go:wasmimport stormglass:host/kv@0.1.2 get
 func hostGet(key, length, answer uint32)
 
-//go:wasmimport stormglass:host/kv@0.1.1 set
+//go:wasmimport stormglass:host/kv@0.1.2 set
 func hostSet(key, length, value, valueLength, hasTTL uint32, ttlMs uint64, answer uint32)
 
-//go:wasmimport stormglass:host/kv@0.1.1 delete
+//go:wasmimport stormglass:host/kv@0.1.2 delete
 func hostDelete(key, length, answer uint32)
 
-//go:wasmimport stormglass:host/kv@0.1.1 keys
+//go:wasmimport stormglass:host/kv@0.1.2 keys
 func hostKeys(prefix, length, answer uint32)
 
 func get(key string) ([]byte, bool, error) {
@@ -56,11 +56,7 @@ func get(key string) ([]byte, bool, error) {
 func set(key string, value []byte, ttlMs uint64) error {
 	address, length := abi.StringOf(key)
 	bytes, bytesLength := abi.BytesOf(value)
-	var hasTTL uint32
-	if ttlMs > 0 {
-		hasTTL = 1
-	}
-	got := abi.Ask[answer[abi.None]](func(area uint32) { hostSet(address, length, bytes, bytesLength, hasTTL, ttlMs, area) })
+	got := abi.Ask[answer[abi.None]](func(area uint32) { hostSet(address, length, bytes, bytesLength, abi.Flag(ttlMs > 0), ttlMs, area) })
 	return got.Err.told()
 }
 

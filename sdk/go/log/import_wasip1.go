@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-//go:wasmimport stormglass:host/log@0.1.1 log
+//go:wasmimport stormglass:host/log@0.1.2 log
 func hostLog(level uint32, address unsafe.Pointer, length uint32)
 
 func write(level uint32, message string) {

@@ -6,7 +6,7 @@ import (
 	"stormglass/internal/component"
 )
 
-//go:wasmexport stormglass:plugin/prober@0.1.1#probe
+//go:wasmexport stormglass:plugin/prober@0.1.2#probe
 func probe(target, targetLength, list, length uint32, deadlineMs uint64) uint32 {
 	abi.Enter()
 	address := abi.LoadString(target, targetLength)
@@ -24,5 +24,5 @@ func probe(target, targetLength, list, length uint32, deadlineMs uint64) uint32 
 	return component.Answer(abi.Payload{Text: &text}, err)
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/prober@0.1.1#probe
+//go:wasmexport cabi_post_stormglass:plugin/prober@0.1.2#probe
 func postProbe(uint32) { abi.Release() }

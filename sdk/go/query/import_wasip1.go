@@ -19,10 +19,10 @@ type answer struct {
 	Err *failure
 }
 
-//go:wasmimport stormglass:host/query@0.1.1 instant
+//go:wasmimport stormglass:host/query@0.1.2 instant
 func hostInstant(expr, length, hasAt uint32, atMs int64, answer uint32)
 
-//go:wasmimport stormglass:host/query@0.1.1 range
+//go:wasmimport stormglass:host/query@0.1.2 range
 func hostRange(expr, length uint32, startMs, endMs int64, stepMs uint64, answer uint32)
 
 func instant(expr string, atMs *int64) (*stormglass.Batch, error) {

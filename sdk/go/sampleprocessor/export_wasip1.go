@@ -9,7 +9,7 @@ import (
 
 // A batch has more fields than a function takes arguments, so that its address comes.
 //
-//go:wasmexport stormglass:plugin/sample-processor@0.1.1#process
+//go:wasmexport stormglass:plugin/sample-processor@0.1.2#process
 func process(address uint32) uint32 {
 	abi.Enter()
 	batch := stormglass.BatchIn(abi.Load[abi.Batch](address))
@@ -22,5 +22,5 @@ func process(address uint32) uint32 {
 	return component.Answer(answer, err)
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/sample-processor@0.1.1#process
+//go:wasmexport cabi_post_stormglass:plugin/sample-processor@0.1.2#process
 func postProcess(uint32) { abi.Release() }

@@ -14,7 +14,7 @@ type answer struct {
 	Err *failure
 }
 
-//go:wasmimport stormglass:host/secrets@0.1.1 get
+//go:wasmimport stormglass:host/secrets@0.1.2 get
 func hostGet(name, length, answer uint32)
 
 func get(name string) (string, error) {

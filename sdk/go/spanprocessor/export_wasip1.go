@@ -6,7 +6,7 @@ import (
 	"stormglass/internal/component"
 )
 
-//go:wasmexport stormglass:plugin/span-processor@0.1.1#process
+//go:wasmexport stormglass:plugin/span-processor@0.1.2#process
 func process(resources, resourcesLength, scopes, scopesLength, spans, spansLength uint32) uint32 {
 	abi.Enter()
 	given := Spans{
@@ -19,5 +19,5 @@ func process(resources, resourcesLength, scopes, scopesLength, spans, spansLengt
 	return component.Answer(given, err)
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/span-processor@0.1.1#process
+//go:wasmexport cabi_post_stormglass:plugin/span-processor@0.1.2#process
 func postProcess(uint32) { abi.Release() }

@@ -24,12 +24,40 @@ type Request struct {
 	TimeoutMs *uint64
 }
 
+// Record is a record of the DNS; see package dns.
+type Record struct {
+	Name       string
+	TTLSeconds uint32
+	Text       string
+	Exchange   *Exchange
+	Service    *Service
+}
+
+// Exchange is a mail server.
+type Exchange struct {
+	Preference uint16
+	Host       string
+}
+
+// Service says where a service is.
+type Service struct {
+	Priority uint16
+	Weight   uint16
+	Port     uint16
+	Target   string
+}
+
 // Host is what the plugin under test finds around it.
 type Host struct {
 	Now   int64
 	Files map[string]string
 	// HTTP answers all requests; nil denies them.
 	HTTP func(request Request) (status uint16, body string)
+	// Net says what is said over a connection to a place, host:port, in pairs: what the plugin has to send, which may be
+	// empty, and what it is sent then. Nil denies them all.
+	Net func(place string) [][2]string
+	// DNS answers all look-ups, of types as package dns has them; nil denies them.
+	DNS func(name string, of uint8) []Record
 	// KV is what the plugin's store holds.
 	KV map[string][]byte
 	// Secrets are those that it may read.
@@ -62,6 +90,22 @@ func Fetch(request Request) (status uint16, body string, ok bool) {
 	}
 	status, body = current.HTTP(request)
 	return status, body, true
+}
+
+// Talk is for package net.
+func Talk(place string) (talk [][2]string, ok bool) {
+	if current.Net == nil {
+		return nil, false
+	}
+	return current.Net(place), true
+}
+
+// LookUp is for package dns.
+func LookUp(name string, of uint8) (records []Record, ok bool) {
+	if current.DNS == nil {
+		return nil, false
+	}
+	return current.DNS(name, of), true
 }
 
 // KV is for package kv.

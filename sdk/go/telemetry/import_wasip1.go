@@ -2,10 +2,10 @@ package telemetry
 
 import "stormglass/internal/abi"
 
-//go:wasmimport stormglass:host/telemetry@0.1.1 counter-add
+//go:wasmimport stormglass:host/telemetry@0.1.2 counter-add
 func hostCounterAdd(name, nameLength, labels, labelsLength uint32, amount float64)
 
-//go:wasmimport stormglass:host/telemetry@0.1.1 gauge-set
+//go:wasmimport stormglass:host/telemetry@0.1.2 gauge-set
 func hostGaugeSet(name, nameLength, labels, labelsLength uint32, value float64)
 
 func call(call func(name, nameLength, labels, labelsLength uint32, value float64), name string, labels []string, value float64) {

@@ -7,7 +7,7 @@ import (
 	"stormglass/internal/component"
 )
 
-//go:wasmexport stormglass:plugin/trainer@0.1.1#train
+//go:wasmexport stormglass:plugin/trainer@0.1.2#train
 func train(startMs int64, stepMs uint64, steps, series, values, count, prior, length uint32) uint32 {
 	abi.Enter()
 	history := detector.Job{StartMs: startMs, StepMs: stepMs, Steps: steps, Series: series, Values: abi.LoadList[float64](values, count)}
@@ -17,10 +17,10 @@ func train(startMs int64, stepMs uint64, steps, series, values, count, prior, le
 	return component.Answer(model, err)
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/trainer@0.1.1#train
+//go:wasmexport cabi_post_stormglass:plugin/trainer@0.1.2#train
 func postTrain(uint32) { abi.Release() }
 
-//go:wasmexport stormglass:plugin/trainer@0.1.1#load
+//go:wasmexport stormglass:plugin/trainer@0.1.2#load
 func load(address, length uint32) uint32 {
 	abi.Enter()
 	model := abi.LoadList[byte](address, length)
@@ -28,5 +28,5 @@ func load(address, length uint32) uint32 {
 	return component.Answer(abi.None{}, stormglass.Instance().(Trainer).Load(model))
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/trainer@0.1.1#load
+//go:wasmexport cabi_post_stormglass:plugin/trainer@0.1.2#load
 func postLoad(uint32) { abi.Release() }

@@ -1,6 +1,6 @@
 // The conformance plugin: see sdk/conformance.
 
-import { Plugin, PluginError, clock, files, http, kv, log, query, secrets, telemetry } from "./stormglass/index.js";
+import { Plugin, PluginError, clock, dns, files, http, kv, log, net, query, secrets, telemetry } from "./stormglass/index.js";
 
 export default class Conformance extends Plugin {
   calls = 0;
@@ -76,6 +76,25 @@ export default class Conformance extends Plugin {
             out.gauge("answer", "Answer.").set(samples[0][1], others);
           }
           break;
+        case "lookup":
+          for (const { name, ttlSeconds, data } of dns.lookup(rest[0], rest[1])) {
+            const text = typeof data === "string" ? data : Object.values(data).join(" ");
+            out.gauge("record_ttl", "A record.").set(ttlSeconds, { name, data: text });
+          }
+          break;
+        case "talk": {
+          const [host, port, mode, ...lines] = rest;
+          const connection = net.connect(host, port, { tls: mode === "tls" });
+          lines.forEach((line, i) => {
+            if (mode === "start-tls" && i === 1) connection.startTls();
+            connection.write(`${line}\r\n`);
+            out.gauge("talk_line", "An answer.").set(i, { text: connection.readLine() ?? "" });
+          });
+          const session = connection.session();
+          if (session !== undefined) out.gauge("talk_tls", "TLS.").set(1, { version: session.version });
+          connection.close();
+          break;
+        }
         case "query-range": {
           const values = query.range(...rest).series.flatMap(({ samples }) => samples.map(([, value]) => value));
           out.gauge("answer_samples", "Samples.").set(values.length);

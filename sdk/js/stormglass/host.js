@@ -201,6 +201,134 @@ export const query = {
   },
 };
 
+/** `kind` is `denied`, `invalid`, `connect`, `tls`, `timeout`, `closed`, `limit` or `other`. */
+export class NetError extends PluginError {
+  constructor(kind, message) {
+    super(message, { retryable: ["connect", "tls", "timeout", "closed", "other"].includes(kind) });
+    this.kind = kind;
+  }
+}
+
+/** A connection; it ends with the call that made it. */
+export class Connection {
+  #raw;
+  #place;
+  /** What was read and not yet asked for. */
+  #left = new Uint8Array(0);
+
+  constructor(raw, place) {
+    this.#raw = raw;
+    this.#place = place;
+  }
+
+  #asked = (ask) => asked(NetError, `${this.#place}: `, ask);
+
+  /** Bytes, `max` at most and at least one; none at the end of what the other side sends. */
+  read(max = 65536, { timeoutMs = undefined } = {}) {
+    const bytes = this.#left.length > 0 ? this.#left : Uint8Array.from(this.#asked(() => this.#raw.read(max, timeoutMs)));
+    this.#left = bytes.subarray(max);
+    return bytes.subarray(0, max);
+  }
+
+  /** Just as many bytes; an error where the other side sends fewer. */
+  readExact(length, options = {}) {
+    const bytes = new Uint8Array(length);
+    for (let at = 0; at < length; ) {
+      const some = this.read(length - at, options);
+      if (some.length === 0) throw new NetError("closed", `${this.#place}: closed after ${at} of ${length} bytes`);
+      bytes.set(some, at);
+      at += some.length;
+    }
+    return bytes;
+  }
+
+  /** A line as text, without its end; undefined where there is none any more. One of more than `max` bytes is an error. */
+  readLine({ max = 65536, timeoutMs = undefined } = {}) {
+    let line = new Uint8Array(0);
+    for (;;) {
+      const some = this.read(65536, { timeoutMs });
+      const end = some.indexOf(10);
+      const both = new Uint8Array(line.length + (end < 0 ? some.length : end));
+      both.set(line);
+      both.set(end < 0 ? some : some.subarray(0, end), line.length);
+      line = both;
+      if (end >= 0) this.#left = some.subarray(end + 1);
+      if (line.length > max) throw new NetError("limit", `${this.#place}: a line of more than ${max} bytes`);
+      if (some.length === 0 && line.length === 0) return undefined;
+      if (end >= 0 || some.length === 0) return decodeUtf8(line.at(-1) === 13 ? line.subarray(0, -1) : line);
+    }
+  }
+
+  /** Sends all of a text or of bytes. */
+  write(data, { timeoutMs = undefined } = {}) {
+    const bytes = typeof data === "string" ? encodeUtf8(data) : data;
+    this.#asked(() => this.#raw.write(bytes, timeoutMs));
+  }
+
+  /**
+   * Speaks TLS from here on. Bytes that the other side sent before and nobody has read are an error.
+   * @param {{serverName?: string, authorities?: string, certificate?: string, key?: string, acceptInvalid?: boolean,
+   *   protocols?: string[], timeoutMs?: number}} options certificates and key as PEM
+   */
+  startTls(options = {}) {
+    if (this.#left.length > 0) throw new NetError("invalid", `${this.#place}: there is more in plain text`);
+    this.#asked(() => this.#raw.startTls(tlsOut(options), options.timeoutMs));
+  }
+
+  /** What the TLS handshake told: version, cipher, protocol, certificates; undefined where there was none. */
+  session() {
+    return this.#raw.session() ?? undefined;
+  }
+
+  /** The address of the other side: `192.0.2.1:5432`. */
+  peer() {
+    return this.#raw.peer();
+  }
+
+  close() {
+    this.#raw[Symbol.dispose]?.();
+  }
+}
+
+function tlsOut({ serverName = undefined, authorities = "", certificate = "", key = "", acceptInvalid = false, protocols = [] }) {
+  const pem = (text) => (typeof text === "string" ? encodeUtf8(text) : text);
+  return { serverName, authorities: pem(authorities), certificate: pem(certificate), key: pem(key), acceptInvalid, protocols };
+}
+
+/** Connections over TCP. Needs `uses: [net]` in plugin.yaml, and a grant for host and port. */
+export const net = {
+  /**
+   * Connects to the first of the host's addresses that takes it. `tls` is true, or options as `startTls` takes them, for TLS
+   * from the first byte on; `family` is `any`, `ipv4` or `ipv6`.
+   */
+  connect(host, port, { tls = false, family = "any", timeoutMs = undefined } = {}) {
+    const options = { timeoutMs, family, tls: tls === false ? undefined : tlsOut(tls === true ? {} : tls) };
+    const place = `${host}:${port}`;
+    return new Connection(asked(NetError, `${place}: `, () => of("net").connect(host, port, options)), place);
+  },
+};
+
+/** `kind` is `denied`, `invalid`, `no-such-name`, `timeout` or `other`. */
+export class DnsError extends PluginError {
+  constructor(kind, message) {
+    super(message, { retryable: kind === "timeout" || kind === "other" });
+    this.kind = kind;
+  }
+}
+
+/** The DNS. Needs `uses: [dns]` in plugin.yaml, and a grant for the name. */
+export const dns = {
+  /**
+   * Looks up records of a type: `a`, `aaaa`, `cname`, `mx`, `ns`, `ptr`, `srv` or `txt`. Answers
+   * `{name, ttlSeconds, data}`; `data` is a text, of `mx` `{preference, host}`, of `srv` `{priority, weight, port, target}`.
+   * `server` is `host:port` of another one than the system's.
+   */
+  lookup(name, type, { server = undefined, timeoutMs = undefined } = {}) {
+    const entries = asked(DnsError, `look up ${name}: `, () => of("dns").lookup(name, type, server, timeoutMs));
+    return Array.from(entries, ({ name, ttlSeconds, data }) => ({ name, ttlSeconds, data: data.val }));
+  },
+};
+
 /** Calls the server; a variant that it throws becomes an error of ours. */
 function asked(Kind, what, ask) {
   try {

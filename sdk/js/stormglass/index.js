@@ -12,8 +12,8 @@
  *     }
  *
  * One object of the class lives as long as the instance and is what all calls work on. What a plugin may ask of the
- * server is in `log`, `clock`, `http`, `files`, `kv`, `secrets`, `telemetry` and `query`; all but the first two are there
- * where `uses:` in plugin.yaml names them.
+ * server is in `log`, `clock`, `http`, `files`, `kv`, `secrets`, `telemetry`, `query`, `net` and `dns`; all but the first two
+ * are there where `uses:` in plugin.yaml names them.
  */
 
 export { PluginError } from "./errors.js";
@@ -22,5 +22,5 @@ export { Plugin } from "./kinds.js";
 export { Batch } from "./batch.js";
 export { Chunk, FunctionCall } from "./calls.js";
 export { Json } from "./spans.js";
-export { log, clock, http, files, kv, secrets, telemetry, query } from "./host.js";
-export { HttpError, FileError, KvError, SecretError, QueryError, Response } from "./host.js";
+export { log, clock, http, files, kv, secrets, telemetry, query, net, dns } from "./host.js";
+export { HttpError, FileError, KvError, SecretError, QueryError, NetError, DnsError, Connection, Response } from "./host.js";

@@ -6,19 +6,23 @@ import { test } from "node:test";
 import {
   Batch,
   Chunk,
+  DnsError,
   FileError,
   FunctionCall,
   HttpError,
   Metrics,
+  NetError,
   Plugin,
   PluginError,
   QueryError,
   SecretError,
   clock,
+  dns,
   files,
   http,
   kv,
   log,
+  net,
   query,
   secrets,
   telemetry,
@@ -113,6 +117,28 @@ test("state, secrets, queries and telemetry", () => {
   });
   assert.deepEqual(told, { 'asked_total{by="me"}': 2 });
   withHost({}, () => assert.throws(() => query.instant("up"), QueryError));
+});
+
+test("connections and look-ups", () => {
+  const given = {
+    net: (place) => (place === "cache.example:6379" ? [["PING\r\n", "+PONG\r\nmo"], ["QUIT\n", "re\n"]] : []),
+    dns: (name, type) => [{ ttlSeconds: 5, data: type === "a" ? "192.0.2.1" : { preference: 1, host: name } }],
+  };
+  withHost(given, () => {
+    const connection = net.connect("cache.example", 6379);
+    connection.write("PING\r\n");
+    assert.equal(connection.readLine(), "+PONG");
+    assert.throws(() => connection.readExact(3), (error) => error instanceof NetError && /waits/.test(error.message));
+    connection.write("QUIT\n");
+    assert.deepEqual([connection.readLine(), connection.readLine()], ["re", undefined]);
+    assert.throws(() => connection.write("more"), NetError);
+    assert.deepEqual(dns.lookup("a.example", "a"), [{ name: "a.example.", ttlSeconds: 5, data: "192.0.2.1" }]);
+    assert.equal(dns.lookup("a.example", "mx")[0].data.host, "a.example");
+  });
+  withHost({}, () => {
+    assert.throws(() => net.connect("a", 1), NetError);
+    assert.throws(() => dns.lookup("a", "a"), DnsError);
+  });
 });
 
 test("lines of streams and datagrams", () => {

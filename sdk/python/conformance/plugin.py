@@ -21,10 +21,12 @@ from stormglass import (
     TargetGroup,
     Trainer,
     clock,
+    dns,
     files,
     http,
     kv,
     log,
+    net,
     plugin,
     query,
     secrets,
@@ -88,6 +90,27 @@ class Conformance(Collector, Prober, Discoverer, Receiver, Trainer, Decoder, Sam
                     for series in query.instant(rest[0]).series:
                         series.labels.pop("__name__", None)
                         out.gauge("answer", "Answer.").set(series.samples[0][1], series.labels)
+                case "lookup":
+                    for record in dns.lookup(rest[0], rest[1]):
+                        match record.data:
+                            case dns.Exchange(preference, host):
+                                data = f"{preference} {host}"
+                            case dns.Service(priority, weight, port, target):
+                                data = f"{priority} {weight} {port} {target}"
+                            case text:
+                                data = text
+                        out.gauge("record_ttl", "A record.").set(record.ttl_seconds, name=record.name, data=data)
+                case "talk":
+                    host, port, mode, *lines = rest
+                    with net.connect(host, port, tls=mode == "tls") as connection:
+                        for i, line in enumerate(lines):
+                            if mode == "start-tls" and i == 1:
+                                connection.start_tls()
+                            connection.write(line + "\r\n")
+                            answer = connection.read_line()
+                            out.gauge("talk_line", "An answer.").set(i, text=(answer or b"").decode())
+                        if session := connection.session():
+                            out.gauge("talk_tls", "TLS.").set(1, version=session.version)
                 case "query-range":
                     values = [value for series in query.range(*rest).series for _, value in series.samples]
                     out.gauge("answer_samples", "Samples.").set(len(values))

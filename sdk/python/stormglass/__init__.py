@@ -10,8 +10,8 @@ A plugin is one class, marked with `@plugin`, that has the method of its kind:
             out.gauge("hello_answer", "The answer.").set(42, planet="earth")
 
 One object of the class lives as long as the instance and is what all calls work on. What a plugin may ask of
-the server is in the modules `log`, `clock`, `http`, `files`, `kv`, `secrets`, `telemetry` and `query`; those named under
-`uses:` in plugin.yaml are there, `log` and `clock` always.
+the server is in the modules `log`, `clock`, `http`, `files`, `kv`, `secrets`, `telemetry`, `query`, `net` and `dns`; those
+named under `uses:` in plugin.yaml are there, `log` and `clock` always.
 """
 
 from .batch import Batch, Exemplar, Histogram, MetricFamily, Series

@@ -16,12 +16,13 @@ from typing import Any
 import stormglass_manifest
 from componentize_py_types import Err
 
-from . import _host, batch, calls, clock, kinds, spans
+from . import _host, batch, calls, clock, dns, kinds, spans
 from .errors import PluginError
 from .files import FileError
 from .http import HttpError, Response
 from .kv import KvError
 from .metrics import Metrics
+from .net import NetError, Tls
 from .query import QueryError
 from .secrets import SecretError
 
@@ -42,6 +43,10 @@ _kv = _bound("imports.kv")
 _secrets = _bound("imports.secrets")
 _telemetry = _bound("imports.telemetry")
 _query = _bound("imports.query")
+# There are two interfaces of this name.
+_net = _bound("imports.stormglass_host_net")
+_net_types = _bound("imports.stormglass_types_net")
+_dns = _bound("imports.dns")
 _types = _bound("imports.types")
 _meta = _bound("exports.meta")
 _collector = _bound("exports.collector")
@@ -148,6 +153,69 @@ class _Query:
         return self._ask(expr, _query.range, start_ms, end_ms, step_ms)
 
 
+class _Net:
+    def connect(self, host: str, port: int, tls: Tls | None, family: str, timeout_ms: int | None) -> _Connection:
+        how = _net.ConnectOptions(timeout_ms, _net_types.Family[family.upper()], tls and _tls_out(tls))
+        place = f"{host}:{port}"
+        return _Connection(_net_asked(place, _net.connect, host, port, how), place)
+
+
+class _Connection:
+    def __init__(self, raw: Any, place: str) -> None:
+        self._raw = raw
+        self._place = place
+
+    def read(self, most: int, timeout_ms: int | None) -> bytes:
+        return bytes(_net_asked(self._place, self._raw.read, most, timeout_ms))
+
+    def write(self, data: bytes, timeout_ms: int | None) -> None:
+        _net_asked(self._place, self._raw.write, data, timeout_ms)
+
+    def start_tls(self, tls: Tls, timeout_ms: int | None) -> None:
+        _net_asked(self._place, self._raw.start_tls, _tls_out(tls), timeout_ms)
+
+    def session(self) -> Any:
+        return self._raw.session()
+
+    def peer(self) -> str:
+        return self._raw.peer()
+
+    def close(self) -> None:
+        self._raw.__exit__(None, None, None)
+
+
+def _net_asked(place: str, ask: Any, *arguments: Any) -> Any:
+    try:
+        return ask(*arguments)
+    except Err as error:
+        kind = _case(error.value)
+        raise NetError(kind, f"{place}: {_told(kind, error.value)}") from None
+
+
+def _tls_out(tls: Tls) -> Any:
+    return _net_types.TlsOptions(
+        tls.server_name, tls.authorities, tls.certificate, tls.key, tls.accept_invalid, list(tls.protocols)
+    )
+
+
+class _Dns:
+    def lookup(self, name: str, type: str, server: str | None, timeout_ms: int | None) -> list[dns.Record]:
+        try:
+            entries = _dns.lookup(name, _dns.RecordType[type.upper()], server, timeout_ms)
+        except Err as error:
+            kind = _case(error.value)
+            raise dns.DnsError(kind, f"look up {name}: {_told(kind, error.value)}") from None
+        return [dns.Record(entry.name, entry.ttl_seconds, _dns_data(entry.data.value)) for entry in entries]
+
+
+def _dns_data(value: Any) -> Any:
+    if isinstance(value, _dns.Exchange):
+        return dns.Exchange(value.preference, value.host)
+    if isinstance(value, _dns.Service):
+        return dns.Service(value.priority, value.weight, value.port, value.target)
+    return value
+
+
 def _told(kind: str, error: Any) -> str:
     """What a case says: its text, or its name where it has none."""
     value = getattr(error, "value", None)
@@ -165,6 +233,8 @@ for _name, _functions in (
     ("secrets", _secrets and _Secrets()),
     ("telemetry", _telemetry and _Telemetry()),
     ("query", _query and _Query()),
+    ("net", _net and _Net()),
+    ("dns", _dns and _Dns()),
 ):
     if _functions:
         _host.functions[_name] = _functions

@@ -12,9 +12,11 @@ from typing import Any, Callable
 
 from . import _host
 from .batch import Batch
+from .dns import DnsError, Record
 from .files import FileError
 from .http import HttpError, Response
 from .metrics import Metrics
+from .net import NetError
 from .query import QueryError
 from .secrets import SecretError
 
@@ -31,7 +33,13 @@ class Host:
         kv: dict[str, bytes] | None = None,
         secrets: dict[str, str] | None = None,
         query: Callable[[str], Batch] | None = None,
+        net: Callable[[str], list[tuple[bytes, bytes]]] | None = None,
+        dns: Callable[[str, str], list[Record]] | None = None,
     ) -> None:
+        #: What is said over a connection to `host:port`: pairs of what the plugin has to send, which may be empty, and what it
+        #: is sent then.
+        self._net = net
+        self._dns = dns
         self.now = now_ms
         self.lines: list[tuple[str, str]] = []
         self.kv = dict(kv or {})
@@ -54,6 +62,8 @@ class Host:
             secrets=_Secrets(self),
             telemetry=_Telemetry(self),
             query=_Query(self),
+            net=_Net(self),
+            dns=_Dns(self),
         )
         return self
 
@@ -149,6 +159,58 @@ class _Query(_Part):
 
     def range(self, expr: str, start_ms: int, end_ms: int, step_ms: int) -> Batch:
         return self.instant(expr, None)
+
+
+class _Dns(_Part):
+    def lookup(self, name: str, type: str, server: str | None, timeout_ms: int | None) -> list[Record]:
+        if self._host._dns is None:
+            raise DnsError("denied", f"dns: {name} is not granted")
+        return self._host._dns(name, type)
+
+
+class _Net(_Part):
+    def connect(self, host: str, port: int, tls: Any, family: str, timeout_ms: int | None) -> _Scripted:
+        place = f"{host}:{port}"
+        if self._host._net is None:
+            raise NetError("denied", f"net: {place} is not granted")
+        return _Scripted(self._host._net(place), place)
+
+
+class _Scripted:
+    """The other side of a connection, which keeps to pairs of what it is sent and what it answers."""
+
+    def __init__(self, talk: list[tuple[bytes, bytes]], place: str) -> None:
+        self._talk = [[sent, received] for sent, received in talk]
+        self._place = place
+
+    def write(self, data: bytes, timeout_ms: int | None) -> None:
+        while data:
+            turn = next((turn for turn in self._talk if turn[0] or turn[1]), [b"", b""])
+            length = min(len(turn[0]), len(data))
+            if length == 0 or turn[0][:length] != data[:length]:
+                raise NetError("other", f"{self._place}: the test does not expect {data!r}")
+            turn[0], data = turn[0][length:], data[length:]
+
+    def read(self, most: int, timeout_ms: int | None) -> bytes:
+        for turn in self._talk:
+            if turn[0]:
+                raise NetError("other", f"{self._place}: the test waits for {turn[0]!r}")
+            if turn[1]:
+                given, turn[1] = turn[1][:most], turn[1][most:]
+                return given
+        return b""
+
+    def start_tls(self, tls: Any, timeout_ms: int | None) -> None:
+        pass
+
+    def session(self) -> None:
+        return None
+
+    def peer(self) -> str:
+        return self._place
+
+    def close(self) -> None:
+        pass
 
 
 def collect(plugin: Any) -> str:

@@ -10,11 +10,13 @@ from stormglass import (
     Metrics,
     PluginError,
     clock,
+    dns,
     files,
     http,
     kinds,
     kv,
     log,
+    net,
     plugin,
     query,
     secrets,
@@ -109,6 +111,25 @@ class Surroundings(unittest.TestCase):
             self.assertEqual(host.telemetry, {("asked_total", ("by", "me")): 2.0})
         with Host(), self.assertRaises(query.QueryError):
             query.instant("up")
+
+
+class Servers(unittest.TestCase):
+    def test_connections_and_look_ups(self) -> None:
+        talk = [(b"PING\r\n", b"+PONG\r\nmo"), (b"QUIT\n", b"re\n")]
+        record = dns.Record("a.example.", 5, dns.Exchange(1, "mail.example."))
+        with Host(net=lambda place: talk, dns=lambda name, type: [record]):
+            with net.connect("cache.example", 6379) as connection:
+                connection.write("PING\r\n")
+                self.assertEqual(connection.read_line(), b"+PONG")
+                with self.assertRaisesRegex(net.NetError, "waits"):
+                    connection.read_exact(3)
+                connection.write(b"QUIT\n")
+                self.assertEqual([connection.read_line(), connection.read_line()], [b"re", None])
+                self.assertRaises(net.NetError, connection.write, "more")
+            self.assertEqual(dns.lookup("a.example", "mx"), [record])
+        with Host():
+            self.assertRaises(net.NetError, net.connect, "a", 1)
+            self.assertRaises(dns.DnsError, dns.lookup, "a", "a")
 
 
 class Data(unittest.TestCase):

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,6 +18,7 @@ use crate::bindings::stormglass::host::net::{
     ConnectOptions, Error, Host, HostConnection, Timings as ToldTimings,
 };
 use crate::bindings::stormglass::types::net::{Host as TypesHost, TlsOptions, TlsSession};
+use crate::fake::{Fake, Scripted};
 use crate::grants::net::parse_host;
 use crate::imports::http::timeout_within;
 use crate::limits::{NET_TIMEOUT_MAX, READ_BYTES_MAX};
@@ -66,9 +68,6 @@ impl Host for State {
         options: ConnectOptions,
     ) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
         self.count_host_call()?;
-        if self.tenant.fake.is_some() {
-            return Ok(Err(Error::Connect(format!("the test has no connection to {host}:{port}"))));
-        }
         let opened = self.open(&host, port, options).await;
         let decision = match &opened {
             Err(Error::Denied(_)) => "denied",
@@ -96,7 +95,7 @@ impl Host for State {
 impl State {
     async fn open(&mut self, host: &str, port: u16, options: ConnectOptions) -> Result<Open, Error> {
         let parsed = parse_host(host).ok_or_else(|| Error::Invalid(format!("{host:?} is no host")))?;
-        let grants = std::sync::Arc::clone(&self.tenant.grants);
+        let grants = Arc::clone(&self.tenant.grants);
         grants.check_net(&parsed, port).map_err(|denied| Error::Denied(self.deny(denied)))?;
         if self.call.connections >= self.tenant.limits.connections {
             let limit = self.tenant.limits.connections;
@@ -105,9 +104,12 @@ impl State {
             )));
         }
         self.call.connections += 1;
+        if let Some(fake) = &self.tenant.fake {
+            return Open::scripted(fake, host, port, options.tls.is_some());
+        }
         let deadline = self.net_deadline(options.timeout_ms);
         let check = |address| grants.check_net_address(&parsed, port, address);
-        let network = std::sync::Arc::clone(&self.tenant.network);
+        let network = Arc::clone(&self.tenant.network);
         let mut timings = Timings::default();
         let connecting = network.connect(&parsed, port, options.family, check, &mut timings);
         let connected = within(deadline, connecting).await?.map_err(|error| match error {
@@ -146,6 +148,20 @@ impl State {
 }
 
 impl Open {
+    /// A connection of a test.
+    fn scripted(fake: &Arc<Fake>, host: &str, port: u16, tls: bool) -> Result<Self, Error> {
+        let talk = Scripted::begin(fake, host, port, tls).map_err(Error::Connect)?;
+        Ok(Self {
+            stream: Some(Stream::Scripted(talk)),
+            host: host.to_owned(),
+            // One of those that are kept for documents.
+            peer: SocketAddr::from(([192, 0, 2, 1], port)),
+            timings: Timings::default(),
+            handshake: None,
+            session: tls.then(Scripted::session),
+        })
+    }
+
     async fn start_tls(
         &mut self,
         network: &crate::net::Network,
@@ -157,6 +173,12 @@ impl Open {
             Some(tls @ Stream::Tls(_)) => {
                 self.stream = Some(tls);
                 return Err(Error::Invalid("TLS is spoken already".to_owned()));
+            }
+            Some(Stream::Scripted(mut talk)) => {
+                let started = talk.start_tls();
+                self.stream = Some(Stream::Scripted(talk));
+                self.session = Some(started.map_err(Error::Tls)?);
+                return Ok(());
             }
             None => return Err(Error::Closed),
         };
@@ -231,7 +253,7 @@ impl HostConnection for State {
     ) -> wasmtime::Result<Result<(), Error>> {
         self.count_host_call()?;
         let deadline = self.net_deadline(timeout_ms);
-        let network = std::sync::Arc::clone(&self.tenant.network);
+        let network = Arc::clone(&self.tenant.network);
         Ok(match self.connection(&handle)? {
             Some(open) => open.start_tls(&network, &options, deadline).await,
             None => Err(Error::Closed),

@@ -8,10 +8,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::fake::Scripted;
+
 /// A connection.
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// Of a plugin under test.
+    Scripted(Scripted),
 }
 
 impl AsyncRead for Stream {
@@ -23,6 +27,10 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Scripted(talk) => {
+                buffer.put_slice(&talk.read(buffer.remaining())?);
+                Poll::Ready(Ok(()))
+            }
         }
     }
 }
@@ -32,6 +40,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Scripted(talk) => Poll::Ready(talk.write(bytes)),
         }
     }
 
@@ -39,6 +48,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Scripted(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -46,6 +56,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Scripted(_) => Poll::Ready(Ok(())),
         }
     }
 }

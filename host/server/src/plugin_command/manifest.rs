@@ -23,7 +23,7 @@ const KINDS: [&str; 10] = [
 ];
 
 /// What a plugin may import beyond `log` and `clock`, by the names of the interfaces.
-const USES: [&str; 6] = ["http", "files", "kv", "secrets", "telemetry", "query"];
+const USES: [&str; 8] = ["http", "files", "kv", "secrets", "telemetry", "query", "net", "dns"];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -192,7 +192,7 @@ mod tests {
         );
         check(
             "{name: a, version: 1.0.0, description: D., language: c, kinds: [collector], uses: [sockets]}",
-            &expect![[r#"uses: "sockets" is none of http, files, kv, secrets, telemetry, query"#]],
+            &expect![[r#"uses: "sockets" is none of http, files, kv, secrets, telemetry, query, net, dns"#]],
         );
     }
 }

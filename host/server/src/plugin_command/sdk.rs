@@ -13,6 +13,9 @@ static SDKS: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../sdk");
 
 static ALL_INTERFACES: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../wit");
 
+/// The interfaces that the SDKs are written for.
+const INTERFACES: &str = "0.1.2";
+
 /// The manifest of our own workspace: the Rust SDK inherits from it.
 const WORKSPACE: &str = include_str!("../../../../Cargo.toml");
 
@@ -35,14 +38,6 @@ impl Language {
             Self::Python => "python",
             Self::Js => "js",
             Self::C => "c",
-        }
-    }
-
-    /// The interfaces that the SDK is written for.
-    fn interfaces(self) -> &'static str {
-        match self {
-            Self::Rust => "0.1.2",
-            Self::Go | Self::Python | Self::Js | Self::C => "0.1.1",
         }
     }
 
@@ -83,7 +78,7 @@ pub(crate) fn write_project(language: Language, name: &str, dir: &Path) -> anyho
         write(&dir.join("stormglass/Cargo.toml"), workspace_of_sdk().as_bytes())?;
     }
     for (file, path) in files(&ALL_INTERFACES) {
-        if path.starts_with(language.interfaces()) {
+        if path.starts_with(INTERFACES) {
             write(&dir.join("stormglass/wit").join(path), file.contents())?;
         }
     }
@@ -177,7 +172,7 @@ mod tests {
                 assert!(dir.path().join(file).is_file(), "{language:?} has no {file}");
             }
             let (_, version) = interfaces_of(dir.path()).unwrap();
-            assert_eq!(version, language.interfaces());
+            assert_eq!(version, INTERFACES);
             let readme = fs::read_to_string(dir.path().join("README.md")).unwrap();
             assert!(readme.contains("storm") && !readme.contains("{{"), "{readme}");
         }

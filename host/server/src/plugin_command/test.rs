@@ -191,8 +191,8 @@ fn check_rest(case: &Case, fake: &Fake) -> anyhow::Result<()> {
         let told = fake.telemetry();
         ensure!(*expected == told, "expected of the plugin about itself: {expected:?}\nit told: {told:?}");
     }
-    if let Some(exchange) = fake.unasked().first() {
-        bail!("the plugin did not ask for {} {}, as http: says", exchange.method, exchange.url);
+    if let Some(undone) = fake.undone().first() {
+        bail!("the plugin did not {undone}, as the case says");
     }
     Ok(())
 }

@@ -55,6 +55,14 @@ type layout struct {
 
 var layouts = map[reflect.Type]*layout{}
 
+// Flag is a bool, or whether an option has a value, as an argument.
+func Flag(set bool) uint32 {
+	if set {
+		return 1
+	}
+	return 0
+}
+
 func up(offset, align uint32) uint32 { return (offset + align - 1) &^ (align - 1) }
 
 func layoutOf(t reflect.Type) *layout {

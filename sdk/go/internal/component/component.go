@@ -33,7 +33,7 @@ func Answer[T any](ok T, err error) uint32 {
 	return address
 }
 
-//go:wasmexport stormglass:plugin/meta@0.1.1#describe
+//go:wasmexport stormglass:plugin/meta@0.1.2#describe
 func describe() uint32 {
 	abi.Enter()
 	read, err := stormglass.ManifestOf()
@@ -49,10 +49,10 @@ func describe() uint32 {
 	return address
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/meta@0.1.1#describe
+//go:wasmexport cabi_post_stormglass:plugin/meta@0.1.2#describe
 func postDescribe(uint32) { abi.Release() }
 
-//go:wasmexport stormglass:plugin/lifecycle@0.1.1#init
+//go:wasmexport stormglass:plugin/lifecycle@0.1.2#init
 func initialise(address, length uint32) uint32 {
 	abi.Enter()
 	config := abi.LoadString(address, length)
@@ -60,5 +60,5 @@ func initialise(address, length uint32) uint32 {
 	return Answer(abi.None{}, stormglass.Start([]byte(config)))
 }
 
-//go:wasmexport cabi_post_stormglass:plugin/lifecycle@0.1.1#init
+//go:wasmexport cabi_post_stormglass:plugin/lifecycle@0.1.2#init
 func postInitialise(uint32) { abi.Release() }

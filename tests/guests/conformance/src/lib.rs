@@ -1,9 +1,12 @@
 //! The conformance plugin in Rust: see `sdk/conformance`.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
+use stormglass_sdk::dns::{self, Data, RecordType};
+use stormglass_sdk::net::{Connect, TlsOptions};
 use stormglass_sdk::{
     Attribute, AttributeValue, Batch, Chunk, Collector, Consumed, Decoder, Detector, Discoverer, Error,
     History, Job, Label, Metrics, Notification, Plugin, Prober, Receiver, Result, SampleProcessor, Samples,
@@ -122,6 +125,8 @@ impl Collector for Conformance {
                     out.gauge("answer_samples", "Samples.").set(&[], answer.values.len() as f64);
                     out.gauge("answer_sum", "Sum.").set(&[], answer.values.iter().sum());
                 }
+                "lookup" => look_up(text(op, 1), text(op, 2), out)?,
+                "talk" => talk(op, out)?,
                 // Other kinds do these.
                 "target" => {}
                 other => return Err(Error::permanent(format!("no operation {other:?}"))),
@@ -129,6 +134,48 @@ impl Collector for Conformance {
         }
         Ok(())
     }
+}
+
+/// `[lookup, name, type]`
+fn look_up(name: &str, record_type: &str, out: &mut Metrics) -> Result<()> {
+    let record_type = match record_type {
+        "a" => RecordType::A,
+        "mx" => RecordType::Mx,
+        "srv" => RecordType::Srv,
+        _ => RecordType::Txt,
+    };
+    for record in dns::lookup(name, record_type)? {
+        let data = match record.data {
+            Data::Address(text) | Data::Name(text) | Data::Txt(text) => text,
+            Data::Mx(mx) => format!("{} {}", mx.preference, mx.host),
+            Data::Srv(srv) => format!("{} {} {} {}", srv.priority, srv.weight, srv.port, srv.target),
+        };
+        let labels = [("name", record.name.as_str()), ("data", data.as_str())];
+        out.gauge("record_ttl", "A record.").set(&labels, record.ttl_seconds.into());
+    }
+    Ok(())
+}
+
+/// `[talk, host, port, mode, lines...]`
+fn talk(op: &[Value], out: &mut Metrics) -> Result<()> {
+    let port = op.get(2).and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
+    let connect = Connect::new(text(op, 1), port.unwrap_or_default());
+    let connect = if text(op, 3) == "tls" { connect.tls(TlsOptions::SYSTEM) } else { connect };
+    let mut reader = BufReader::new(connect.open()?);
+    for at in 4..op.len() {
+        if at == 5 && text(op, 3) == "start-tls" {
+            reader.get_mut().start_tls(&TlsOptions::SYSTEM)?;
+        }
+        reader.get_mut().write_all(format!("{}\r\n", text(op, at)).as_bytes())?;
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let labels = [("text", line.trim_end_matches(['\r', '\n']))];
+        out.gauge("talk_line", "An answer.").set(&labels, (at - 4) as f64);
+    }
+    if let Some(session) = reader.get_ref().session() {
+        out.gauge("talk_tls", "TLS.").set(&[("version", &session.version)], 1.0);
+    }
+    Ok(())
 }
 
 impl Conformance {

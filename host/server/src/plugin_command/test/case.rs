@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, bail};
 use formats::exposition::{self, Entry, Format};
 use model::{Columns, Timestamp};
-use plugin::{Answer, Exchange, Fake, Surroundings};
+use plugin::{Answer, Conversation, Exchange, Fake, Lookup, Surroundings};
 use serde::Deserialize;
 
 use crate::plugins::ColumnsWriter;
@@ -24,6 +24,12 @@ pub(super) struct Case {
     pub(super) config: serde_json::Value,
     #[serde(default)]
     http: Vec<ExchangeCase>,
+    /// Answers to look-ups in the DNS.
+    #[serde(default)]
+    dns: Vec<Lookup>,
+    /// Connections, and what is said over them.
+    #[serde(default)]
+    net: Vec<Conversation>,
     #[serde(default)]
     files: BTreeMap<String, String>,
     /// What the plugin's store holds in the beginning.
@@ -168,6 +174,8 @@ impl Case {
         let given = Surroundings {
             now_ms,
             http,
+            dns: self.dns.clone(),
+            net: self.net.clone(),
             files: bytes(&self.files),
             kv: bytes(&self.kv),
             secrets: self.secrets.clone(),
@@ -184,7 +192,11 @@ impl Case {
             .filter_map(|exchange| url::Url::parse(&exchange.request.url).ok())
             .map(|url| url.origin().ascii_serialization())
             .collect();
-        serde_json::json!({"http": servers, "query": !self.query.is_empty()})
+        let names: BTreeSet<&str> = self.dns.iter().map(|answer| answer.lookup.as_str()).collect();
+        let places: BTreeSet<&str> = self.net.iter().map(|talk| talk.connect.as_str()).collect();
+        serde_json::json!({
+            "http": servers, "query": !self.query.is_empty(), "dns": names, "net": places,
+        })
     }
 }
 
