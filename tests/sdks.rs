@@ -159,6 +159,62 @@ fn check_cases(dir: &Path, component: &str, cases: &str) {
     assert!(tested.ends_with(" passed, 0 failed\n"), "{tested}");
 }
 
+/// A new project of every kind builds, passes its cases and runs. Where the runtime is so large that a debug build of the server takes
+/// long over it, the cases of some kinds stand for all.
+fn check_kinds(language: &'static str, tried: &[&str]) {
+    let dir = folder().join(language);
+    fs::create_dir_all(&dir).unwrap();
+    let kinds = [
+        ("prober", "a server calls it"),
+        ("discoverer", "127.0.0.1:9100 {planet=\"earth\"}"),
+        ("receiver", "delivered a notification"),
+        ("detector", "1.00"),
+        ("trainer", "a server calls it"),
+        ("decoder", "a server calls it"),
+        ("function", "a server calls it"),
+        ("sample-processor", "a server calls it"),
+        ("span-processor", "a server calls it"),
+    ];
+    for (kind, told) in kinds {
+        let name = format!("hello-{kind}");
+        let made = plugin(&dir, &["new", "--lang", language, "--kind", kind, &name]);
+        assert!(made.starts_with(&format!("{name}/ is a {kind} in {language}.")), "{made}");
+        let project = dir.join(&name);
+        plugin(&project, &["build"]);
+        if tried.is_empty() || tried.contains(&kind) {
+            let tested = plugin(&project, &["test"]);
+            assert!(tested.ends_with(" passed, 0 failed\n"), "{language}, {kind}: {tested}");
+            let yielded = plugin(&project, &["run"]);
+            assert!(yielded.contains(told), "{language}, {kind}: {yielded}");
+        }
+    }
+}
+
+#[test]
+fn a_project_of_every_kind_begins_in_rust() {
+    check_kinds("rust", &[]);
+}
+
+#[test]
+fn a_project_of_every_kind_begins_in_go() {
+    check_kinds("go", &["discoverer", "trainer", "decoder"]);
+}
+
+#[test]
+fn a_project_of_every_kind_begins_in_python() {
+    check_kinds("python", &["trainer"]);
+}
+
+#[test]
+fn a_project_of_every_kind_begins_in_javascript() {
+    check_kinds("js", &[]);
+}
+
+#[test]
+fn a_project_of_every_kind_begins_in_c() {
+    check_kinds("c", &[]);
+}
+
 #[test]
 fn a_new_project_in_rust_works() {
     check_project("rust");

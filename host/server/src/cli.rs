@@ -24,7 +24,7 @@ use self::accepted::AcceptedArgs;
 const UNSET: [(&str, &str); 2] =
     [("storage.tsdb.retention.time", "0s"), ("storage.tsdb.retention.size", "0B")];
 
-use crate::plugin_command::Language;
+use crate::plugin_command::{Language, Start};
 
 /// A WebAssembly-extensible observability server: Prometheus, OTLP, Alertmanager and Tempo in one binary.
 ///
@@ -552,11 +552,14 @@ pub(crate) enum Lint {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plugin {
-    /// Make a project for a plugin that builds, passes its test and runs: in Rust, Go, Python, JavaScript or C.
+    /// Make a project for a plugin of any kind that builds, passes its test and runs: in Rust, Go, Python, JavaScript or C.
     New {
         /// The language to write it in.
         #[arg(long, value_enum)]
         lang: Language,
+        /// The kind of plugin to begin with. A project may have several kinds later.
+        #[arg(long, value_enum, default_value = "collector")]
+        kind: Start,
         /// What the plugin is called: lower-case letters, digits and dashes. The folder gets this name.
         name: String,
     },
@@ -601,12 +604,12 @@ pub(crate) enum Plugin {
         #[arg(long, value_name = "FILE")]
         cases: Vec<PathBuf>,
     },
-    /// Say what plugins a folder holds; fails where one cannot be loaded.
-    List {
-        /// The folder.
     /// Compile a component from standard input to standard output, under limits: what the server starts for each plugin.
     #[command(hide = true)]
     Compile,
+    /// Say what plugins a folder holds; fails where one cannot be loaded.
+    List {
+        /// The folder.
         #[arg(default_value = "plugins")]
         dir: PathBuf,
     },

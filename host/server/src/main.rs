@@ -71,7 +71,7 @@ fn run(given: Given) -> anyhow::Result<ExitCode> {
         Some(Command::Tsdb(Tsdb::Snapshot { dir, to, skip_head })) => {
             tsdb_command::snapshot(&dir, &to, skip_head)
         }
-        Some(Command::Plugin(Plugin::New { lang, name })) => plugin_command::new(lang, &name),
+        Some(Command::Plugin(Plugin::New { lang, kind, name })) => plugin_command::new(lang, kind, &name),
         Some(Command::Plugin(Plugin::Build { dir })) => plugin_command::build(&dir),
         Some(Command::Plugin(Plugin::Inspect { file })) => runtime.block_on(plugin_command::inspect(&file)),
         Some(Command::Plugin(Plugin::Run { file, config, grant_files, grant_http, watch })) => {

@@ -6,11 +6,12 @@ mod manifest;
 mod project;
 mod run;
 mod sdk;
+mod starts;
 mod test;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use plugin::{CompileIn, Host, HostOptions};
@@ -18,17 +19,18 @@ use plugin::{CompileIn, Host, HostOptions};
 pub(crate) use inspect::{inspect, list};
 pub(crate) use run::run;
 pub(crate) use sdk::Language;
+pub(crate) use starts::Start;
 pub(crate) use test::test;
 
 use project::Project;
 
 /// Writes a new project into a folder of its name.
-pub(crate) fn new(language: Language, name: &str) -> anyhow::Result<()> {
+pub(crate) fn new(language: Language, start: Start, name: &str) -> anyhow::Result<()> {
     manifest::check_name(name)?;
     let dir = Path::new(name);
     ensure!(!dir.exists(), "{name} exists already; choose another name or remove it");
-    sdk::write_project(language, name, dir)?;
-    println!("{name}/ is a plugin in {}. Now:\n", language.as_str());
+    sdk::write_project(language, start, name, dir)?;
+    println!("{name}/ is a {} in {}. Now:\n", start.as_str(), language.as_str());
     println!("    cd {name}");
     println!("    stormglass plugin build    # build/{name}.wasm");
     println!("    stormglass plugin test     # the cases in tests/");
@@ -67,14 +69,12 @@ fn host() -> anyhow::Result<Arc<Host>> {
         cache_dir: cache_dir(),
         state_dir: None,
         query: None,
+        compile_in: compile_in(),
         registry: &registry,
     };
-        compile_in: compile_in(),
     Host::new(options).context("set up the plugin host")
 }
 
-/// Where compiled plugins are kept between commands: compiling Python's runtime takes ten seconds and more.
-fn cache_dir() -> Option<PathBuf> {
 /// In a process of this very program, even where its file has been replaced since.
 pub(crate) fn compile_in() -> CompileIn {
     let itself = PathBuf::from("/proc/self/exe");
@@ -93,6 +93,8 @@ pub(crate) fn compile() -> ExitCode {
     }
 }
 
+/// Where compiled plugins are kept between commands: compiling Python's runtime takes ten seconds and more.
+fn cache_dir() -> Option<PathBuf> {
     let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = caches.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
     let dir = caches.join("stormglass");

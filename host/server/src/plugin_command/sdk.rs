@@ -9,6 +9,8 @@ use clap::ValueEnum;
 use include_dir::{Dir, File, include_dir};
 use serde::Deserialize;
 
+use super::starts::Start;
+
 static SDKS: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../sdk");
 
 static ALL_INTERFACES: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../wit");
@@ -41,6 +43,17 @@ impl Language {
         }
     }
 
+    /// The file that is the plugin's program, in a project.
+    fn program(self) -> &'static str {
+        match self {
+            Self::Rust => "src/lib.rs",
+            Self::Go => "plugin.go",
+            Self::Python => "plugin.py",
+            Self::Js => "plugin.js",
+            Self::C => "plugin.c",
+        }
+    }
+
     /// Where the SDK's own files are below `sdk/`, and where they go below a project.
     fn source(self) -> (&'static str, &'static str) {
         match self {
@@ -54,9 +67,30 @@ impl Language {
     }
 }
 
-/// Writes a new project: the language's template with the name filled in, its SDK, and the interfaces.
-pub(crate) fn write_project(language: Language, name: &str, dir: &Path) -> anyhow::Result<()> {
+/// Writes a new project: the language's template with the name and the kind filled in, its SDK, and the interfaces.
+pub(crate) fn write_project(language: Language, start: Start, name: &str, dir: &Path) -> anyhow::Result<()> {
     let template = format!("{}/template", language.as_str());
+    let (program, cases) = match start {
+        Start::Collector => (None, None),
+        other => {
+            let extension = language.program().rsplit_once('.').map_or("", |(_, extension)| extension);
+            let kinds = format!("{template}/kinds/{}.{extension}", other.as_str());
+            let cases = format!("conformance/starts/{}.yaml", other.as_str());
+            let found = |path: String| {
+                let plain = SDKS.get_file(&path).or_else(|| SDKS.get_file(format!("{path}.in")));
+                plain.and_then(File::contents_utf8).with_context(|| format!("find {path}"))
+            };
+            (Some(found(kinds)?), Some(found(cases)?))
+        }
+    };
+    let fill = |text: &str| {
+        let (entry, elsewhere) = start.entry();
+        text.replace("{{kinds}}", start.kinds())
+            .replace("{{description}}", start.description())
+            .replace("{{entry}}", entry)
+            .replace("{{elsewhere}}", elsewhere)
+            .replace("{{name}}", name)
+    };
     let (source, to) = language.source();
     for (file, path) in files(&SDKS) {
         if let Ok(below) = path.strip_prefix(&template) {
@@ -67,7 +101,16 @@ pub(crate) fn write_project(language: Language, name: &str, dir: &Path) -> anyho
                 Some(other) => other.strip_suffix(".in").unwrap_or(other),
                 None => continue,
             };
-            write(&dir.join(below), text.replace("{{name}}", name).as_bytes())?;
+            if below.starts_with("kinds/") {
+                continue;
+            }
+            let text = match (below, program, cases) {
+                (below, Some(program), _) if below == language.program() => program,
+                ("tests/answers.yaml", _, Some(cases)) => cases,
+                _ => text,
+            };
+            let text = fill(text);
+            write(&dir.join(below), format!("{}\n", text.trim_end()).as_bytes())?;
         } else if let Ok(below) = path.strip_prefix(source)
             && is_source(below)
         {
@@ -165,9 +208,18 @@ mod tests {
 
     #[test]
     fn every_language_has_a_template_an_sdk_and_interfaces() {
-        for language in Language::value_variants() {
+        for (language, start) in Language::value_variants()
+            .iter()
+            .flat_map(|language| Start::value_variants().iter().map(move |start| (language, *start)))
+        {
             let dir = tempfile::tempdir().unwrap();
-            write_project(*language, "storm", dir.path()).unwrap();
+            write_project(*language, start, "storm", dir.path()).unwrap();
+            assert!(!dir.path().join("kinds").exists());
+            if *language != Language::Rust {
+                let manifest = dir.path().join(crate::plugin_command::manifest::Manifest::FILE);
+                let manifest = crate::plugin_command::manifest::Manifest::read(&manifest).unwrap();
+                assert_eq!(manifest.kinds.join(", "), start.kinds());
+            }
             for file in ["README.md", ".gitignore", "tests/answers.yaml"] {
                 assert!(dir.path().join(file).is_file(), "{language:?} has no {file}");
             }
