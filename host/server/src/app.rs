@@ -258,6 +258,7 @@ impl App {
             Arc::new(alerting::SystemClock),
             &registry,
         )?;
+        let plugins = Plugins::new(host, &registry)?;
         let scrape = scrape::Manager::new(Arc::clone(&incoming), &registry)?;
         let decoders = Decoders::new(Arc::clone(&incoming), ingest.clone(), &registry)?;
         let detectors = Detectors::new(Arc::clone(&queries), append);
@@ -279,7 +280,7 @@ impl App {
             memory,
             spans,
             otlp: Arc::new(receiver),
-            plugins: Plugins::new(host),
+            plugins,
             functions,
             processors,
             incoming,

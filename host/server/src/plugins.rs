@@ -4,6 +4,7 @@ mod collectors;
 mod columns;
 mod discoverers;
 mod functions;
+mod metrics;
 mod query;
 mod receivers;
 
@@ -22,6 +23,7 @@ pub(crate) use self::collectors::PluginCollector;
 pub(crate) use self::columns::{ColumnsWriter, exposition, labels_of};
 pub(crate) use self::discoverers::PluginDiscoverer;
 pub(crate) use self::functions::{PluginFunctions, called};
+use self::metrics::PluginGauges;
 pub(crate) use self::receivers::PluginReceiver;
 
 /// One plugin that runs as it is configured.
@@ -37,14 +39,17 @@ pub(crate) type RunningSet = BTreeMap<String, Running>;
 /// The plugins of the server.
 pub(crate) struct Plugins {
     host: Arc<Host>,
-    running: ArcSwap<RunningSet>,
+    running: Arc<ArcSwap<RunningSet>>,
     /// Rung when another set is installed.
     installed: Notify,
 }
 
 impl Plugins {
-    pub(crate) fn new(host: Arc<Host>) -> Self {
-        Self { host, running: ArcSwap::default(), installed: Notify::new() }
+    /// None run yet; `registry` gets what operators see of those that do.
+    pub(crate) fn new(host: Arc<Host>, registry: &prometheus::Registry) -> prometheus::Result<Self> {
+        let running = Arc::<ArcSwap<RunningSet>>::default();
+        registry.register(Box::new(PluginGauges::new(Arc::clone(&running))?))?;
+        Ok(Self { host, running, installed: Notify::new() })
     }
 
     /// Starts what is new or changed, and what is named to be renewed, and keeps all else; changes nothing yet.
