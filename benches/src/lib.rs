@@ -14,6 +14,7 @@
 
 mod answer;
 pub mod compare;
+mod connection;
 mod database;
 mod fingerprint;
 mod fleet;

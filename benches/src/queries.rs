@@ -3,7 +3,7 @@
 //! * [`Data`] is the data: counters, gauges, classic and native histograms, each for one, ten, a hundred and a thousand
 //!   series, pushed to every server alike.
 //! * [`TEMPLATES`] are the expressions; `X` in them stands for how many series they are about.
-//! * [`MANY`] are those about very many series.
+//! * [`MANY`] are those about very many series, and [`COSTS`] those whose processor time is told.
 //! * [`Table`] holds the times and prints them, losses like wins.
 
 mod data;
@@ -15,4 +15,4 @@ mod tests;
 
 pub use data::{Data, Part};
 pub use table::{Cell, Table};
-pub use templates::{MANY, SIZES, TEMPLATES, fill_in};
+pub use templates::{COSTS, MANY, SIZES, TEMPLATES, fill_in};

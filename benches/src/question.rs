@@ -1,8 +1,12 @@
 //! A query as it goes over HTTP, the same to every server that speaks Prometheus' API.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::io;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::connection::Connection;
 
 /// Longer than any server lets a query take, so that it is the server that gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -44,14 +48,20 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Asks servers, and keeps the connections to them.
+/// Asks servers, and keeps the connections to them; clones share those.
 #[derive(Debug, Clone)]
-pub struct Asker(ureq::Agent);
+pub struct Asker {
+    /// For what is pushed.
+    agent: ureq::Agent,
+    /// For what is asked, by the address of the server.
+    connections: Arc<Mutex<BTreeMap<String, Connection>>>,
+}
 
 impl Default for Asker {
     fn default() -> Self {
         let config = ureq::Agent::config_builder();
-        Self(config.http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into())
+        let agent = config.http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
+        Self { agent, connections: Arc::default() }
     }
 }
 
@@ -62,24 +72,56 @@ impl Asker {
     /// # Errors
     /// Where there is no answer.
     pub fn ask(&self, base: &str, question: &Question) -> io::Result<Reply> {
-        let mut form = vec![("query", question.text.clone()), ("nocache", "1".to_owned())];
-        let path = match question.times {
-            Times::Instant { at_ms } => {
-                form.push(("time", seconds(at_ms)));
-                "query"
+        let mut body = Vec::new();
+        let (status, _) = self.send(base, question, |some| body.extend_from_slice(some))?;
+        Ok(Reply { status, body })
+    }
+
+    /// The same, for the status and the time until all of the answer was there, which is not kept.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub fn time(&self, base: &str, question: &Question) -> io::Result<(u16, Duration)> {
+        self.send(base, question, |_| ())
+    }
+
+    fn send(
+        &self,
+        base: &str,
+        question: &Question,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<(u16, Duration)> {
+        let (path, form) = question.as_form();
+        let host = base.trim_start_matches("http://");
+        // A connection that failed is not used again; servers close those that were idle for long.
+        let known = self.connections().remove(host);
+        for known in [known, None] {
+            let is_new = known.is_none();
+            let mut connection = match known {
+                Some(connection) => connection,
+                None => Connection::open(host, PATIENCE)?,
+            };
+            let mut taken = false;
+            let started = Instant::now();
+            let answered = connection.post(path, &form, |some| {
+                taken = true;
+                take(some);
+            });
+            match answered {
+                Ok(status) => {
+                    let elapsed = started.elapsed();
+                    self.connections().insert(host.to_owned(), connection);
+                    return Ok((status, elapsed));
+                }
+                Err(error) if is_new || taken => return Err(error),
+                Err(_) => {}
             }
-            Times::Range { start_ms, end_ms, step_ms } => {
-                form.extend([
-                    ("start", seconds(start_ms)),
-                    ("end", seconds(end_ms)),
-                    ("step", seconds(step_ms)),
-                ]);
-                "query_range"
-            }
-        };
-        let form = form.iter().map(|(name, value)| (*name, value.as_str()));
-        let sent = self.0.post(format!("{base}/api/v1/{path}")).send_form(form);
-        read(sent.map_err(io::Error::other)?)
+        }
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn connections(&self) -> MutexGuard<'_, BTreeMap<String, Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Pushes the body of a remote write request.
@@ -87,7 +129,7 @@ impl Asker {
     /// # Errors
     /// Where there is no answer, or it is not that all was taken.
     pub fn write(&self, base: &str, body: &[u8]) -> io::Result<()> {
-        let request = self.0.post(format!("{base}/api/v1/write"));
+        let request = self.agent.post(format!("{base}/api/v1/write"));
         let request = request
             .header("Content-Type", "application/x-protobuf")
             .header("Content-Encoding", "snappy")
@@ -110,6 +152,34 @@ fn read(mut response: ureq::http::Response<ureq::Body>) -> io::Result<Reply> {
 
 fn seconds(ms: i64) -> String {
     format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000))
+}
+
+impl Question {
+    /// Where it is posted to, and as what.
+    fn as_form(&self) -> (&'static str, String) {
+        // Writing to a text cannot fail.
+        let mut form = String::from("nocache=1&query=");
+        for byte in self.text.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => form.push(char::from(byte)),
+                _ => {
+                    let _ = write!(form, "%{byte:02X}");
+                }
+            }
+        }
+        let path = match self.times {
+            Times::Instant { at_ms } => {
+                let _ = write!(form, "&time={}", seconds(at_ms));
+                "/api/v1/query"
+            }
+            Times::Range { start_ms, end_ms, step_ms } => {
+                let [start, end, step] = [start_ms, end_ms, step_ms].map(seconds);
+                let _ = write!(form, "&start={start}&end={end}&step={step}");
+                "/api/v1/query_range"
+            }
+        };
+        (path, form)
+    }
 }
 
 impl fmt::Display for Question {

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use benches::queries::{Cell, Data, MANY, SIZES, TEMPLATES, Table, fill_in};
+use benches::queries::{COSTS, Cell, Data, MANY, SIZES, TEMPLATES, Table, fill_in};
 use benches::{Answer, Asker, Peer, Product, Question, STEP_MS, Times};
 use clap::Parser;
 
@@ -22,6 +22,8 @@ const MANY_STEPS: usize = 242;
 const REPETITIONS: std::ops::RangeInclusive<usize> = 3..=15;
 /// What takes longer than this is repeated once only.
 const SLOW: Duration = Duration::from_secs(3);
+/// For no longer than this a question is repeated that tells the cost of a request.
+const COST_MAX: Duration = Duration::from_secs(2);
 /// Longer answers are not compared: the same expression about fewer series has been.
 const COMPARED_BYTES_MAX: usize = 8 << 20;
 
@@ -37,6 +39,18 @@ struct Args {
     /// No more steps than this.
     #[arg(long, default_value_t = 1_000)]
     steps_max: usize,
+    /// Only questions about so many series; may be given several times, or with commas.
+    #[arg(long, value_delimiter = ',')]
+    only_series: Vec<usize>,
+    /// Only questions of so many steps, likewise.
+    #[arg(long, value_delimiter = ',')]
+    only_steps: Vec<usize>,
+    /// Once the data is in, tell where the servers are and wait for a line, so that they can be asked by hand.
+    #[arg(long)]
+    wait: bool,
+    /// Ask some questions this many times instead, each for two seconds at most, and tell the processor time of one.
+    #[arg(long, conflicts_with = "many")]
+    cost: Option<usize>,
     /// Ask about very many series instead, beside VictoriaMetrics too.
     #[arg(long)]
     many: bool,
@@ -62,6 +76,15 @@ fn main() -> io::Result<()> {
     };
     push(data, &peers, &asker)?;
     tell_memory("after the data came", &peers)?;
+    if args.wait {
+        peers
+            .iter()
+            .for_each(|peer| println!("{} is at {}, until {end_ms}", peer.product().name(), peer.base()));
+        io::stdin().read_line(&mut String::new())?;
+    }
+    if let Some(count) = args.cost {
+        return tell_costs(&peers, &asker, count, end_ms, &args);
+    }
 
     let mut table = Table::default();
     let mut notes = Vec::new();
@@ -74,6 +97,7 @@ fn main() -> io::Result<()> {
         table.add(cell);
         io::Result::Ok(())
     };
+    let wanted = |only: &[usize], number: usize| only.is_empty() || only.contains(&number);
     if args.many {
         for (text, steps) in MANY.iter().filter(|(text, _)| text.contains(&args.filter)) {
             ask(text, (*text).to_owned(), args.many_series, *steps)?;
@@ -82,7 +106,9 @@ fn main() -> io::Result<()> {
         for template in TEMPLATES.iter().filter(|template| template.contains(&args.filter)) {
             for (series, word) in SIZES.iter().filter(|(series, _)| *series <= args.series_max) {
                 for steps in STEPS.iter().filter(|steps| **steps <= args.steps_max) {
-                    ask(template, fill_in(template, word), *series, *steps)?;
+                    if wanted(&args.only_series, *series) && wanted(&args.only_steps, *steps) {
+                        ask(template, fill_in(template, word), *series, *steps)?;
+                    }
                 }
             }
         }
@@ -181,20 +207,46 @@ fn measure(peers: &[Peer], asker: &Asker, question: &Question, budget_ms: u64) -
     let mut taken: BTreeMap<Product, Vec<Duration>> = BTreeMap::new();
     for _ in 0..repetitions {
         for peer in &asked {
-            let start = Instant::now();
-            let reply = asker.ask(peer.base(), question)?;
-            let elapsed = start.elapsed();
-            if reply.status == 200 {
+            let (status, elapsed) = asker.time(peer.base(), question)?;
+            if status == 200 {
                 taken.entry(peer.product()).or_default().push(elapsed);
             }
         }
     }
-    let median = |mut times: Vec<Duration>| {
-        times.sort_unstable();
-        times[times.len() / 2]
-    };
     let medians = taken.into_iter().map(|(product, times)| (product, median(times))).collect();
     Ok(Measured { medians, notes })
+}
+
+/// Processor time of the server for a request, and the median of what the client waited.
+fn tell_costs(peers: &[Peer], asker: &Asker, count: usize, end_ms: i64, args: &Args) -> io::Result<()> {
+    let names: Vec<&str> = peers.iter().map(|peer| peer.product().name()).collect();
+    println!("\nMicroseconds of the server's processors, and until the answer was there.\n");
+    println!("| question | {} |\n|---|{}", names.join(" | "), "---|".repeat(peers.len()));
+    for (text, steps) in COSTS.iter().filter(|(text, _)| text.contains(&args.filter)) {
+        let question = Question { text: (*text).to_owned(), times: times(end_ms, *steps) };
+        print!("| `{text}`, {steps} steps |");
+        for peer in peers {
+            // The first ones are planned, and connections opened.
+            for _ in 0..3 {
+                asker.time(peer.base(), &question)?;
+            }
+            let before = peer.usage()?.cpu;
+            let mut taken = Vec::new();
+            let started = Instant::now();
+            while taken.len() < count && (taken.is_empty() || started.elapsed() < COST_MAX) {
+                taken.push(asker.time(peer.base(), &question)?.1);
+            }
+            let cpu = (peer.usage()?.cpu - before).as_micros() / taken.len().max(1) as u128;
+            print!(" {cpu}, {} |", median(taken).as_micros());
+        }
+        println!();
+    }
+    Ok(())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 fn tell_memory(when: &str, peers: &[Peer]) -> io::Result<()> {

@@ -62,6 +62,26 @@ pub const TEMPLATES: [&str; 50] = [
     "avg_over_time(sum by (g) (rate(a_X[1m]))[30m5s:1m])",
 ];
 
+/// Whose cost for each request is told, with how many steps: from what any request costs to what writing its answer does.
+pub const COSTS: [(&str, usize); 16] = [
+    ("1", 1),
+    ("a_one", 1),
+    ("sum(a_ten)", 1),
+    ("a_hundred", 1),
+    ("sum by (g) (rate(a_hundred[5m]))", 1),
+    ("a_thousand", 1),
+    ("a_one", 100),
+    ("a_one", 1_000),
+    ("rate(a_ten[5m])", 100),
+    ("a_hundred", 100),
+    ("a_ten", 1_000),
+    ("a_hundred", 1_000),
+    ("a_thousand", 100),
+    ("rate(a_thousand[1m])", 100),
+    ("sum(a_thousand)", 100),
+    ("a_thousand", 1_000),
+];
+
 /// What is asked of very many series, with how many steps.
 pub const MANY: [(&str, usize); 16] = [
     ("count(m_many)", 1),
