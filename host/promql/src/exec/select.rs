@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::staleness::is_stale;
-use model::{Timestamp, Value};
+use model::{Labels, Timestamp, Value};
 
 use super::{Column, Context, Grid, Series, Sink, Size, parallel, size};
 use crate::error::QueryError;
@@ -34,11 +34,13 @@ pub(crate) fn run(
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
     if what == What::Values
-        && !select.ordered
         && let Some((parts, held)) = latest_of_all(select, cx, grid, LatestBy::Series)?
     {
         count_latest(&parts, cx, grid);
-        return pass_latest(&parts, held, cx, sink);
+        return match select.ordered {
+            true => pass_latest_in_order(parts, held, cx, sink),
+            false => pass_latest(&parts, held, cx, sink),
+        };
     }
     let first = select.shift.apply(grid.start);
     let last = select.shift.apply(grid.end());
@@ -137,6 +139,37 @@ fn samples_of(part: &Latest) -> impl Iterator<Item = (usize, Value)> + '_ {
         let histogram = histograms.next_if(|(place, _)| *place == at);
         (at, histogram.map_or(Value::Float(*float), |(_, h)| Value::Histogram(Arc::clone(h))))
     })
+}
+
+/// Series of one sample each, by their labels.
+fn pass_latest_in_order(
+    parts: Vec<Latest>,
+    held: Size,
+    cx: &Context<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    let count = parts.iter().map(|part| part.values.len()).sum();
+    let places = Size::of_bytes(count * size_of::<(Labels, Value)>());
+    cx.hold(places)?;
+    let mut all = Vec::with_capacity(count);
+    for part in &parts {
+        all.extend(
+            samples_of(part).map(|(at, value)| (part.labels.get(at).cloned().unwrap_or_default(), value)),
+        );
+    }
+    drop(parts);
+    let all = super::sorted(all, cx, |(labels, _)| labels)?;
+    for (at, (labels, value)) in all.into_iter().enumerate() {
+        if at % CHECKED_SERIES == 0 {
+            cx.check()?;
+        }
+        let mut column = Column::empty(1);
+        column.set(0, value);
+        sink(Series { labels, drop_name: false, column })?;
+    }
+    cx.release(places);
+    cx.release(held);
+    Ok(())
 }
 
 /// Series of one sample each.

@@ -231,7 +231,11 @@ impl SeriesIn<'_> {
     /// As [`SeriesIn::view`]; of the samples before `from`, only late ones count.
     pub(crate) fn view_from(&self, from: i64, start: i64, end: i64) -> SeriesView {
         let (rare, after) = (self.page.rare[self.slot].as_ref(), start.max(from));
-        let chunks = self.chunks().iter().filter(|chunk| chunk.meta.overlaps(after, end)).cloned().collect();
+        // They are in order of time, and the latest are what is asked for most.
+        let chunks = self.chunks();
+        let before = chunks.iter().rposition(|chunk| chunk.meta.max_time < after).map_or(0, |last| last + 1);
+        let within = chunks.get(before..).unwrap_or_default().iter();
+        let chunks = within.take_while(|chunk| chunk.meta.min_time <= end).cloned().collect();
         SeriesView {
             id: self.id,
             labels: self.labels.clone(),
