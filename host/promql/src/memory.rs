@@ -224,8 +224,12 @@ impl Drop for Lease {
         let mut state = self.pool.lock();
         state.used = state.used.saturating_sub(self.held.bytes.load(Ordering::Relaxed));
         state.leases.retain(|held| !Arc::ptr_eq(held, &self.held));
+        // To wake nobody up is a call to the system all the same.
+        let anyone_waits = !state.waiting.is_empty();
         drop(state);
-        self.pool.changed.notify_all();
+        if anyone_waits {
+            self.pool.changed.notify_all();
+        }
     }
 }
 
