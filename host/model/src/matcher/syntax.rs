@@ -209,19 +209,27 @@ impl<'p> Translator<'p> {
         self.flags()
     }
 
-    /// `(?i)`, `(?i-s:` and their like.
+    /// `(?i)`, `(?i-s:` and their like. The last word on a flag holds; the other syntax wants each once.
     fn flags(&mut self) -> Result<(), String> {
         let start = self.at;
         self.at += 2;
         let (mut negated, mut any) = (false, false);
+        let (mut on, mut off) = (String::new(), String::new());
         while let Some(c) = self.next() {
             match c {
-                'i' | 'm' | 's' | 'U' => any = true,
+                'i' | 'm' | 's' | 'U' => {
+                    any = true;
+                    on.retain(|flag| flag != c);
+                    off.retain(|flag| flag != c);
+                    if negated { &mut off } else { &mut on }.push(c);
+                }
                 '-' if !negated => (negated, any) = (true, false),
                 ':' | ')' if !negated || any => {
-                    let text = self.from(start);
+                    let minus = if off.is_empty() { "" } else { "-" };
                     // Without any flag there is nothing to set.
-                    self.out.push_str(if text == "(?)" { "" } else { text });
+                    if c == ':' || any {
+                        let _ = write!(self.out, "(?{on}{minus}{off}{c}");
+                    }
                     if c == ':' {
                         self.open += 1;
                         self.repeatable = false;
@@ -467,6 +475,9 @@ mod tests {
             ("\\pL\\PL", "a1", "1a"),
             ("a#b c", "a#b c", "ab"),
             ("(?)a", "a", "b"),
+            ("(?ii)a", "A", "b"),
+            ("(?i-i)a", "a", "A"),
+            ("(?-i)(?i:a(?s-s).)", "Ab", "A\n"),
         ] {
             assert!(matches(pattern, yes), "{pattern} and {yes}");
             assert!(!matches(pattern, no), "{pattern} and {no}");

@@ -9,7 +9,7 @@ use super::arithmetic::{self, Outcome};
 use super::context::Distinct;
 use super::{Context, Grid, Series, Sink};
 use crate::error::QueryError;
-use crate::functions::math;
+use crate::functions::{date, math};
 use crate::native;
 use crate::parser::BinaryOp;
 use crate::plan::{Map, MapFunction, VectorNode, WithScalar};
@@ -40,7 +40,7 @@ pub(crate) fn run(node: &Map, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>)
     let function = node.function;
     let floats = |floats: &[f64]| match function {
         MapFunction::Float(f) => mapped(floats, f),
-        MapFunction::Date(f) => mapped(floats, |v| f(v as i64)),
+        MapFunction::Date(f) => mapped(floats, |v| f(date::seconds(v))),
         _ => floats.to_vec(),
     };
     let by_itself = matches!(function, MapFunction::Float(_) | MapFunction::Date(_));
@@ -51,7 +51,7 @@ pub(crate) fn run(node: &Map, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>)
             (MapFunction::Timestamp, _) => grid.time(step) as f64 / 1000.0,
             (function, Value::Histogram(h)) => of_histogram(function, &h)?,
             (MapFunction::Float(f), Value::Float(v)) => f(v),
-            (MapFunction::Date(f), Value::Float(v)) => f(v as i64),
+            (MapFunction::Date(f), Value::Float(v)) => f(date::seconds(v)),
             (MapFunction::Round, Value::Float(v)) => math::round(v, arg(0, step)),
             (MapFunction::Clamp, Value::Float(v)) => math::clamp(v, arg(0, step), arg(1, step))?,
             (MapFunction::ClampMin, Value::Float(v)) => math::max_of(arg(0, step), v),

@@ -25,6 +25,13 @@ pub(crate) fn find(name: &str) -> Option<fn(i64) -> f64> {
     })
 }
 
+/// Whole seconds since the epoch. What has none, and what does not fit, stands for the end of time, as it does in
+/// Prometheus on most machines.
+pub(crate) fn seconds(value: f64) -> i64 {
+    let whole = value as i64;
+    if value.is_nan() || whole == i64::MIN { i64::MAX } else { whole }
+}
+
 /// The time as `2006-01-02T15:04:05Z`.
 pub(crate) fn rfc3339(secs: i64) -> String {
     let (year, month, day) = civil(secs);

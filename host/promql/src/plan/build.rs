@@ -478,7 +478,7 @@ impl Builder<'_> {
         Ok(VectorNode::LabelReplace(LabelReplace {
             input: self.child(expr, &args[0])?,
             target,
-            replacement: text(2).unwrap_or_default(),
+            replacement: String::from_utf8_lossy(string(&args[2])).into_owned(),
             source: text(3).unwrap_or_default(),
             regex,
         }))
