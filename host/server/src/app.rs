@@ -50,6 +50,10 @@ use crate::spans::SpanIntake;
 /// How long written data may stay with the operating system where every write is not synced.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
+/// For how long nobody may have sent a sample of a block range before it is cut: longer than Prometheus' senders wait
+/// before they try again.
+const CUT_AFTER_QUIET: Duration = Duration::from_secs(6);
+
 /// Series of remote write whose references are remembered between requests, at some forty bytes each once they have
 /// come; beyond it, each sample finds its series by labels.
 const REMOTE_SERIES_MAX: usize = 8_000_000;
@@ -634,6 +638,7 @@ async fn open_storage(args: &ServerArgs, loaded: &Loaded) -> anyhow::Result<(Sto
             retention,
             downsampling,
             out_of_order_window,
+            cut_after_quiet: CUT_AFTER_QUIET,
             head_series_max,
             metric_series_max,
             job_series_max,

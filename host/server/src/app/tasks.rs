@@ -18,6 +18,10 @@ use crate::spans::SpanIntake;
 /// How often blocks are cut and retention is looked at.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often it is asked whether a block is to be cut. At the pace of the clock that is once in hours, in a backfill
+/// every few seconds, between which the head takes memory.
+const CUT_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How often span metrics are written.
 const SPAN_METRICS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -36,6 +40,7 @@ pub(crate) fn spawn(app: &Arc<App>) -> Vec<JoinHandle<()>> {
     vec![
         every(app, SYNC_INTERVAL, sync),
         every(app, MAINTENANCE_INTERVAL, maintain),
+        every(app, CUT_LOOK_INTERVAL, maintain_if_cut_is_due),
         every(app, SPAN_METRICS_INTERVAL, flush_spans),
         every(app, GROWTH_INTERVAL, note_growth),
         tokio::spawn(find_alertmanagers(Arc::clone(app))),
@@ -175,6 +180,12 @@ fn maintain(app: &App) {
     }
     if let Err(error) = app.spans.store.maintain(now()) {
         tracing::error!(%error, "the traces were not maintained");
+    }
+}
+
+fn maintain_if_cut_is_due(app: &App) {
+    if app.storage.tsdb().is_cut_due() {
+        maintain(app);
     }
 }
 
