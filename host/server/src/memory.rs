@@ -22,6 +22,7 @@ use serde::Serialize;
 use storage::Storage;
 
 pub(crate) use machine::{default_budget, machine_bytes};
+pub(crate) use trim::give_back;
 
 /// How often memory is looked at. A flood of new series takes some hundred megabytes per second.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(200);
@@ -146,7 +147,7 @@ impl MemoryGuard {
         state.shortage = now;
         if now > Shortage::None && state.trimmed.is_none_or(|at| at.elapsed() >= TRIM_INTERVAL) {
             state.trimmed = Some(Instant::now());
-            trim::give_back();
+            give_back();
         }
         if now == Shortage::ShedsQueries {
             let held = self.pool.usage().used_bytes;

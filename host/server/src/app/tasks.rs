@@ -175,7 +175,11 @@ fn maintain(app: &App) {
     app.gauges.maintained(&outcome, started.elapsed());
     match outcome {
         Ok(report) if report == Default::default() => {}
-        Ok(report) => tracing::info!(?report, "maintained the metrics"),
+        Ok(report) => {
+            tracing::info!(?report, "maintained the metrics");
+            // What was cut, merged or let go of lay in memory among what stays.
+            memory::give_back();
+        }
         Err(error) => tracing::error!(%error, "the metrics were not maintained"),
     }
     if let Err(error) = app.spans.store.maintain(now()) {

@@ -7,7 +7,7 @@
 /// Asks the allocator for what it does not use. Without this a flood that is over still looks like one: glibc keeps
 /// freed memory to itself where something that is in use lies behind it.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(super) fn give_back() {
+pub(crate) fn give_back() {
     // SAFETY: the function takes no pointer, is safe to call from any thread, and touches only memory that is free.
     unsafe {
         libc::malloc_trim(0);
@@ -16,4 +16,4 @@ pub(super) fn give_back() {
 
 /// Other allocators have no such function, or need none.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(super) fn give_back() {}
+pub(crate) fn give_back() {}
