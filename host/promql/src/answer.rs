@@ -73,6 +73,14 @@ impl Answer {
         Timestamp::from_millis(self.grid.start)
     }
 
+    /// The times of evaluation, of which every series of a vector or a matrix has one slot each; none where samples are
+    /// as they are stored.
+    pub fn step_times(&self) -> impl Iterator<Item = Timestamp> + use<> {
+        let grid = self.grid;
+        let count = if matches!(self.content, Content::Ranges(_)) { 0 } else { grid.count };
+        (0..count).map(move |step| Timestamp::from_millis(grid.time(step)))
+    }
+
     /// How many series a vector or a matrix has at most: some of them may turn out to have no sample.
     pub fn series_count(&self) -> usize {
         match &self.content {
@@ -188,6 +196,23 @@ impl SeriesPoints {
         };
         let there = values.iter().enumerate().filter(|(_, value)| !is_stale(**value));
         there.map(move |(index, value)| Sample { timestamp: time(index), value: *value })
+    }
+
+    /// Its floats by step, see [`Answer::step_times`]; nothing where it has samples as they are stored.
+    pub fn floats_by_step(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+        let values = match &self.points {
+            Points::Steps { column, .. } => column.floats.as_slice(),
+            Points::Stored(_) => &[],
+        };
+        values.iter().copied().enumerate().filter(|(_, value)| !is_stale(*value))
+    }
+
+    /// Whether it has floats by step and nothing else.
+    pub fn is_plain(&self) -> bool {
+        match &self.points {
+            Points::Steps { column, .. } => column.histograms.iter().all(Option::is_none),
+            Points::Stored(_) => false,
+        }
     }
 
     /// Its histograms, by time.

@@ -123,50 +123,45 @@ async fn large_answers_come_in_pieces_that_make_the_same_whole() {
     assert_eq!(result[300]["values"].as_array().unwrap().len(), 10_000);
 }
 
-#[test]
-fn numbers_are_written_as_everywhere() {
-    let text = |value: f64| {
-        let mut out = Vec::new();
-        float(&mut out, value);
-        String::from_utf8(out).unwrap()
+/// Answers large enough to be written ahead, cut or not, with histograms between or not.
+#[tokio::test]
+async fn what_is_written_ahead_is_the_same() {
+    let names: Vec<String> = (0..400).map(|n| format!("m{{series=\"{n:03}\"}}")).collect();
+    let values = |n: usize| match n {
+        0 | 7 | 399 => "{{schema:0 count:3 sum:4 buckets:[3]}}x99",
+        _ if n.is_multiple_of(3) => "0.125+0.25x50 _x10 1+7x20",
+        _ => "1e-7+0.5x99",
     };
-    for value in [
-        0.0,
-        -0.0,
-        1.0,
-        -7.0,
-        0.1,
-        1e20,
-        1e21,
-        1.5e-7,
-        1e-6,
-        9.9e-7,
-        123_456_789.0,
-        9_007_199_254_740_993.0,
-        -9_007_199_254_740_992.0,
-        f64::MAX,
-        f64::MIN_POSITIVE,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        f64::NAN,
-    ] {
-        assert_eq!(text(value), promql::format_float(value));
-    }
-    // Many digits and few, of every size at which something else is done.
-    for exponent in -25..=25 {
-        for digits in [1.0, 1.5, -9.999_999_999_999_998, 1.234_567_890_123_456_7, 7.0 / 3.0] {
-            let value: f64 = digits * 10_f64.powi(exponent);
-            for value in [value, value.next_up(), value.next_down()] {
-                assert_eq!(text(value), promql::format_float(value));
+    let series: Vec<(&str, &str)> =
+        names.iter().enumerate().map(|(n, name)| (name.as_str(), values(n))).collect();
+    let storage = storage(&series);
+    let end = Timestamp::from_millis(1500 * 99);
+    let times = Times::Range { start: Timestamp::EPOCH, end, step_ms: 1500 };
+    for limit in [None, Some(1), Some(390)] {
+        let wanted = Wanted { limit, stats: false };
+        let body = body(respond(ask(&storage, "m", times), wanted, LONG)).await;
+        let mut expected = Vec::new();
+        let count = limit.unwrap_or(usize::MAX);
+        for (index, series) in ask(&storage, "m", times).into_series().take(count).enumerate() {
+            if index > 0 {
+                expected.push(b',');
             }
+            metric(&mut expected, &series);
+            for (at, sample) in series.floats().enumerate() {
+                expected.extend_from_slice(if at == 0 { b",\"values\":[" } else { b"," });
+                point(&mut expected, sample.timestamp, sample.value);
+            }
+            for (at, (time, histogram)) in series.histograms().enumerate() {
+                expected.extend_from_slice(if at == 0 { b",\"histograms\":[" } else { b"," });
+                value(&mut expected, &JsonHistogramPoint(time, histogram));
+            }
+            expected.extend_from_slice(b"]}");
         }
+        let data =
+            format!("{{\"resultType\":\"matrix\",\"result\":[{}]}}", String::from_utf8(expected).unwrap());
+        let notes = if limit.is_some() { format!(",\"warnings\":[{TRUNCATED:?}]") } else { String::new() };
+        assert_eq!(body, format!("{{\"status\":\"success\",\"data\":{data}{notes}}}"));
     }
-    let time = |millis: i64| {
-        let mut out = Vec::new();
-        timestamp(&mut out, Timestamp::from_millis(millis));
-        String::from_utf8(out).unwrap()
-    };
-    assert_eq!([time(1500), time(-1), time(0), time(12_005)], ["1.500", "-0.001", "0", "12.005"]);
 }
 
 #[tokio::test]
