@@ -155,16 +155,20 @@ impl Tsdb {
     /// Syncs the log where [`crate::WalSync::Interval`] makes it due. Meant to be called once per interval, so
     /// that the bound on what a power cut takes holds for a server that is idle, too.
     ///
+    /// Where a sync has failed, now or before, the log is written anew from memory at once, since nobody knows what of it
+    /// the disk has; while maintenance is under way that is left to the next call.
+    ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Closed`].
+    /// [`Error::Io`], also of a sync that has been made up for; [`Error::Closed`].
     pub fn sync(&self) -> Result<()> {
         let shared = &self.shared;
-        if shared.sync_is_due()?
-            && let Some(_alone) = shared.maintenance.try_lock()
-        {
-            shared.sync_ahead()?;
+        let alone = shared.maintenance.try_lock();
+        let ahead = if alone.is_some() && shared.sync_is_due()? { shared.sync_ahead() } else { Ok(()) };
+        let synced = ahead.and_then(|()| shared.sync_if_due());
+        if alone.is_some() {
+            shared.rewrite_lost()?;
         }
-        shared.sync_if_due()
+        synced
     }
 
     /// Syncs the log and takes nothing more. Reading goes on. Closing twice is fine.
@@ -172,12 +176,21 @@ impl Tsdb {
     /// # Errors
     /// [`Error::Io`]; the database is closed all the same.
     pub fn close(&self) -> Result<()> {
-        let now = self.shared.clock.now();
-        self.shared.log_readers.close();
-        match self.shared.wal.lock().take() {
-            Some(mut wal) => wal.sync(now),
-            None => Ok(()),
-        }
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let synced = match shared.wal.lock().as_mut() {
+            Some(wal) => wal.sync(now),
+            None => return Ok(()),
+        };
+        let rewritten = if shared.has_lost() {
+            let _alone = shared.maintenance.lock();
+            shared.rewrite_lost()
+        } else {
+            synced
+        };
+        shared.log_readers.close();
+        let last = shared.wal.lock().take().map_or(Ok(()), |mut wal| wal.sync(now));
+        rewritten.and(last)
     }
 
     /// Reads the log from a place that another reader has given, in this process or in an earlier one; where there is none,
@@ -234,7 +247,24 @@ impl Shared {
     /// Only under the lock of maintenance, which alone removes segments.
     fn sync_ahead(&self) -> Result<()> {
         let Some(path) = self.wal.lock().as_ref().and_then(Wal::dirty_path) else { return Ok(()) };
-        self.fs.append(&path).and_then(|mut file| file.sync()).at("sync log", &path)
+        let mut file = self.fs.append(&path).at("open log", &path)?;
+        let synced = file.sync().at("sync log", &path);
+        if synced.is_err()
+            && let Some(wal) = self.wal.lock().as_mut()
+        {
+            wal.sync_failed_of(&path);
+        }
+        synced
+    }
+
+    fn has_lost(&self) -> bool {
+        self.wal.lock().as_ref().is_some_and(Wal::has_lost)
+    }
+
+    /// Writes anew what was acknowledged and may never reach the disk, if there is any. Only under the lock of
+    /// maintenance.
+    fn rewrite_lost(&self) -> Result<()> {
+        if self.has_lost() { self.checkpoint(&[]) } else { Ok(()) }
     }
 
     fn max_time(&self) -> Option<i64> {

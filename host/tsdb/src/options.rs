@@ -11,7 +11,8 @@ pub enum WalSync {
     /// Before each commit returns; commits that wait together share one sync. A power cut loses nothing.
     Always,
     /// With the first commit after this time, or by [`crate::Tsdb::sync`]. A power cut loses at most what was
-    /// committed since.
+    /// committed since; where a sync fails, the next call of either [`crate::Tsdb::sync`] or [`crate::Tsdb::maintain`]
+    /// writes the log anew.
     Interval(Duration),
 }
 

@@ -27,7 +27,10 @@
 //! off. Segments are numbered without a gap: where one is missing, that is named. Anywhere else they are *corruption*: the good frames around them are kept, the head is written to a new
 //! checkpoint, and the file is set aside under the name `*.corrupt`.
 //!
-//! After a failed write or sync the log returns to the last acknowledged byte before it takes another frame.
+//! After a failed write or sync the log returns to the last acknowledged byte and goes on in a new segment before it
+//! takes another frame. Where the failed sync was of frames that had been acknowledged before, as those of
+//! [`crate::WalSync::Interval`] are, these may never reach the disk, whatever a later sync says: they count as lost until
+//! a checkpoint, written from memory, stands for their segment.
 //!
 //! | version | change |
 //! |---|---|
@@ -140,6 +143,8 @@ pub(crate) struct Wal {
     /// Bytes since the checkpoint.
     bytes_since_checkpoint: u64,
     synced_at: Timestamp,
+    /// The newest segment with acknowledged frames of which a sync has failed, while no checkpoint stands for it.
+    lost_in: Option<u64>,
 }
 
 /// The segment that is written to.
@@ -149,9 +154,10 @@ struct Segment {
     file: Box<dyn File>,
     /// How much of it counts.
     bytes: u64,
-    /// Whether there are bytes beyond, which have to go before the next frame.
+    /// How much of that is known to be on the disk.
+    synced_bytes: u64,
+    /// Whether it ends here, and bytes beyond what counts have to go before the next frame.
     damaged: bool,
-    dirty: bool,
 }
 
 impl Segment {
@@ -166,7 +172,8 @@ impl Segment {
         };
         match create() {
             Ok(file) => {
-                Ok(Self { number, path, file, bytes: HEADER_BYTES as u64, damaged: false, dirty: false })
+                let bytes = HEADER_BYTES as u64;
+                Ok(Self { number, path, file, bytes, synced_bytes: bytes, damaged: false })
             }
             Err(source) => {
                 // A leftover has no frames; a replay passes over it where it cannot be removed now.
@@ -174,6 +181,11 @@ impl Segment {
                 Err(Error::Io { action: "create log segment", path, source })
             }
         }
+    }
+
+    /// Whether acknowledged frames wait for the disk.
+    const fn is_dirty(&self) -> bool {
+        self.bytes > self.synced_bytes
     }
 }
 
@@ -199,6 +211,7 @@ impl Wal {
             bytes,
             bytes_since_checkpoint: bytes,
             synced_at: now,
+            lost_in: None,
         })
     }
 
@@ -227,26 +240,29 @@ impl Wal {
             let _ = self.repair();
             return Err(error);
         }
-        segment.dirty = true;
         let due = match self.sync {
             WalSync::Always => true,
             // A clock that went backwards must not put the sync off for as long.
             WalSync::Interval(interval) => now < self.synced_at || now >= self.synced_at + interval,
         };
-        if due && let Err(error) = self.sync_segment(now) {
-            self.segment.damaged = true;
+        if due && let Err(source) = segment.file.sync() {
+            let error = Error::Io { action: "sync log", path: segment.path.clone(), source };
+            self.sync_failed();
             let _ = self.repair();
             return Err(error);
         }
         let written = frames.len() as u64;
         self.segment.bytes += written;
+        if due {
+            (self.segment.synced_bytes, self.synced_at) = (self.segment.bytes, now);
+        }
         self.bytes += written;
         self.bytes_since_checkpoint += written;
         self.readers.publish(self.segment.number, self.segment.bytes);
         Ok(())
     }
 
-    /// Makes everything that was acknowledged durable.
+    /// Makes everything durable that was acknowledged since a sync failed.
     pub(crate) fn sync(&mut self, now: Timestamp) -> Result<()> {
         self.repair()?;
         self.sync_segment(now)
@@ -258,18 +274,44 @@ impl Wal {
             WalSync::Always => Duration::ZERO,
             WalSync::Interval(interval) => interval,
         };
-        self.segment.dirty && (now < self.synced_at || now >= self.synced_at + interval)
+        self.segment.is_dirty() && (now < self.synced_at || now >= self.synced_at + interval)
     }
 
     /// The segment that has frames which wait for the disk.
     pub(crate) fn dirty_path(&self) -> Option<PathBuf> {
-        self.segment.dirty.then(|| self.segment.path.clone())
+        (self.segment.is_dirty() && !self.segment.damaged).then(|| self.segment.path.clone())
+    }
+
+    /// Whether acknowledged frames may never reach the disk unless a checkpoint is made.
+    pub(crate) const fn has_lost(&self) -> bool {
+        self.lost_in.is_some()
+    }
+
+    /// Notes that a sync of a segment has failed which somebody else made.
+    pub(crate) fn sync_failed_of(&mut self, path: &Path) {
+        if self.segment.path == path {
+            self.sync_failed();
+        } else {
+            // The log has gone on since; a sync in between may have been told nothing.
+            self.lost_in = self.lost_in.max(Some(self.segment.number - 1));
+        }
+    }
+
+    /// Ends the segment, of which the disk may lack what it has not been known to have.
+    fn sync_failed(&mut self) {
+        self.segment.damaged = true;
+        if self.segment.is_dirty() {
+            self.lost_in = Some(self.segment.number);
+        }
     }
 
     fn sync_segment(&mut self, now: Timestamp) -> Result<()> {
-        if self.segment.dirty {
-            self.segment.file.sync().at("sync log", &self.segment.path)?;
-            self.segment.dirty = false;
+        if self.segment.is_dirty() {
+            if let Err(source) = self.segment.file.sync() {
+                self.sync_failed();
+                return Err(Error::Io { action: "sync log", path: self.segment.path.clone(), source });
+            }
+            self.segment.synced_bytes = self.segment.bytes;
         }
         self.synced_at = now;
         Ok(())
@@ -279,7 +321,11 @@ impl Wal {
     /// sync nobody knows what of the old one can still reach the disk.
     fn repair(&mut self) -> Result<()> {
         if self.segment.damaged {
-            self.fs.truncate(&self.segment.path, self.segment.bytes).at("repair log", &self.segment.path)?;
+            if let Err(source) = self.fs.truncate(&self.segment.path, self.segment.bytes) {
+                // It syncs, too, and may have failed at that.
+                self.sync_failed();
+                return Err(Error::Io { action: "repair log", path: self.segment.path.clone(), source });
+            }
             self.segment = Segment::create(&*self.fs, &self.dir, self.segment.number + 1)?;
         }
         Ok(())
@@ -295,9 +341,10 @@ impl Wal {
         Ok(self.segment.number)
     }
 
-    /// Notes that a checkpoint of `bytes` stands for everything before the segment that began when `before` bytes
+    /// Notes that a checkpoint of `bytes` stands for everything before segment `number`, which began when `before` bytes
     /// had been written since the last one.
-    pub(crate) fn checkpointed(&mut self, checkpoint_bytes: u64, before: u64) {
+    pub(crate) fn checkpointed(&mut self, number: u64, checkpoint_bytes: u64, before: u64) {
+        self.lost_in = self.lost_in.filter(|lost_in| *lost_in >= number);
         self.bytes_since_checkpoint = self.bytes_since_checkpoint.saturating_sub(before);
         self.bytes = checkpoint_bytes + self.bytes_since_checkpoint;
     }
@@ -311,7 +358,8 @@ fn checkpoint_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:08}.{CHECKPOINT_EXTENSION}"))
 }
 
-/// Writes a checkpoint: sections in frames, under a temporary name until it is whole.
+/// Writes a checkpoint: sections in frames, under a temporary name until it is whole. Dropped before that it leaves
+/// nothing: a disk that fails for long must not fill up with attempts.
 pub(crate) struct CheckpointWriter<'a> {
     fs: &'a dyn FileSystem,
     dir: &'a Path,
@@ -320,6 +368,16 @@ pub(crate) struct CheckpointWriter<'a> {
     file: Box<dyn File>,
     bytes: u64,
     frame: Vec<u8>,
+    is_named: bool,
+}
+
+impl Drop for CheckpointWriter<'_> {
+    fn drop(&mut self) {
+        if !self.is_named {
+            // What stays goes with the next start.
+            let _ = self.fs.remove(&self.temporary);
+        }
+    }
 }
 
 impl<'a> CheckpointWriter<'a> {
@@ -327,7 +385,8 @@ impl<'a> CheckpointWriter<'a> {
     pub(crate) fn create(fs: &'a dyn FileSystem, dir: &'a Path, number: u64) -> Result<Self> {
         let temporary = checkpoint_path(dir, number).with_extension(TEMPORARY_EXTENSION);
         let file = fs.append(&temporary).at("create checkpoint", &temporary)?;
-        let mut writer = Self { fs, dir, number, temporary, file, bytes: 0, frame: Vec::new() };
+        let mut writer =
+            Self { fs, dir, number, temporary, file, bytes: 0, frame: Vec::new(), is_named: false };
         // An earlier attempt may have left something under this name.
         writer.fs.truncate(&writer.temporary, 0).at("empty checkpoint", &writer.temporary)?;
         writer.write(&KIND.header())?;
@@ -363,6 +422,7 @@ impl<'a> CheckpointWriter<'a> {
         self.file.sync().at("sync checkpoint", &self.temporary)?;
         let path = checkpoint_path(self.dir, self.number);
         self.fs.rename(&self.temporary, &path).at("name checkpoint", &path)?;
+        self.is_named = true;
         self.fs.sync_dir(self.dir).at("sync directory", self.dir)?;
         for file in corrupt {
             let mut aside = file.clone().into_os_string();

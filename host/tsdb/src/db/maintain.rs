@@ -80,7 +80,7 @@ impl Shared {
         let grown = {
             let wal = self.wal.lock();
             let wal = wal.as_ref().ok_or(Error::Closed)?;
-            wal.bytes_since_checkpoint() > self.options.checkpoint_bytes
+            wal.bytes_since_checkpoint() > self.options.checkpoint_bytes || wal.has_lost()
         };
         if report.blocks_cut > 0 || late_in_log || grown {
             self.checkpoint(&[])?;
@@ -88,6 +88,7 @@ impl Shared {
         }
         self.log_readers.remove_unneeded(self.clock.now())?;
         self.sync_if_due()?;
+        self.rewrite_lost()?;
         // Last, since it can wait: an error here leaves nothing else undone.
         report.blocks_compacted = self.compact()?;
         Ok(report)
@@ -242,7 +243,7 @@ impl Shared {
         let bytes = writer.finish(corrupt)?;
         self.late_in_log.store(false, Ordering::Relaxed);
         if let Some(wal) = self.wal.lock().as_mut() {
-            wal.checkpointed(bytes, before);
+            wal.checkpointed(number, bytes, before);
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ mod retention;
 mod snapshots;
 mod starts;
 mod summaries;
+mod syncs;
 
 const DIR: &str = "/db";
 

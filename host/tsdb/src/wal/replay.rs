@@ -168,6 +168,12 @@ fn replay_file(
             fs.truncate(path, good as u64).at("cut torn log", path)?;
             Ok(false)
         }
+        // A process that was killed has left its last frames to the system. What follows builds on them, and a power cut
+        // must not take them from below it.
+        None if last => {
+            fs.append(path).and_then(|mut file| file.sync()).at("sync log", path)?;
+            Ok(false)
+        }
         _ => Ok(false),
     }
 }

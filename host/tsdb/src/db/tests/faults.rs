@@ -212,38 +212,6 @@ fn maintenance_can_stop_at_any_step() {
     }
 }
 
-/// With an interval, a killed process loses nothing, a power cut only what is younger than the interval.
-#[test]
-fn an_interval_bounds_what_a_power_cut_takes() {
-    for (loss, lost) in [(Loss::Nothing, 0), (Loss::Unsynced, 5)] {
-        let (fs, clock) = (SimFileSystem::default(), TestClock::at(0));
-        let options =
-            Options { wal_segment_bytes: 1 << 20, ..options(WalSync::Interval(Duration::from_millis(100))) };
-        let db = try_open(&fs, &clock, options.clone()).unwrap();
-        for time in 0..16 {
-            clock.set(time * 10);
-            append(&db, 1, time, 1.0);
-        }
-        drop(db);
-        fs.restart(loss);
-        let db = try_open(&fs, &clock, options).unwrap();
-        assert_eq!(everything(&db)[&series(1)].len(), 16 - lost);
-    }
-}
-
-#[test]
-fn an_idle_log_is_synced_when_it_is_due() {
-    let (fs, clock) = (SimFileSystem::default(), TestClock::at(0));
-    let options = options(WalSync::Interval(Duration::from_millis(100)));
-    let db = try_open(&fs, &clock, options.clone()).unwrap();
-    append(&db, 1, 1, 1.0);
-    clock.set(100);
-    db.sync().unwrap();
-    drop(db);
-    fs.restart(Loss::Unsynced);
-    assert_eq!(everything(&try_open(&fs, &clock, options).unwrap()).len(), 1);
-}
-
 #[test]
 fn a_torn_tail_is_cut_off_at_every_length() {
     let (fs, clock) = (SimFileSystem::default(), far_clock());
