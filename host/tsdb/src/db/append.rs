@@ -42,6 +42,8 @@ pub(super) struct Batch {
     by_number: HashMap<u32, u32, RandomState>,
     pub(super) floats: Column<f64>,
     pub(super) histograms: Column<Arc<Histogram>>,
+    /// How many floats came before each histogram: of two samples of one time the first one stays.
+    pub(super) floats_before: Vec<usize>,
     /// Whether there is any item that is not the newest of its series.
     pub(super) late: bool,
     pub(super) exemplars: Vec<(At, Exemplar)>,
@@ -257,6 +259,7 @@ impl Batch {
             }
             SampleValue::Histogram(histogram) => {
                 self.histograms.push(at, time, histogram);
+                self.floats_before.push(self.floats.at.len());
                 (self.histograms.at.len() as u32) << 1 | HISTOGRAM
             }
         };

@@ -52,6 +52,15 @@ pub(super) struct Waiting {
     result: OnceLock<Committed>,
 }
 
+/// What the samples of a batch are judged by, and what has been found so far.
+struct Settling<'a> {
+    rules: Rules,
+    blocks: &'a [Arc<Block>],
+    /// The samples of the batch that stay.
+    seen: HashMap<(At, i64), SampleValue, RandomState>,
+    refused: Vec<Refused>,
+}
+
 impl Batch {
     /// Whether no series of the batch is among those that are `taken`, by page, which its own then are.
     fn is_apart(&self, taken: &mut HashMap<usize, u64, RandomState>) -> bool {
@@ -107,11 +116,11 @@ impl Batch {
         &self,
         column: &Column<T>,
         value: impl Fn(&T) -> SampleValue,
-        rules: Rules,
-        seen: &mut HashMap<(At, i64), SampleValue, RandomState>,
-        refused: &mut Vec<Refused>,
-        blocks: &[Arc<Block>],
+        is_preceded: impl Fn(At, i64, usize) -> bool,
+        settling: &mut Settling<'_>,
     ) -> Result<Vec<bool>> {
+        let Settling { rules, blocks, seen, refused } = settling;
+        let rules = *rules;
         let mut failed = None;
         let mut keep = Vec::with_capacity(column.at.len());
         self.by_page(column, |data, slot, index| {
@@ -136,6 +145,12 @@ impl Batch {
                     judged => judged,
                 },
             };
+            let verdict = match verdict {
+                Ok(Verdict::Add | Verdict::Late) if is_preceded(at, time, index) => {
+                    Err(AppendError::DuplicateTimestamp)
+                }
+                judged => judged,
+            };
             keep.push(verdict == Ok(Verdict::Add) || verdict == Ok(Verdict::Late));
             match verdict {
                 Ok(Verdict::Repeat) => {}
@@ -151,16 +166,36 @@ impl Batch {
         failed.map_or(Ok(keep), Err)
     }
 
+    /// How many floats the batch had when the first histogram of a series and time came. A float that came later can
+    /// only be refused: whatever is visible at that time would have been found by it, too.
+    fn histograms_first(&self) -> HashMap<(At, i64), usize, RandomState> {
+        let mut first = HashMap::default();
+        if !self.floats.at.is_empty() {
+            let histograms = self.histograms.at.iter().zip(&self.histograms.times).zip(&self.floats_before);
+            for ((at, time), floats_before) in histograms {
+                first.entry((*at, *time)).or_insert(*floats_before);
+            }
+        }
+        first
+    }
+
     /// Leaves out what is not fine any more, and says what that is. Only for those who have `flight` alone.
     /// What belongs to a block is compared with what that has.
     fn settle(&mut self, rules: Rules, blocks: &[Arc<Block>]) -> Result<Vec<Refused>> {
-        let (mut refused, mut seen) = (Vec::new(), HashMap::default());
+        let mut settling = Settling { rules, blocks, seen: HashMap::default(), refused: Vec::new() };
+        let histograms_first = self.histograms_first();
         let float = |value: &f64| SampleValue::Float(*value);
-        let keep = self.settle_column(&self.floats, float, rules, &mut seen, &mut refused, blocks)?;
-        self.floats.retain(&keep);
+        let is_preceded = |at, time, index| {
+            histograms_first.get(&(at, time)).is_some_and(|floats_before| *floats_before <= index)
+        };
+        let (floats, histograms) = (&self.floats, &self.histograms);
+        let keep = self.settle_column(floats, float, is_preceded, &mut settling)?;
         let histogram = |value: &Arc<_>| SampleValue::Histogram(Arc::clone(value));
-        let keep = self.settle_column(&self.histograms, histogram, rules, &mut seen, &mut refused, blocks)?;
-        self.histograms.retain(&keep);
+        // Floats that precede are among those seen.
+        let keep_histograms = self.settle_column(histograms, histogram, |_, _, _| false, &mut settling)?;
+        self.floats.retain(&keep);
+        self.histograms.retain(&keep_histograms);
+        let mut refused = settling.refused;
         let (exemplars, old) = std::mem::take(&mut self.exemplars)
             .into_iter()
             .partition(|(_, exemplar)| exemplar.timestamp.millis() >= rules.min_valid);

@@ -19,6 +19,39 @@ fn put(db: &Tsdb, number: usize, time: i64, value: f64) -> std::result::Result<(
     }
 }
 
+/// Of two samples of one batch, series and time the first one stays, of whichever kinds they are.
+#[test]
+fn of_late_samples_of_one_time_the_first_stays() {
+    let histogram = Seen::Histogram(Arc::new(Histogram::stale()));
+    for histogram_first in [true, false] {
+        for newest in [None, Some(1000)] {
+            let db = try_open(&SimFileSystem::default(), &far_clock(), windowed()).unwrap();
+            let mut batch = db.appender();
+            newest.map(|time| batch.append(None, &series(1), Sample::new(time, 0.0)).unwrap());
+            for is_histogram in [histogram_first, true, false] {
+                let (id, time) = (series(1), ms(500));
+                let taken = if is_histogram {
+                    batch.append_histogram(None, &id, time, &Histogram::stale())
+                } else {
+                    batch.append(None, &id, Sample::new(500, 1.0))
+                };
+                // Without a newer one the batch tells at once.
+                let told_at_once = newest.is_none() && is_histogram != histogram_first;
+                assert_eq!(taken.err(), told_at_once.then_some(AppendError::DuplicateTimestamp));
+            }
+            let refused: Vec<_> =
+                batch.commit().unwrap().into_iter().map(|r| (r.timestamp, r.error)).collect();
+            let told = (ms(500), AppendError::DuplicateTimestamp);
+            assert_eq!(refused, newest.map(|_| told).into_iter().collect::<Vec<_>>());
+            let mut expected: BTreeMap<i64, Seen> =
+                newest.map(|_| floats(&[(1000, 0.0)])).unwrap_or_default();
+            let float = Seen::Float(1f64.to_bits());
+            expected.insert(500, if histogram_first { histogram.clone() } else { float });
+            assert_eq!(everything(&db), Content::from([(series(1), expected)]));
+        }
+    }
+}
+
 #[test]
 fn late_samples_are_taken_within_the_window_and_end_up_in_blocks() {
     let (fs, clock) = (SimFileSystem::default(), far_clock());
