@@ -30,10 +30,10 @@ use super::cursor::Cursor;
 use super::retention::Expiry;
 use super::{Shared, View};
 use crate::block::{Block, BlockSeries, BlockWriter};
-use crate::chunk::{ChunkKind, Run, RunValues};
+use crate::chunk::{ChunkKind, ChunkMeta, Run, RunValues};
 use crate::error::Result;
 use crate::options::DownsamplingLevel;
-use crate::starts::{Starts, UNKNOWN_START};
+use crate::starts::UNKNOWN_START;
 use crate::tombstones::Intervals;
 
 /// How far apart the summaries of the levels are: five minutes, one hour.
@@ -165,27 +165,38 @@ impl Windows {
         self.exemplars.push(exemplar);
     }
 
-    /// As runs, in order of time.
+    /// As runs, in order of time: a series may have gone from one kind to the other and back.
     fn into_runs(self) -> (Vec<Run>, Vec<Exemplar>) {
-        let mut runs: Vec<Run> = self
-            .summaries
-            .chunks(RUN_SUMMARIES_MAX)
-            .zip(self.starts.chunks(RUN_SUMMARIES_MAX))
-            .map(|(summaries, starts)| Run {
-                times: summaries.iter().map(|summary| summary.last_time.millis()).collect(),
-                values: RunValues::Summaries(summaries.to_vec()),
-                starts: Starts::of_column(starts),
-            })
-            .collect();
-        for histograms in self.histograms.chunks(RUN_SUMMARIES_MAX) {
-            runs.push(Run {
-                times: histograms.iter().map(|kept| kept.time).collect(),
-                values: RunValues::Histograms(histograms.iter().map(|kept| kept.histogram.clone()).collect()),
-                starts: Starts::of_column(&histograms.iter().map(|kept| kept.start).collect::<Vec<i64>>()),
-            });
+        let mut runs = Vec::new();
+        let mut histograms = self.histograms.into_iter().peekable();
+        for (summary, start) in self.summaries.into_iter().zip(self.starts) {
+            let time = summary.last_time.millis();
+            while let Some(before) = histograms.next_if(|kept| kept.time < time) {
+                put_histogram(&mut runs, before);
+            }
+            let run = next_run(&mut runs, ChunkKind::Summaries, time, start);
+            if let RunValues::Summaries(all) = &mut run.values {
+                all.push(summary);
+            }
         }
-        runs.sort_by_key(|run| run.times.first().copied());
+        histograms.for_each(|kept| put_histogram(&mut runs, kept));
         (runs, self.exemplars)
+    }
+}
+
+/// The run of that kind which the next value goes to, with the value's time.
+fn next_run(runs: &mut Vec<Run>, kind: ChunkKind, time: i64, start: i64) -> &mut Run {
+    let meta = ChunkMeta { kind, count: 1, min_time: time, max_time: time };
+    let run = Run::next(runs, &meta, RUN_SUMMARIES_MAX);
+    run.starts.push(run.times.len() as u32, start);
+    run.times.push(time);
+    run
+}
+
+fn put_histogram(runs: &mut Vec<Run>, kept: TimedHistogram) {
+    let run = next_run(runs, ChunkKind::Histograms, kept.time, kept.start);
+    if let RunValues::Histograms(all) = &mut run.values {
+        all.push(kept.histogram);
     }
 }
 

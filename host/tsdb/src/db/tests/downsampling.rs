@@ -191,6 +191,26 @@ fn starts_within_a_window_are_kept_apart() {
 }
 
 #[test]
+fn a_series_of_both_kinds_is_found_in_order_of_time() {
+    let retention = Retention::of_time(Duration::from_secs(200 * 3600));
+    let db = try_open(&SimFileSystem::default(), &far_clock(), downsampling(retention)).unwrap();
+    let mut batch = db.appender();
+    for minute in 0..72 * 60 {
+        if minute / 10 % 2 == 0 {
+            batch.append(None, &series(1), Sample::new(minute * MINUTE, 1.0)).unwrap();
+        } else {
+            batch.append_histogram(None, &series(1), ms(minute * MINUTE), &histogram(minute)).unwrap();
+        }
+    }
+    batch.commit().unwrap();
+    assert!(db.maintain().unwrap().blocks_downsampled > 0);
+    let found = &five_minutes(&db)[&series(1)];
+    let are_histograms: BTreeSet<bool> =
+        found.values().map(|seen| matches!(seen.value(), Seen::Histogram(_))).collect();
+    assert_eq!(are_histograms.len(), 2, "{found:?}");
+}
+
+#[test]
 fn downsampled_data_stay_when_samples_are_gone() {
     let fs = SimFileSystem::default();
     let db = filled(&fs, Retention::of_time(Duration::from_secs(60 * 3600)));
