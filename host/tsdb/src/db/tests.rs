@@ -32,6 +32,7 @@ mod deletion;
 mod downsampling;
 mod faults;
 mod fixtures;
+mod histories;
 mod late;
 mod log_reader;
 mod retention;
