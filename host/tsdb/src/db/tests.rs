@@ -172,6 +172,10 @@ impl Collect {
 
 /// What the database, to which nobody appends meanwhile, holds in a range, with the promises of reading checked on the way.
 fn content(db: &Tsdb, matchers: &[Matcher], start: i64, end: i64) -> Content {
+    let found = db.select(matchers, ms(start), ms(end)).unwrap();
+    let numbers: BTreeSet<&str> = found.iter().filter_map(|series| series.labels().get("n")).collect();
+    let values = db.label_values("n", matchers, ms(start), ms(end)).unwrap();
+    assert!(numbers.iter().eq(values.iter()), "values {values:?} of series {numbers:?} in {start}..{end}");
     let content = selected(db, matchers, start, end);
     for middle in content.values().flat_map(BTreeMap::keys).copied().chain([end]).take(3) {
         check_latest(db, matchers, (start, middle), &content);
@@ -179,13 +183,10 @@ fn content(db: &Tsdb, matchers: &[Matcher], start: i64, end: i64) -> Content {
     content
 }
 
-/// As [`content`], of one selection.
+/// As [`content`], of one selection, so that others may append meanwhile.
 fn selected(db: &Tsdb, matchers: &[Matcher], start: i64, end: i64) -> Content {
     let selected = db.select(matchers, ms(start), ms(end)).unwrap();
     assert!(selected.is_sorted_by(|a, b| a.labels() < b.labels()), "series are not in order of their labels");
-    let numbers: BTreeSet<&str> = selected.iter().filter_map(|series| series.labels().get("n")).collect();
-    let values = db.label_values("n", matchers, ms(start), ms(end)).unwrap();
-    assert!(numbers.iter().eq(values.iter()), "values {values:?} of series {numbers:?} in {start}..{end}");
     let mut content = Content::new();
     for series in selected {
         let mut collect = Collect::default();
