@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn damaged_artifacts_are_not_loaded() {
-        let engine = crate::engine::start().unwrap();
+        let (engine, _) = crate::engine::start().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("compiled"), &engine).unwrap();
         let component = Component::new(&engine, wat::parse_str(EMPTY).unwrap()).unwrap();
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_folder_that_others_can_write_to_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
-        let engine = crate::engine::start().unwrap();
+        let (engine, _) = crate::engine::start().unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o770)).unwrap();
         assert!(matches!(Cache::open(folder.path(), &engine), Err(PluginError::Host(_))));

@@ -130,6 +130,7 @@ pub(crate) async fn call<C: Call>(
     store.data_mut().call = CallState::until(deadline.at);
     store.data_mut().memory.refused = false;
     store.data().stderr.clear();
+    let _runs = store.data().tenant.running.enter();
     store.set_epoch_deadline(1);
     store.set_hostcall_fuel(payload_bytes_max);
 

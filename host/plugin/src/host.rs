@@ -13,7 +13,7 @@ use crate::call::{Deadline, Failure};
 use crate::compiler::{CompileIn, Compiler};
 use crate::component::{Loaded, Loader, Prepared, digest};
 use crate::config::PluginConfig;
-use crate::engine;
+use crate::engine::{self, Running};
 use crate::error::{CallError, PluginError};
 use crate::fake::Fake;
 use crate::grants::Grants;
@@ -52,6 +52,7 @@ pub struct Host {
     client: Client,
     network: Arc<Network>,
     metrics: Arc<Metrics>,
+    running: Arc<Running>,
     /// What is loaded, by digest: two uses of one plugin share its code.
     loaded: Mutex<HashMap<String, Weak<Loaded>>>,
     /// What is being loaded, by digest.
@@ -94,7 +95,7 @@ impl Host {
     /// Makes a host on a network.
     pub(crate) fn on(options: HostOptions<'_>, network: Network) -> Result<Arc<Self>, PluginError> {
         let HostOptions { plugins_dir, cache_dir, state_dir, query, compile_in, registry } = options;
-        let engine = engine::start()?;
+        let (engine, running) = engine::start()?;
         let linker = engine::linker(&engine)?;
         let metrics = Arc::new(Metrics::register(registry)?);
         let cache = cache_dir.map(|folder| Cache::open(&folder, &engine)).transpose()?;
@@ -104,6 +105,7 @@ impl Host {
             client: Client::new()?,
             network: Arc::new(network),
             metrics,
+            running,
             loaded: Mutex::default(),
             loading: Mutex::default(),
             compiler: Compiler::new(compile_in),
@@ -248,6 +250,7 @@ impl Host {
             client: self.client.clone(),
             network: Arc::clone(&self.network),
             metrics: Arc::clone(&self.metrics),
+            running: Arc::clone(&self.running),
             kv: None,
             query: self.query.clone(),
             fake: None,

@@ -10,6 +10,7 @@ use wasmtime::ResourceLimiter;
 use wasmtime::component::{HasSelf, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::engine::Running;
 use crate::fake::{Fake, StoppedClock};
 use crate::grants::{Denied, Grants};
 use crate::imports::http::Client;
@@ -36,6 +37,8 @@ pub(crate) struct Tenant {
     pub(crate) client: Client,
     pub(crate) network: Arc<Network>,
     pub(crate) metrics: Arc<Metrics>,
+    /// What the clock that interrupts guests ticks for.
+    pub(crate) running: Arc<Running>,
     /// None where there is nothing to keep, as when it describes itself.
     pub(crate) kv: Option<Arc<Store>>,
     pub(crate) query: Option<Arc<dyn Query>>,
