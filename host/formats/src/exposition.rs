@@ -126,6 +126,15 @@ pub enum Entry<'a> {
     Histogram(ScrapedHistogram<'a>),
 }
 
+/// Consecutive lines of comments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Comments {
+    /// How long they are, with their ends.
+    pub bytes: usize,
+    /// What the last `# TYPE` among them says.
+    pub kind: Option<MetricKind>,
+}
+
 /// Takes what an exposition says, in its order.
 pub trait Sink<E> {
     /// How many bytes at the beginning of `line` name a series that this sink knows; 0 where it knows none. They must
@@ -134,6 +143,16 @@ pub trait Sink<E> {
     fn recognise(&mut self, _line: &str) -> usize {
         0
     }
+
+    /// The comments at the beginning of `text` that this sink knows. They must have been what an earlier
+    /// [`Sink::remember_comments`] was given, byte for byte: they are not read again, and nothing of them is taken.
+    fn recognise_comments(&mut self, _text: &str) -> Option<Comments> {
+        None
+    }
+
+    /// Hears which lines of comments stood behind one another, after everything in them was taken. `kind` is as in
+    /// [`Comments`].
+    fn remember_comments(&mut self, _lines: &str, _kind: Option<MetricKind>) {}
 
     /// Takes the next entry.
     ///
@@ -180,32 +199,64 @@ pub fn parse_text<E: From<ParseError>>(format: Format, body: &[u8], sink: &mut d
             return Err(ParseError::Line { line, what: "not UTF-8".to_owned() }.into());
         }
     };
-    let mut reader = LineReader { format, normalised: None, ended: false };
+    let mut reader = LineReader { format, kind: None, normalised: None, ended: false };
     let mut rest = text;
-    let mut line = 0;
+    // What is left of the text where comments began that the sink does not know.
+    let mut comments: Option<&str> = None;
+    // Lines are counted for those who are told of one.
+    let line_of = |rest: &str| {
+        let before = text.len() - rest.len();
+        memchr::memchr_iter(b'\n', body.get(..before).unwrap_or_default()).count() + 1
+    };
     while !rest.is_empty() {
-        line += 1;
+        let is_comment = rest.as_bytes().first() == Some(&b'#') && !reader.ended;
+        if is_comment && comments.is_none() {
+            if let Some(known) = sink.recognise_comments(rest)
+                && let Some(tail) = rest.get(known.bytes..)
+                && known.bytes > 0
+            {
+                reader.declare(known.kind);
+                rest = tail;
+                continue;
+            }
+            comments = Some(rest);
+            reader.kind = None;
+        } else if !is_comment && let Some(began) = comments.take() {
+            sink.remember_comments(before(began, rest), reader.kind);
+        }
         let (content, tail) = match memchr::memchr(b'\n', rest.as_bytes()) {
             Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 1..).unwrap_or_default()),
             None => (rest, ""),
         };
-        rest = tail;
         match reader.read(content, &mut |line| sink.recognise(line)) {
             Ok(Some(entry)) => sink.take(entry)?,
             Ok(None) => {}
-            Err(what) => return Err(ParseError::Line { line, what }.into()),
+            Err(what) => return Err(ParseError::Line { line: line_of(rest), what }.into()),
         }
+        rest = tail;
+    }
+    // A last line without an end might be the beginning of another one the next time, and `# EOF` has to be read.
+    if let Some(began) = comments.filter(|began| began.ends_with('\n') && !reader.ended) {
+        sink.remember_comments(began, reader.kind);
     }
     if format == Format::OpenMetricsText && !reader.ended {
         let what = "data does not end with # EOF".to_owned();
-        return Err(ParseError::Line { line: line.max(1), what }.into());
+        let end = if text.ends_with('\n') { line_of("") - 1 } else { line_of("") };
+        return Err(ParseError::Line { line: end.max(1), what }.into());
     }
     Ok(())
+}
+
+/// What lies between two ends of one text.
+fn before<'a>(from: &'a str, to: &str) -> &'a str {
+    from.get(..from.len() - to.len()).unwrap_or_default()
 }
 
 /// What must be remembered from line to line.
 struct LineReader {
     format: Format,
+    /// What the latest `# TYPE` says of the lines of comments that are being read.
+    kind: Option<MetricKind>,
     /// The label whose values are floats in the family that is being read; see [`ScrapedSample::labels`].
     normalised: Option<&'static str>,
     /// Whether `# EOF` has come.
@@ -213,6 +264,17 @@ struct LineReader {
 }
 
 impl LineReader {
+    /// A family of this kind begins, if one does.
+    fn declare(&mut self, kind: Option<MetricKind>) {
+        let Some(kind) = kind else { return };
+        self.kind = Some(kind);
+        self.normalised = match kind {
+            MetricKind::Histogram => Some("le"),
+            MetricKind::Summary => Some("quantile"),
+            _ => None,
+        };
+    }
+
     fn read<'a>(
         &mut self,
         line: &'a str,
@@ -264,11 +326,7 @@ impl LineReader {
                 let name = text.trim();
                 let kind =
                     MetricKind::from_name(name).ok_or_else(|| format!("invalid metric type {name:?}"))?;
-                self.normalised = match kind {
-                    MetricKind::Histogram => Some("le"),
-                    MetricKind::Summary => Some("quantile"),
-                    _ => None,
-                };
+                self.declare(Some(kind));
                 Entry::Kind { family, kind }
             }
         }))

@@ -3,11 +3,13 @@
 //!
 //! * An answer is stored whole (except for samples that storage refuses one by one) or not at all, in one batch
 //!   with its report. Where it is not, every series of the target is marked stale.
+//! * Lines of comments that the last answer had are recognised as a whole, and not read.
 //! * A series that was seen before costs one hash of the bytes that name it in the answer, and no labels are made.
 //! * What is remembered of a target is bounded by what its last good answer held.
 
 mod batch;
 mod cache;
+mod comments;
 
 use std::sync::Arc;
 use std::time::Duration;

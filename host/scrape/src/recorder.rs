@@ -77,6 +77,17 @@ impl Recorder {
         names.filter(|name| *name != "up" && !name.starts_with("scrape_")).map(str::to_owned).collect()
     }
 
+    /// The series that have not ended.
+    pub(crate) fn live_series(&self) -> BTreeSet<String> {
+        let state = self.state.lock();
+        let latest: HashMap<&Labels, f64> = state.rows.iter().map(|row| (&row.labels, row.value)).collect();
+        latest
+            .into_iter()
+            .filter(|(_, value)| !is_stale(*value))
+            .map(|(labels, _)| labels.to_string())
+            .collect()
+    }
+
     pub(crate) fn take_metadata(&self) -> Vec<(String, Metadata)> {
         std::mem::take(&mut self.state.lock().metadata)
     }

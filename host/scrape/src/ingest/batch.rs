@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use ahash::AHashSet;
 use formats::exposition::protobuf::Histograms;
-use formats::exposition::{self, Entry as Line, Format, ScrapedHistogram};
+use formats::exposition::{self, Comments, Entry as Line, Format, ScrapedHistogram};
 use model::{
     AppendError, Appender, Columns, Exemplar, FloatColumns, Histogram, Labels, LabelsBuilder, METRIC_NAME,
-    Metadata, Sample, SeriesRef, Timestamp, UNKNOWN_START,
+    Metadata, MetricKind, Sample, SeriesRef, Timestamp, UNKNOWN_START,
 };
 
 use super::cache::{Cache, LatestExemplar};
@@ -124,7 +124,10 @@ impl<'a> Batch<'a> {
                     (false, format) if *format == Format::Protobuf || with_starts => {
                         read(*format, body, rules, &mut |line| self.append_line(line))
                     }
-                    (false, _) => exposition::parse_text(*format, body, self),
+                    (false, _) => {
+                        self.cache.expect(*format);
+                        exposition::parse_text(*format, body, self)
+                    }
                 }
             }
             Fetched::Columns(columns) => self.append_columns(columns),
@@ -396,6 +399,17 @@ impl<'a> Batch<'a> {
 impl exposition::Sink<Error> for Batch<'_> {
     fn recognise(&mut self, line: &str) -> usize {
         self.cache.recognise(line)
+    }
+
+    fn recognise_comments(&mut self, text: &str) -> Option<Comments> {
+        self.cache.recognise_comments(text, self.again.is_some())
+    }
+
+    fn remember_comments(&mut self, lines: &str, kind: Option<MetricKind>) {
+        // Where an answer is read once more, nothing in it is declared again.
+        if self.again.is_none() {
+            self.cache.remember_comments(lines, kind);
+        }
     }
 
     fn take(&mut self, entry: Line<'_>) -> Result<(), Error> {

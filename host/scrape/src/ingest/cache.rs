@@ -9,11 +9,13 @@
 use std::sync::Arc;
 
 use ahash::{AHashMap, AHashSet, RandomState};
+use formats::exposition::{Comments, Format};
 use hashbrown::HashTable;
 use model::staleness::STALE_NAN;
-use model::{Appender, FloatColumns, Histogram, Labels, SeriesRef, Timestamp};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use model::{Appender, FloatColumns, Histogram, Labels, MetricKind, SeriesRef, Timestamp};
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
+use super::comments::KnownComments;
 use crate::families::Family;
 
 /// What stands for the bytes that name a series.
@@ -82,8 +84,8 @@ struct Ended {
 #[derive(Default)]
 struct Declared {
     /// Of all declarations in storage, in any order; and of those of the current answer.
-    stored: u128,
-    current: u128,
+    stored: u64,
+    current: u64,
     families: Arc<[Arc<Family>]>,
 }
 
@@ -100,14 +102,17 @@ pub(super) struct Cache {
     /// How many entries the current answer has touched.
     seen: usize,
     declared: Declared,
+    /// The lines of comments of the current answer, as far as it is text.
+    comments: KnownComments,
     /// Series that are to be marked stale; emptied once the markers are durable.
     ended: Vec<Ended>,
 }
 
 impl Cache {
     pub(super) fn new() -> Self {
+        let seed = RandomState::new().hash_one(0);
         Self {
-            seed: RandomState::new().hash_one(0),
+            seed,
             entries: Vec::new(),
             by_key: HashTable::new(),
             extras: AHashMap::new(),
@@ -116,6 +121,7 @@ impl Cache {
             generation: NEVER,
             seen: 0,
             declared: Declared::default(),
+            comments: KnownComments::new(seed),
             ended: Vec::new(),
         }
     }
@@ -132,6 +138,7 @@ impl Cache {
     pub(super) fn rewind(&mut self) {
         self.next = 0;
         self.recognised = None;
+        self.comments.rewind();
     }
 
     /// How many bytes of a line name the series that is expected; 0 where they do not.
@@ -237,11 +244,39 @@ impl Cache {
     /// The answer says this of a family.
     pub(super) fn declare(&mut self, what: &str, family: &str, text: &str) {
         let mut hash = self.seed;
-        for part in [what, family] {
-            hash = xxh3_128_with_seed(part.as_bytes(), hash) as u64;
+        for part in [what, family, text] {
+            hash = xxh3_64_with_seed(part.as_bytes(), hash);
         }
         // A sum, as the order of families means nothing.
-        self.declared.current = self.declared.current.wrapping_add(xxh3_128_with_seed(text.as_bytes(), hash));
+        self.declared.current = self.declared.current.wrapping_add(hash);
+    }
+
+    /// The answer is text of this format.
+    pub(super) fn expect(&mut self, format: Format) {
+        self.comments.expect(format);
+    }
+
+    #[cfg(test)]
+    pub(super) const fn comments(&self) -> &KnownComments {
+        &self.comments
+    }
+
+    /// The comments that `text` begins with, if they are expected. What they declare is declared by that, unless
+    /// the answer is read once more (`again`).
+    pub(super) fn recognise_comments(&mut self, text: &str, again: bool) -> Option<Comments> {
+        let Some((comments, declared)) = self.comments.recognise(text) else {
+            self.comments.begin(self.declared.current);
+            return None;
+        };
+        if !again {
+            self.declared.current = self.declared.current.wrapping_add(declared);
+        }
+        Some(comments)
+    }
+
+    /// What was declared since [`Cache::recognise_comments`] found nothing was declared by these lines.
+    pub(super) fn remember_comments(&mut self, lines: &str, kind: Option<MetricKind>) {
+        self.comments.remember(lines, kind, self.declared.current);
     }
 
     /// Whether the answer declares other families than storage has been told of.
@@ -269,6 +304,7 @@ impl Cache {
 
     /// Ends a good answer: what it did not have has vanished.
     pub(super) fn take_vanished(&mut self) {
+        self.comments.forget_unseen();
         if self.seen < self.entries.len() {
             self.forget_unseen();
         }
@@ -314,6 +350,7 @@ impl Cache {
     /// Ends an answer that is refused, or that never came: every series has vanished. Entries stay, since the
     /// next answer most likely has them.
     pub(super) fn take_all(&mut self) {
+        self.comments.break_off();
         for (at, entry) in self.entries.iter_mut().enumerate() {
             if entry.state == State::Live && entry.born == self.generation {
                 // The batch with its first sample was thrown away.

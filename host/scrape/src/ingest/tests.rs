@@ -648,3 +648,54 @@ fn created_lines_are_starts_on_demand() {
     let starts: Vec<Option<i64>> = f.storage.rows("c_total").iter().map(|row| row.start).collect();
     assert_eq!(starts, [Some(500), Some(500)]);
 }
+
+#[test]
+fn comments_that_were_there_before_are_not_read_again() {
+    let mut f = fixture("");
+    let page = |comments: &[&str]| {
+        comments.iter().map(|text| format!("# {text}\nm{} 1\n", text.len())).collect::<String>()
+    };
+    for (comments, known) in [
+        (&["TYPE a counter", "HELP b B.", "just so"][..], 3),
+        (&["HELP b B.", "just so"][..], 2),
+        (&["TYPE c gauge", "HELP b B.", "HELP d D."][..], 3),
+        (&[][..], 0),
+    ] {
+        assert!(f.text(&page(comments)).error.is_none());
+        assert_eq!(f.ingest.cache.comments().count(), known, "{comments:?}");
+    }
+    // The same bytes mean something else in another format.
+    f.text("a 1\n# EOF\n");
+    let body = b"a 1\n# EOF\n".to_vec();
+    let outcome = f.scrape(Ok(Fetched::Exposition { format: Format::OpenMetricsText, body }));
+    assert!(outcome.error.is_none());
+}
+
+/// Lines that mean the same wherever they stand: what a family is, is not said in two ways.
+const LINES: &str = "(# TYPE b histogram\n(# HELP b x\n)?b\\{le=\"[0-9]\"\\} 1\n\
+    |# TYPE c summary\nc\\{quantile=\"[0-9]\"\\} 1\n\
+    |# HELP [abcd] x\n| # HELP a x\n|#\n|# note [0-9]\n|[ad] 1\n){1,3}";
+
+proptest! {
+    /// What is remembered of one answer changes nothing in how the next one is read.
+    #[test]
+    fn an_answer_means_the_same_after_others(
+        before in prop::collection::vec(LINES, 0..8),
+        after in prop::collection::vec(LINES, 0..8),
+        cut in 0_usize..4,
+    ) {
+        let mut after = after.concat();
+        // The last line has no end, or ends early.
+        after.truncate(after.len().saturating_sub(cut));
+        let read = |answers: &[&str]| {
+            let mut f = fixture("");
+            let errors: Vec<bool> = answers.iter().map(|body| f.text(body).error.is_some()).collect();
+            let names: Vec<String> = f.ingest.families().iter().map(|family| format!("{family:?}")).collect();
+            (errors.last().copied(), f.storage.live_series(), (!errors[errors.len() - 1]).then_some(names))
+        };
+        let before = before.concat();
+        prop_assert_eq!(read(&[&before, &after]), read(&[&after]));
+        let twice = format!("{before}{after}");
+        prop_assert_eq!(read(&[&twice, &after, &before, &twice]), read(&[&twice]));
+    }
+}
