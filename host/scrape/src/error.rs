@@ -71,6 +71,9 @@ pub enum Error {
     /// Storage did not take the samples.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// The system has no threads left to scrape on.
+    #[error("start threads to scrape on: {0}")]
+    Threads(std::io::Error),
     /// A metric of this crate's own that is registered already.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),

@@ -17,6 +17,8 @@ use crate::target::Target;
 /// The longest answer, decompressed, where the configuration sets no limit: many times what the largest
 /// exporters send, and little enough that one target that answers with a bomb cannot take the memory of all.
 pub(crate) const BODY_BYTES_MAX: u64 = 256 << 20;
+/// So much is set aside for an answer before it comes, whatever length it announces.
+const RESERVED_MAX: u64 = 1 << 20;
 /// The weight of the preferred format in tenths; those after it get less. Prometheus begins there as well: with
 /// one above the number of its formats.
 const ACCEPT_WEIGHT: usize = 6;
@@ -73,7 +75,9 @@ impl Fetch for HttpFetch {
         }
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
         let format = Format::from_content_type(content_type, self.fallback)?;
-        let mut body = Vec::new();
+        let announced =
+            response.content_length().unwrap_or_default().min(self.body_bytes_max).min(RESERVED_MAX);
+        let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or_default());
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if (body.len() + chunk.len()) as u64 > self.body_bytes_max {
                 return Err(Error::BodyTooLong);

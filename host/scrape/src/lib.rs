@@ -23,6 +23,7 @@ mod fetch;
 mod http;
 mod ingest;
 mod look;
+mod loops;
 mod manager;
 mod metrics;
 mod pool;

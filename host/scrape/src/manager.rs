@@ -20,6 +20,7 @@ use crate::discovery::file::FileDiscovery;
 use crate::discovery::http::HttpDiscovery;
 use crate::discovery::{self, Discover, Discoverer};
 use crate::families::{Families, Family};
+use crate::loops::Loops;
 use crate::metrics::Metrics;
 use crate::pool::{CollectorTarget, Context, Pool};
 use crate::snapshot::Targets;
@@ -75,16 +76,16 @@ struct Job {
 }
 
 impl Manager {
-    /// A manager that scrapes nothing yet. Its own metrics go to `registry`.
+    /// A manager that scrapes nothing yet, on threads of its own. Its metrics go to `registry`.
     ///
     /// # Errors
-    /// [`Error::Metrics`] where `registry` has them already.
+    /// [`Error::Metrics`] where `registry` has them already, [`Error::Threads`] where the system gives no threads.
     pub fn new(storage: Arc<dyn Append>, registry: &prometheus::Registry) -> Result<Self, Error> {
         let clock: Clock = Arc::new(|| Timestamp::from_system(SystemTime::now()));
-        Self::with_clock(storage, registry, clock)
+        Self::start(storage, registry, clock, Loops::start().map_err(Error::Threads)?)
     }
 
-    /// The same, with a wall clock of one's own.
+    /// The same with a wall clock of one's own, on the threads of the runtime that it is used in.
     ///
     /// # Errors
     /// As [`Manager::new`].
@@ -93,11 +94,21 @@ impl Manager {
         registry: &prometheus::Registry,
         clock: Clock,
     ) -> Result<Self, Error> {
+        Self::start(storage, registry, clock, Loops::default())
+    }
+
+    fn start(
+        storage: Arc<dyn Append>,
+        registry: &prometheus::Registry,
+        clock: Clock,
+        loops: Loops,
+    ) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             storage,
             metrics: Metrics::register(registry)?,
             families: Arc::new(Families::new()),
             clock,
+            loops,
         });
         let state = Mutex::new(State::default());
         Ok(Self(Arc::new(Inner { shared, tasks: TaskTracker::new(), state })))

@@ -137,9 +137,15 @@ impl Pool {
             limits: job.limits(&GlobalConfig::default()),
         });
         let accept = accept(job);
-        self.run(context, targets, |target| {
-            (Arc::new(HttpFetch::new(client, job, &accept, target)), refusal.clone())
-        });
+        self.run(
+            context,
+            targets,
+            |target| (Arc::new(HttpFetch::new(client, job, &accept, target)), refusal.clone()),
+            |worker| {
+                let handle = context.shared.loops.of(worker.hash);
+                drop(context.tasks.spawn_on(worker.run(), &handle));
+            },
+        );
         context.shared.metrics.synced(&self.name, began.elapsed(), count, limit);
     }
 
@@ -171,7 +177,12 @@ impl Pool {
             source: Arc::clone(&collector.source),
             body_bytes_max: BODY_BYTES_MAX,
         });
-        self.run(context, HashMap::from([(target.key(), target)]), |_| (fetch.clone(), None));
+        self.run(
+            context,
+            HashMap::from([(target.key(), target)]),
+            |_| (fetch.clone(), None),
+            |worker| drop(context.tasks.spawn(worker.run())),
+        );
     }
 
     /// Ends all workers and marks their series stale.
@@ -246,6 +257,7 @@ impl Pool {
         context: &Context<'_>,
         targets: HashMap<TargetKey, Target>,
         plan_of: impl Fn(&Target) -> (Arc<dyn Fetch>, Option<String>),
+        start: impl Fn(Worker),
     ) {
         let gone = self.scraped.extract_if(|key, _| !targets.contains_key(key));
         for (_, scraped) in gone {
@@ -273,7 +285,7 @@ impl Pool {
             let status = Arc::new(Mutex::new(Status::default()));
             let shared = Arc::clone(context.shared);
             let worker = Worker::new(shared, &target, context.seed, rules, received, Arc::clone(&status));
-            context.tasks.spawn(worker.run());
+            start(worker);
             self.scraped.insert(key, Scraped { target, orders, status });
         }
     }

@@ -19,6 +19,7 @@ fn shared() -> Arc<Shared> {
         metrics: Metrics::register(&Registry::new()).unwrap(),
         families: Arc::new(crate::families::Families::new()),
         clock: Arc::new(|| Timestamp::from_millis(0)),
+        loops: crate::loops::Loops::default(),
     })
 }
 
