@@ -26,7 +26,9 @@ use crate::client;
 use crate::relabel::RelabelConfig;
 
 pub use alertmanager::{AlertingConfig, AlertmanagerConfig};
-pub use http::{Authorization, BasicAuth, Header, HttpConfig, OAuth2, ProxyConfig, Secret};
+pub use http::{
+    Authorization, BasicAuth, GrantType, Header, HttpConfig, OAuth2, ProxyConfig, Secret, SignatureAlgorithm,
+};
 pub use keys::{SplitConfig, TakeKeys, deserialize as split};
 pub use sd::{FileSdConfig, HttpSdConfig, PluginSdConfig, SdBlock};
 pub use tls::{TlsConfig, TlsVersion};

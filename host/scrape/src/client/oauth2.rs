@@ -1,7 +1,9 @@
-//! Tokens by OAuth 2.0's grant for client credentials (RFC 6749, section 4.4): asked for when the last one is
-//! about to expire, or when the secret has changed.
+//! Tokens by OAuth 2.0, with a secret (RFC 6749, section 4.4) or with a signed assertion (RFC 7523): asked for when the
+//! last one is about to expire, or when the secret has changed.
 
-use std::time::{Duration, Instant};
+mod assertion;
+
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -9,7 +11,7 @@ use tokio::sync::Mutex;
 
 use super::{HttpClient, chain, secret};
 use crate::Error;
-use crate::config::OAuth2;
+use crate::config::{GrantType, OAuth2};
 
 /// A token is replaced this long before it expires, so that it does not expire on its way.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
@@ -48,8 +50,16 @@ impl TokenSource {
 
     /// The value of the header. Those who ask at once wait for one request.
     pub(super) async fn token(&self) -> Result<String, Error> {
-        let secret =
-            secret(self.config.client_secret.as_ref(), self.config.client_secret_file.as_deref()).await?;
+        let config = &self.config;
+        let secret = match config.grant_type {
+            GrantType::ClientCredentials => {
+                secret(config.client_secret.as_ref(), config.client_secret_file.as_deref()).await?
+            }
+            GrantType::JwtBearer => {
+                let file = config.client_certificate_key_file.as_deref();
+                secret(config.client_certificate_key.as_ref(), file).await?
+            }
+        };
         let mut latest = self.latest.lock().await;
         if let Some(token) = &*latest
             && token.secret == secret
@@ -58,9 +68,18 @@ impl TokenSource {
             return Ok(token.header.clone());
         }
         // Servers disagree on where credentials are to be; most take the header, which the standard prefers.
-        let answer = match self.ask(&secret, true).await {
-            Err(_) => self.ask(&secret, false).await?,
-            Ok(answer) => answer,
+        let answer = match config.grant_type {
+            GrantType::JwtBearer => {
+                let assertion = assertion::sign(config, &secret, SystemTime::now())
+                    .map_err(|what| Error::Fetch(format!("oauth2: {what}")))?;
+                self.ask(None, &[("assertion", &assertion)]).await?
+            }
+            GrantType::ClientCredentials => match self.ask(Some(&secret), &[]).await {
+                Err(_) => {
+                    self.ask(None, &[("client_id", &config.client_id), ("client_secret", &secret)]).await?
+                }
+                Ok(answer) => answer,
+            },
         };
         let scheme = match answer.token_type.as_str() {
             scheme if scheme.is_empty() || scheme.eq_ignore_ascii_case("bearer") => "Bearer",
@@ -74,11 +93,12 @@ impl TokenSource {
         Ok(header)
     }
 
-    async fn ask(&self, secret: &str, in_header: bool) -> Result<Answer, Error> {
+    /// Asks with this secret in the header, or with `more` parameters.
+    async fn ask(&self, secret: Option<&str>, more: &[(&str, &str)]) -> Result<Answer, Error> {
         let config = &self.config;
         let failed = |what: String| Error::Fetch(format!("oauth2: cannot fetch token: {what}"));
         let mut request = Box::pin(self.client.request(Method::POST, &config.token_url)).await?;
-        if in_header {
+        if let Some(secret) = secret {
             let encoded =
                 |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             request = request.basic_auth(encoded(&config.client_id), Some(encoded(secret)));
@@ -86,7 +106,7 @@ impl TokenSource {
         let request = request
             .timeout(TOKEN_TIMEOUT)
             .header(reqwest::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(self.form((!in_header).then_some(secret)));
+            .body(self.form(more));
         let mut response = request.send().await.map_err(|e| failed(chain(&e)))?;
         let status = response.status();
         let mut body = Vec::new();
@@ -102,19 +122,22 @@ impl TokenSource {
         serde_json::from_slice(&body).map_err(|e| failed(format!("the answer is no token: {e}")))
     }
 
-    /// What is asked for; with the credentials where these are not in a header.
-    fn form(&self, secret: Option<&str>) -> String {
+    /// What is asked for.
+    fn form(&self, more: &[(&str, &str)]) -> String {
         let config = &self.config;
         let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "client_credentials");
-        if !config.scopes.is_empty() {
-            form.append_pair("scope", &config.scopes.join(" "));
+        match config.grant_type {
+            GrantType::ClientCredentials => {
+                form.append_pair("grant_type", "client_credentials");
+                if !config.scopes.is_empty() {
+                    form.append_pair("scope", &config.scopes.join(" "));
+                }
+            }
+            // The assertion names the scopes.
+            GrantType::JwtBearer => {
+                form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+            }
         }
-        form.extend_pairs(&config.endpoint_params);
-        if let Some(secret) = secret {
-            form.append_pair("client_id", &config.client_id);
-            form.append_pair("client_secret", secret);
-        }
-        form.finish()
+        form.extend_pairs(&config.endpoint_params).extend_pairs(more).finish()
     }
 }

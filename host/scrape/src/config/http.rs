@@ -117,7 +117,43 @@ pub struct Authorization {
     pub credentials_file: Option<PathBuf>,
 }
 
-/// A token by OAuth 2.0's grant for client credentials (RFC 6749, section 4.4).
+/// How a token is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+pub enum GrantType {
+    /// With a secret (RFC 6749, section 4.4).
+    #[default]
+    #[serde(rename = "client_credentials", alias = "")]
+    ClientCredentials,
+    /// With a signed assertion (RFC 7523, section 2.1).
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:jwt-bearer")]
+    JwtBearer,
+}
+
+/// How an assertion is signed (RFC 7518, section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum SignatureAlgorithm {
+    /// RSA with SHA-256.
+    #[default]
+    Rs256,
+    /// RSA with SHA-384.
+    Rs384,
+    /// RSA with SHA-512.
+    Rs512,
+}
+
+impl SignatureAlgorithm {
+    /// The name in the assertion.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+        }
+    }
+}
+
+/// A token by OAuth 2.0.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct OAuth2 {
@@ -130,6 +166,28 @@ pub struct OAuth2 {
     /// What the token is to allow.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// How the token is asked for.
+    #[serde(default)]
+    pub grant_type: GrantType,
+    /// By an assertion: the private key in PEM.
+    pub client_certificate_key: Option<Secret>,
+    /// A file that holds the key, read before each token is asked for.
+    pub client_certificate_key_file: Option<PathBuf>,
+    /// By an assertion: the name of the key.
+    #[serde(default)]
+    pub client_certificate_key_id: String,
+    /// By an assertion: how it is signed.
+    #[serde(default)]
+    pub signature_algorithm: SignatureAlgorithm,
+    /// By an assertion: who says so; the client where nobody is named.
+    #[serde(default)]
+    pub iss: String,
+    /// By an assertion: to whom; the token's URL where nobody is named.
+    #[serde(default)]
+    pub audience: String,
+    /// By an assertion: what else it says.
+    #[serde(default)]
+    pub claims: serde_json::Map<String, serde_json::Value>,
     /// Where tokens are.
     pub token_url: String,
     /// Further parameters of the request for a token.
@@ -185,11 +243,10 @@ impl HttpConfig {
         let basic = self.basic_auth.as_mut();
         let basic = basic.into_iter().flat_map(|a| [a.username_file.as_mut(), a.password_file.as_mut()]);
         let credentials = self.authorization.as_mut().and_then(|auth| auth.credentials_file.as_mut());
-        let oauth2 = self
-            .oauth2
-            .as_mut()
-            .into_iter()
-            .flat_map(|o| o.client_secret_file.as_mut().into_iter().chain(o.tls_config.files_mut()));
+        let oauth2 = self.oauth2.as_mut().into_iter().flat_map(|o| {
+            let secrets = [o.client_secret_file.as_mut(), o.client_certificate_key_file.as_mut()];
+            secrets.into_iter().flatten().chain(o.tls_config.files_mut())
+        });
         let headers = self.http_headers.values_mut().flat_map(|header| header.files.iter_mut());
         basic.flatten().chain(credentials).chain(oauth2).chain(headers).chain(self.tls_config.files_mut())
     }
@@ -210,7 +267,10 @@ impl HttpConfig {
         let basic =
             self.basic_auth.iter().flat_map(|a| [a.username_file.as_deref(), a.password_file.as_deref()]);
         let credentials = self.authorization.iter().map(|auth| auth.credentials_file.as_deref());
-        let oauth2 = self.oauth2.iter().map(|oauth2| oauth2.client_secret_file.as_deref());
+        let oauth2 = self
+            .oauth2
+            .iter()
+            .flat_map(|o| [o.client_secret_file.as_deref(), o.client_certificate_key_file.as_deref()]);
         let headers = self.http_headers.values().flat_map(|header| &header.files);
         basic.chain(credentials).chain(oauth2).flatten().chain(headers.map(PathBuf::as_path))
     }
@@ -372,6 +432,21 @@ impl OAuth2 {
 impl<'de> Deserialize<'de> for OAuth2 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let oauth2 = Self::deserialize(deserializer)?;
+impl OAuth2 {
+    fn check_grant(&self) -> Result<(), &'static str> {
+        let keys = [self.client_certificate_key.is_some(), self.client_certificate_key_file.is_some()];
+        match (self.grant_type, keys) {
+            (GrantType::JwtBearer, [false, false]) => Err(
+                "either oauth2 client_certificate_key or client_certificate_key_file must be configured using grant-type=urn:ietf:params:oauth:grant-type:jwt-bearer",
+            ),
+            (_, [true, true]) => Err(
+                "at most one of oauth2 client_certificate_key & client_certificate_key_file must be configured using grant-type=urn:ietf:params:oauth:grant-type:jwt-bearer",
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
         let what = if oauth2.client_id.is_empty() {
             "oauth2 client_id must be configured".to_owned()
         } else if oauth2.token_url.is_empty() {
@@ -381,6 +456,8 @@ impl<'de> Deserialize<'de> for OAuth2 {
         } else if let Err(what) = oauth2.http().proxy.validate() {
             what
         } else {
+        } else if let Err(what) = oauth2.check_grant() {
+            what.to_owned()
             return Ok(oauth2);
         };
         Err(D::Error::custom(what))

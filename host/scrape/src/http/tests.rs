@@ -290,6 +290,32 @@ async fn tokens_are_asked_for_once() {
 }
 
 #[tokio::test]
+async fn assertions_stand_for_a_secret() {
+    let token = answer("200 OK", br#"{"access_token": "t2", "expires_in": 3600}"#);
+    let (token_address, tokens) = serve(vec![token]).await;
+    let (address, served) = serve(vec![answer("200 OK\\nContent-Type: text/plain", b"a 1\n")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key.pem");
+    std::fs::write(&key, include_str!("../../../../tests/tls/rsa-key.pem")).unwrap();
+    let job = format!(
+        "job_name: j\noauth2: {{client_id: me, client_certificate_key_file: '{}', scopes: [a], \
+         grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', token_url: 'http://{token_address}/token'}}",
+        key.display()
+    );
+    let job: ScrapeConfig = serde_saphyr::from_str(&job).unwrap();
+    let fetch = fetch_of(&job.resolved(&GlobalConfig::default()), &address);
+    fetch.fetch(Duration::from_secs(5)).await.unwrap();
+    let asked = tokens.await.unwrap().remove(0);
+    let body = asked.split("\r\n\r\n").nth(1).unwrap();
+    assert!(
+        body.starts_with("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=eyJ"),
+        "{asked}"
+    );
+    assert!(!asked.contains("authorization:"), "{asked}");
+    assert!(served.await.unwrap()[0].contains("authorization: Bearer t2\r\n"));
+}
+
+#[tokio::test]
 async fn requests_go_through_the_proxy_unless_it_is_not_for_them() {
     let plain = answer("200 OK\\nContent-Type: text/plain", b"a 1\n");
     let (proxy, proxied) = serve(vec![plain.clone()]).await;

@@ -170,8 +170,8 @@ fn every_key_of_prometheus_is_taken_or_refused_by_name() {
     .assert_eq(&told);
     let job = "scrape_configs:\n  - job_name: a\n";
     check(
-        &format!("{job}    oauth2: {{client_id: i, token_url: 'http://t', grant_type: x}}\n"),
-        &expect!["prometheus.yml:3:51: scrape_configs.oauth2: unknown field `grant_type`"],
+        &format!("{job}    oauth2: {{client_id: i, token_url: 'http://t', granted: x}}\n"),
+        &expect!["prometheus.yml:3:51: scrape_configs.oauth2: unknown field `granted`"],
     );
     check(
         "alerting:\n  alertmanagers:\n    - sigv4: {}\n",
