@@ -9,11 +9,11 @@ use formats::remote_write::Version;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use scrape::client::HttpClient;
+use scrape::sigv4::SigV4Config;
 use url::Url;
 
 use crate::Error;
 use crate::config::RemoteWriteConfig;
-use crate::sigv4::SigV4Config;
 
 /// So much of an answer's text is shown, as in Prometheus.
 const MESSAGE_BYTES_MAX: usize = 512;

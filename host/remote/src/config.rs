@@ -9,10 +9,9 @@ use md5::{Digest as _, Md5};
 use model::{ConfigDuration, Labels};
 use scrape::config::{HttpConfig, SplitConfig, split};
 use scrape::relabel::RelabelConfig;
+use scrape::sigv4::SigV4Config;
 use serde::{Deserialize, Deserializer};
 use url::Url;
-
-use crate::sigv4::SigV4Config;
 
 /// Characters of a name that nobody has given.
 const NAME_CHARS: usize = 6;

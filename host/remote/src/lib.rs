@@ -24,7 +24,6 @@ mod position;
 mod queue;
 mod read;
 mod shards;
-pub mod sigv4;
 mod write;
 
 pub use config::{RemoteReadConfig, RemoteWriteConfig};

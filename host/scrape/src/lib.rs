@@ -30,6 +30,7 @@ mod pool;
 #[cfg(test)]
 mod recorder;
 pub mod relabel;
+pub mod sigv4;
 mod snapshot;
 mod target;
 mod worker;

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use self::metrics::NotifierMetrics;
 use self::queue::Queue;
 pub(crate) use self::queue::QueueOptions;
+use self::queue::Way;
 use self::target::Found;
 
 /// How often it is looked whether discovery has found other Alertmanagers, as often as Prometheus looks.
@@ -151,8 +152,12 @@ impl Notifier {
             }
             let queue = Arc::new(Queue::new(url.clone(), self.options, self.metrics.clone()));
             let stop = CancellationToken::new();
-            let (client, timeout) = (Arc::clone(&set.client), set.config.timeout.0);
-            self.tasks.spawn(Arc::clone(&queue).run(client, timeout, stop.clone()));
+            let way = Way {
+                client: Arc::clone(&set.client),
+                sigv4: set.config.sigv4.clone(),
+                timeout: set.config.timeout.0,
+            };
+            self.tasks.spawn(Arc::clone(&queue).run(way, stop.clone()));
             set.queues.insert(url, Running { queue, stop });
         }
     }

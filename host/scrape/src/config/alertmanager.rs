@@ -12,6 +12,7 @@ use super::{
     StaticConfig,
 };
 use crate::relabel::RelabelConfig;
+use crate::sigv4::SigV4Config;
 
 /// How long a request to an Alertmanager may take where nothing else is said.
 const TIMEOUT: ConfigDuration = ConfigDuration(Duration::from_secs(10));
@@ -66,6 +67,8 @@ pub struct AlertmanagerConfig {
     /// Rules for what is sent to these Alertmanagers, after those for all alerts.
     #[serde(default)]
     pub alert_relabel_configs: Vec<RelabelConfig>,
+    /// How requests are signed for Amazon.
+    pub sigv4: Option<SigV4Config>,
     /// How they are reached; its keys stand beside the others.
     #[serde(skip)]
     pub http: HttpConfig,
@@ -133,6 +136,17 @@ impl<'de> SplitConfig<'de> for AlertmanagerConfig {
 
     fn join(&mut self, keys: JobKeys) -> Result<(), String> {
         self.http = keys.http.validated()?;
+        if let Some(sigv4) = &self.sigv4 {
+            sigv4.validate()?;
+            if self.http.basic_auth.is_some()
+                || self.http.authorization.is_some()
+                || self.http.oauth2.is_some()
+            {
+                return Err(
+                    "at most one of basic_auth, authorization, oauth2, & sigv4 must be configured".to_owned()
+                );
+            }
+        }
         self.sd_blocks = keys.sd_blocks;
         Ok(())
     }
@@ -161,6 +175,8 @@ mod tests {
         for (wrong, says) in [
             ("{api_version: v1}", "expected Alertmanager api version to be one of [v2] but got v1"),
             ("{metrics_path: /x}", "unknown field `metrics_path`"),
+            ("{sigv4: {region: r}, basic_auth: {username: u}}", "oauth2, & sigv4 must be configured"),
+            ("{sigv4: {role_arn: r}}", "roles are not assumed here"),
             ("{basic_auth: {username: u}, authorization: {credentials: c}}", "at most one of"),
         ] {
             let error = serde_saphyr::from_str::<AlertmanagerConfig>(wrong).unwrap_err().to_string();

@@ -174,7 +174,7 @@ fn every_key_of_prometheus_is_taken_or_refused_by_name() {
         &expect!["prometheus.yml:3:51: scrape_configs.oauth2: unknown field `granted`"],
     );
     check(
-        "alerting:\n  alertmanagers:\n    - sigv4: {}\n",
-        &expect!["prometheus.yml:3:7: alerting.alertmanagers.sigv4: unknown field `sigv4`"],
+        "alerting:\n  alertmanagers:\n    - sigv5: {}\n",
+        &expect!["prometheus.yml:3:7: alerting.alertmanagers.sigv5: unknown field `sigv5`"],
     );
 }

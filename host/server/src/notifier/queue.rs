@@ -9,6 +9,7 @@ use alerting::{Alert, rfc3339_or_zero};
 use model::Labels;
 use parking_lot::Mutex;
 use scrape::client::HttpClient;
+use scrape::sigv4::SigV4Config;
 use serde::{Serialize, Serializer};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,13 @@ pub(super) struct Queue {
     /// Rung when there is something to send, and when there will be nothing more.
     ring: Notify,
     closed: AtomicBool,
+}
+
+/// How alerts get there.
+pub(super) struct Way {
+    pub(super) client: Arc<HttpClient>,
+    pub(super) sigv4: Option<SigV4Config>,
+    pub(super) timeout: Duration,
 }
 
 /// An alert as Alertmanager's API takes it.
@@ -108,17 +116,12 @@ impl Queue {
     }
 
     /// Sends until the queue is closed and empty, or `stop` breaks it off.
-    pub(super) async fn run(
-        self: Arc<Self>,
-        client: Arc<HttpClient>,
-        timeout: Duration,
-        stop: CancellationToken,
-    ) {
+    pub(super) async fn run(self: Arc<Self>, way: Way, stop: CancellationToken) {
         let sending = async {
             loop {
                 let batch = self.batch();
                 if !batch.is_empty() {
-                    self.send(&client, timeout, &batch).await;
+                    self.send(&way, &batch).await;
                 } else if self.closed.load(Ordering::Acquire) {
                     return;
                 } else {
@@ -132,9 +135,9 @@ impl Queue {
         }
     }
 
-    async fn send(&self, client: &HttpClient, timeout: Duration, batch: &[Alert]) {
-        let started = Instant::now();
-        let sent = tokio::time::timeout(timeout, post(client, &self.url, body(batch))).await;
+    async fn send(&self, way: &Way, batch: &[Alert]) {
+        let (started, timeout) = (Instant::now(), way.timeout);
+        let sent = tokio::time::timeout(timeout, post(way, &self.url, body(batch))).await;
         let error = match sent {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),
@@ -162,11 +165,19 @@ fn body(batch: &[Alert]) -> Vec<u8> {
     serde_json::to_vec(&postable).unwrap_or_default()
 }
 
-async fn post(client: &HttpClient, url: &str, body: Vec<u8>) -> Result<(), String> {
-    let request = client.request(reqwest::Method::POST, url).await.map_err(|error| error.to_string())?;
-    let request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
-    let answer =
-        request.send().await.map_err(|error| format!("{:#}", anyhow::Error::from(error.without_url())))?;
+async fn post(way: &Way, url: &str, body: Vec<u8>) -> Result<(), String> {
+    let request = way.client.request(reqwest::Method::POST, url).await.map_err(|error| error.to_string())?;
+    let mut request = request.header(reqwest::header::CONTENT_TYPE, "application/json");
+    if let Some(sigv4) = &way.sigv4 {
+        let parsed = url::Url::parse(url).map_err(|error| error.to_string())?;
+        let signed = sigv4.sign(&parsed, &body, chrono::Utc::now())?;
+        request = signed.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+    }
+    let answer = request
+        .body(body)
+        .send()
+        .await
+        .map_err(|error| format!("{:#}", anyhow::Error::from(error.without_url())))?;
     if answer.status().is_success() {
         return Ok(());
     }

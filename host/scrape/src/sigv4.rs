@@ -1,5 +1,5 @@
-//! AWS Signature Version 4, for Amazon's managed Prometheus: each request is signed with a key of which only hashes go
-//! over the wire (<https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html>).
+//! AWS Signature Version 4, for Amazon's managed Prometheus and its Alertmanager: each request is signed with a key of
+//! which only hashes go over the wire (<https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html>).
 //!
 //! What is signed: method, path, query, host, the headers of Amazon's and the body. Credentials come from the
 //! configuration, else from the environment, else from a profile of the file `~/.aws/credentials`; the last two are read
@@ -8,12 +8,13 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use scrape::config::Secret;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-/// The service that remote write is a part of.
+use crate::config::Secret;
+
+/// The service that remote write and Alertmanager are parts of.
 const SERVICE: &str = "aps";
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// What SHA-256 works in, and with it HMAC (RFC 2104).
@@ -38,7 +39,10 @@ pub struct SigV4Config {
 
 impl SigV4Config {
     /// Checks what concerns several keys.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// What is wrong, in Prometheus' words where it has any.
+    pub fn validate(&self) -> Result<(), String> {
         if self.access_key.is_empty() != self.secret_key.is_none() {
             return Err(
                 "sigv4: must provide an AWS SigV4 access key and secret key if credentials are specified \
@@ -94,7 +98,7 @@ impl SigV4Config {
     ///
     /// # Errors
     /// Where there are no credentials, or no region is known.
-    pub(crate) fn sign(
+    pub fn sign(
         &self,
         url: &Url,
         body: &[u8],
