@@ -57,6 +57,7 @@ pub(crate) struct StorageGauges {
 
 /// The kinds of samples that appended ones are counted by, as in Prometheus.
 const FLOAT: &str = "float";
+const HISTOGRAM: &str = "histogram";
 
 impl StorageGauges {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
@@ -122,7 +123,7 @@ impl StorageGauges {
             )?,
             samples_appended: by(
                 "prometheus_tsdb_head_samples_appended_total",
-                "Samples appended; all kinds are counted as one.",
+                "Samples appended, by what they are.",
                 "type",
             )?,
             samples_dropped: counter(
@@ -224,7 +225,9 @@ impl StorageGauges {
         self.head_max_time.set(millis(metrics.head_max_time));
         self.head_min_time_secs.set(millis(metrics.head_min_time) / 1000);
         self.head_max_time_secs.set(millis(metrics.head_max_time) / 1000);
-        raise(&self.samples_appended.with_label_values(&[FLOAT]), metrics.samples_appended);
+        let floats = metrics.samples_appended.saturating_sub(metrics.histograms_appended);
+        raise(&self.samples_appended.with_label_values(&[FLOAT]), floats);
+        raise(&self.samples_appended.with_label_values(&[HISTOGRAM]), metrics.histograms_appended);
         self.samples_in.raise(metrics.samples_appended);
         self.samples_dropped.raise(metrics.samples_dropped);
         self.exemplars_appended.raise(metrics.exemplars_appended);

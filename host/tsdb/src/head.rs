@@ -135,6 +135,8 @@ pub(crate) struct Head {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) samples_appended: AtomicU64,
+    /// Those of them that are histograms. Replaying a log does not count them.
+    pub(crate) histograms_appended: AtomicU64,
     pub(crate) samples_dropped: AtomicU64,
     pub(crate) exemplars_appended: AtomicU64,
     pub(crate) series_created: AtomicU64,

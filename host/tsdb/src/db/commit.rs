@@ -287,17 +287,22 @@ impl Batch {
             note(added, time)
         });
         let histograms = &self.histograms;
+        let mut histograms_taken = 0;
         self.by_page(histograms, |data, slot, index| {
             let value = SampleValue::Histogram(histograms.values[index].clone());
             let time = histograms.times[index];
             let sample = TimedSample { time, start: histograms.start(index), value };
             let added =
                 if time < min_valid { data.add_late(slot, sample) } else { data.add(slot, sample, range) };
+            histograms_taken += u64::from(added);
             note(added, time)
         });
         // Counted once per batch: these are written by every committing thread.
         head.saw_times(oldest, newest);
         Counters::add(&head.counters.samples_appended, taken);
+        if histograms_taken > 0 {
+            Counters::add(&head.counters.histograms_appended, histograms_taken);
+        }
         let mut exemplars = 0;
         for (at, exemplar) in &self.exemplars {
             let mut data = self.pages[at.page()].page.lock();

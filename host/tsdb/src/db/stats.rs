@@ -25,6 +25,8 @@ pub struct Stats {
     pub head_max_time: Option<Timestamp>,
     /// Samples appended.
     pub samples_appended: u64,
+    /// Those of them that are histograms.
+    pub histograms_appended: u64,
     /// Samples that a checkpoint holds in chunks that cannot be read.
     pub samples_dropped: u64,
     /// Exemplars appended.
@@ -186,6 +188,7 @@ impl Shared {
             head_min_time: head_min.map(Timestamp::from_millis),
             head_max_time: head_max.map(Timestamp::from_millis),
             samples_appended: counters.samples_appended.load(Ordering::Relaxed),
+            histograms_appended: counters.histograms_appended.load(Ordering::Relaxed),
             samples_dropped: counters.samples_dropped.load(Ordering::Relaxed),
             exemplars_appended: counters.exemplars_appended.load(Ordering::Relaxed),
             series_created: counters.series_created.load(Ordering::Relaxed),
