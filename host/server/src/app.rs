@@ -218,8 +218,12 @@ impl App {
         let budget = budget.filter(|bytes| *bytes > 0);
         let memory =
             MemoryGuard::new(budget, storage.clone(), Arc::clone(queries.engine().pool()), &registry)?;
-        let receiver =
-            otlp::Receiver::new(Arc::clone(&incoming), Arc::clone(&spans), ingest.clone(), &registry)?;
+        let receiver = otlp::Receiver::new(
+            (Arc::clone(&incoming), storage.clone()),
+            Arc::clone(&spans),
+            ingest.clone(),
+            &registry,
+        )?;
         let host = Host::new(HostOptions {
             plugins_dir: args.plugins_dir.clone(),
             cache_dir: Some(args.storage_path.join("plugin-cache")),

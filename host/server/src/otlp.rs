@@ -5,15 +5,19 @@ pub(crate) mod grpc;
 pub(crate) mod http;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use formats::DecodeError;
-use formats::otlp::metrics::{Deltas, TranslateOptions};
+use formats::otlp::metrics::{Deltas, Total, TranslateOptions};
 use formats::otlp::response::{self, Signal};
 use formats::otlp::{self, Encoding, Limits};
-use model::Append;
+use model::staleness::is_stale;
+use model::{Append, Histogram, Labels, Matcher, Timestamp};
 use prometheus::{IntCounter, Registry};
+use promql::read::{Columns, Select, Storage as _};
+use storage::Storage;
 
 use crate::ingest::{self, IngestMetrics};
 use crate::spans::SpanIntake;
@@ -24,6 +28,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 << 20;
 /// Two million messages are some hundred megabytes in memory, and forty times what an exporter's largest batch
 /// holds.
 const LIMITS: Limits = Limits { messages_max: 2_000_000 };
+
+/// So long after the start totals of deltas are those that were stored last, for as long as series are not forgotten.
+const RECALL_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// Why a message was not taken. Only the last is worth another try.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +62,29 @@ pub(crate) struct Receiver {
     deltas: Deltas,
 }
 
+/// The latest sample of a series in the time in which a sender that restarts nothing has reported again.
+fn last_total(storage: &Storage, labels: &Labels, at: Timestamp) -> Option<(Timestamp, Total)> {
+    let matchers: Vec<Matcher> = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+    let start = at.offset(-i64::try_from(RECALL_WITHIN.as_millis()).unwrap_or(i64::MAX));
+    let select = Select { matchers: &matchers, start, end: at, step_ms: None };
+    let found = storage.select(&select).ok()?;
+    let series = found.iter().find(|series| series.labels() == labels)?;
+    let mut columns = Columns::default();
+    series.read(start, at, &mut columns).ok()?;
+    let float = columns.timestamps.last().copied().zip(columns.values.last().copied());
+    let histogram = columns.histograms.last();
+    match (float, histogram) {
+        (float, Some((at, histogram))) if float.is_none_or(|(other, _)| other < *at) => {
+            (!histogram.is_stale()).then(|| (*at, Total::Histogram(Histogram::clone(histogram))))
+        }
+        (Some((at, value)), _) => (!is_stale(value)).then_some((at, Total::Float(value))),
+        (None, _) => None,
+    }
+}
+
 impl Receiver {
     pub(crate) fn new(
-        storage: Arc<dyn Append>,
+        (storage, stored): (Arc<dyn Append>, Storage),
         spans: Arc<SpanIntake>,
         ingest: IngestMetrics,
         registry: &Registry,
@@ -66,7 +93,12 @@ impl Receiver {
             IntCounter::new("stormglass_otlp_rejected_spans_total", "Spans that were not kept.")?;
         registry.register(Box::new(rejected_spans.clone()))?;
         let options = ArcSwap::from_pointee(TranslateOptions::prometheus());
-        Ok(Self { storage, spans, ingest, rejected_spans, options, deltas: Deltas::default() })
+        let began = Instant::now();
+        let deltas = Deltas::recalling(Box::new(move |labels, at| {
+            // Whoever comes later is new, and storage is spared the question.
+            (began.elapsed() <= RECALL_WITHIN).then(|| last_total(&stored, labels, at)).flatten()
+        }));
+        Ok(Self { storage, spans, ingest, rejected_spans, options, deltas })
     }
 
     /// Translates metrics in this way from now on.

@@ -29,7 +29,7 @@ use model::{Metadata, MetricKind};
 
 use super::{Encoding, Limits, count, proto};
 use crate::{DecodeError, Rejected, Starts, WriteRequest};
-pub use delta::Deltas;
+pub use delta::{Deltas, Recall, Total};
 use labels::Source;
 use names::Suffix;
 use points::SeriesWriter;

@@ -2,7 +2,8 @@
 //!
 //! Each series has a running total, to which the points of its reports are added in their order; the total goes to storage. A
 //! series that has not been heard of for a while is forgotten, and begins at zero when it comes back, which its readers see
-//! as a counter that was reset. The totals are in memory alone: after a restart all begin at zero.
+//! as a counter that was reset. The totals are in memory; after a restart they are those that were stored last, as far as
+//! whoever stores them can recall them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -22,51 +23,82 @@ const SERIES_MAX: usize = 1_000_000;
 /// How often series are forgotten, counted in reports, so that no report pays for all.
 const REPORTS_PER_SWEEP: usize = 1000;
 
-/// The running totals of all series that are sent as deltas.
-#[derive(Debug, Default)]
-pub struct Deltas(Mutex<State>);
+/// Tells the total of a series that was stored last, and when, as of a moment.
+pub type Recall = dyn Fn(&Labels, Timestamp) -> Option<(Timestamp, Total)> + Send + Sync;
 
-#[derive(Debug, Default)]
+/// The running totals of all series that are sent as deltas.
+#[derive(Default)]
+pub struct Deltas {
+    state: Mutex<State>,
+    recall: Option<Box<Recall>>,
+}
+
+#[derive(Default)]
 struct State {
-    totals: HashMap<Labels, Total, RandomState>,
+    totals: HashMap<Labels, Running, RandomState>,
     reports: usize,
 }
 
-#[derive(Debug)]
-struct Total {
+struct Running {
     /// The time of the point that was added last.
     at: Timestamp,
-    value: Value,
+    value: Total,
 }
 
-#[derive(Debug)]
-enum Value {
+/// What all points of a series come to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Total {
+    /// Of a number.
     Float(f64),
+    /// Of a histogram.
     Histogram(Histogram),
 }
 
+impl std::fmt::Debug for Deltas {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deltas").finish_non_exhaustive()
+    }
+}
+
 impl Deltas {
+    /// Totals that go on where `recall` says that they ended, for series that are heard of the first time.
+    pub fn recalling(recall: Box<Recall>) -> Self {
+        Self { recall: Some(recall), ..Self::default() }
+    }
+
     /// Puts totals in place of the deltas of one series, whose points are in order of time.
     ///
     /// # Errors
     /// Says which point cannot be added; those before it have been.
     pub(super) fn add_up(&self, series: &mut TimeSeries) -> Result<(), String> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(recall) = &self.recall
+            && !state.totals.contains_key(&series.labels)
+            && let Some(first) = series
+                .samples
+                .first()
+                .map(|sample| sample.timestamp)
+                .or_else(|| series.histograms.first().map(|(at, _)| *at))
+            && let Some((at, value)) = recall(&series.labels, first)
+            && state.totals.len() < SERIES_MAX
+        {
+            state.totals.insert(series.labels.clone(), Running { at, value });
+        }
         for sample in &mut series.samples {
             if !is_stale(sample.value) {
                 sample.value =
-                    match state.add(&series.labels, sample.timestamp, Value::Float(sample.value))? {
-                        Value::Float(total) => *total,
-                        Value::Histogram(_) => return Err(OTHER_KIND.to_owned()),
+                    match state.add(&series.labels, sample.timestamp, Total::Float(sample.value))? {
+                        Total::Float(total) => *total,
+                        Total::Histogram(_) => return Err(OTHER_KIND.to_owned()),
                     };
             }
         }
         for (timestamp, histogram) in &mut series.histograms {
             if !histogram.is_stale() {
-                let delta = Value::Histogram(histogram.clone());
+                let delta = Total::Histogram(histogram.clone());
                 *histogram = match state.add(&series.labels, *timestamp, delta)? {
-                    Value::Histogram(total) => total.clone(),
-                    Value::Float(_) => return Err(OTHER_KIND.to_owned()),
+                    Total::Histogram(total) => total.clone(),
+                    Total::Float(_) => return Err(OTHER_KIND.to_owned()),
                 };
             }
         }
@@ -75,7 +107,7 @@ impl Deltas {
 
     /// Notes that a report has been read.
     pub(super) fn reported(&self, newest: Timestamp) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.reports += 1;
         if state.reports.is_multiple_of(REPORTS_PER_SWEEP) {
             let oldest = newest.offset(-FORGOTTEN_AFTER_MS);
@@ -87,7 +119,7 @@ impl Deltas {
 const OTHER_KIND: &str = "a series is a float in one report and a histogram in another";
 
 impl State {
-    fn add(&mut self, labels: &Labels, at: Timestamp, delta: Value) -> Result<&Value, String> {
+    fn add(&mut self, labels: &Labels, at: Timestamp, delta: Total) -> Result<&Total, String> {
         if !self.totals.contains_key(labels) && self.totals.len() >= SERIES_MAX {
             return Err(format!("there are {SERIES_MAX} series of deltas already"));
         }
@@ -96,13 +128,13 @@ impl State {
             Some(total) if at.since(total.at) <= FORGOTTEN_AFTER_MS => {
                 total.at = at;
                 match (&mut total.value, delta) {
-                    (Value::Float(total), Value::Float(delta)) => *total += delta,
-                    (Value::Histogram(total), Value::Histogram(delta)) => merge(total, &delta)?,
+                    (Total::Float(total), Total::Float(delta)) => *total += delta,
+                    (Total::Histogram(total), Total::Histogram(delta)) => merge(total, &delta)?,
                     _ => return Err(OTHER_KIND.to_owned()),
                 }
                 return Ok(&self.totals.get(labels).ok_or("a total is gone")?.value);
             }
-            _ => Total { at, value: delta },
+            _ => Running { at, value: delta },
         };
         Ok(&self.totals.entry(labels.clone()).insert_entry(total).into_mut().value)
     }
@@ -168,6 +200,22 @@ mod tests {
         check(&[(30, 9.0)], Err("a delta that is out of order"));
         check(&[(40, 1.0)], Ok(&[4.5]));
         check(&[(40 + FORGOTTEN_AFTER_MS + 1, 1.0)], Ok(&[1.0]));
+    }
+
+    #[test]
+    fn totals_go_on_where_they_are_recalled() {
+        let deltas = Deltas::recalling(Box::new(|labels, at| {
+            assert_eq!((labels.metric_name(), at.millis()), (Some("requests_total"), 50));
+            Some((Timestamp::from_millis(40), Total::Float(7.0)))
+        }));
+        let mut first = series(&[(50, 1.0), (60, 1.0)]);
+        assert_eq!(deltas.add_up(&mut first), Ok(()));
+        assert_eq!(first.samples.iter().map(|sample| sample.value).collect::<Vec<_>>(), [8.0, 9.0]);
+        let mut second = series(&[(70, 1.0)]);
+        assert_eq!(deltas.add_up(&mut second), Ok(()));
+        assert_eq!(second.samples[0].value, 10.0);
+        let late = Deltas::recalling(Box::new(|_, _| Some((Timestamp::from_millis(50), Total::Float(7.0)))));
+        assert!(late.add_up(&mut series(&[(50, 1.0)])).is_err(), "storage has that time already");
     }
 
     #[test]
