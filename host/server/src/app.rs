@@ -30,7 +30,7 @@ use url::Url;
 use crate::api::admission::Admission;
 use crate::api::{COMPATIBLE_VERSION, HttpMetrics, PUSHES_MAX};
 use crate::cli::{ServerArgs, WalSync};
-use crate::config::{self, ConfigErrors, Loaded};
+use crate::config::{self, ConfigErrors, Loaded, Reached};
 use crate::decoders::{Decoder, Decoders};
 use crate::detectors::{Detector, Detectors};
 use crate::features::Features;
@@ -75,7 +75,7 @@ pub(crate) struct App {
     pub(crate) args: ServerArgs,
     /// Every flag of the command line by name, with its value.
     pub(crate) flags: BTreeMap<String, String>,
-    listen: SocketAddr,
+    own: Reached,
     /// The path under which everything is served, without a slash at the end.
     pub(crate) prefix: String,
     pub(crate) notices: Notices,
@@ -124,12 +124,12 @@ pub(crate) struct Reload {
     pub(crate) at: SystemTime,
 }
 
-/// Reads the configuration that the command line names; `listen` is where this server is reached.
-fn load(args: &ServerArgs, listen: SocketAddr) -> Result<Loaded, ConfigErrors> {
+/// Reads the configuration that the command line names; `own` is how this server reaches itself.
+fn load(args: &ServerArgs, own: &Reached) -> Result<Loaded, ConfigErrors> {
     match &args.config_file {
         Some(path) if args.agent => config::load(path)?.for_agent(),
         Some(path) => config::load(path),
-        None => config::embedded(&own_address(listen).to_string(), &route_prefix(args)),
+        None => config::embedded(own, &route_prefix(args)),
     }
 }
 
@@ -145,7 +145,7 @@ fn route_prefix(args: &ServerArgs) -> String {
 }
 
 /// An address at which this machine reaches a listener of its own.
-fn own_address(listen: SocketAddr) -> SocketAddr {
+pub(crate) fn own_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -173,9 +173,9 @@ impl App {
     pub(crate) async fn start(
         args: ServerArgs,
         flags: BTreeMap<String, String>,
-        listen: SocketAddr,
+        own: Reached,
     ) -> anyhow::Result<Arc<Self>> {
-        let loaded = load(&args, listen).context("load the configuration")?;
+        let loaded = load(&args, &own).context("load the configuration")?;
         let registry = Registry::new();
         register_process(&registry)?;
         let reloads = ReloadMetrics::register(&registry)?;
@@ -233,7 +233,8 @@ impl App {
             registry: &registry,
         })
         .context("set up the plugin host")?;
-        let external_url = args.external_url.clone().unwrap_or_else(|| format!("http://{listen}"));
+        let external_url =
+            args.external_url.clone().unwrap_or_else(|| format!("{}://{}", own.scheme, own.address));
         let external_url = external_url.trim_end_matches('/').to_owned();
         let prefix = route_prefix(&args);
         let notices = Notices::new(args.notifications_subscribers_max);
@@ -274,7 +275,7 @@ impl App {
         let app = Arc::new(Self {
             args,
             flags,
-            listen,
+            own,
             prefix,
             notices,
             started: now,

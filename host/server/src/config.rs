@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
 
 use alerting::config::Config as AlertmanagerConfig;
 use alerting::rules::RuleFile;
@@ -134,10 +135,24 @@ impl From<FileError> for ConfigErrors {
 pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
     examine(path)?.whole()
 }
+/// How this server reaches itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Reached {
+    pub(crate) address: SocketAddr,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// Good for reading, and made with each start.
+    pub(crate) token: String,
+}
 
-/// The embedded defaults; `listen` is the address the server scrapes itself at, `prefix` the path it serves under.
-pub(crate) fn embedded(listen: &str, prefix: &str) -> Result<Loaded, ConfigErrors> {
-    let text = include_str!("defaults.yml").replace("@SELF@", listen).replace("@PREFIX@", prefix);
+
+/// The embedded defaults; `prefix` is the path that the server serves under.
+pub(crate) fn embedded(own: &Reached, prefix: &str) -> Result<Loaded, ConfigErrors> {
+    let text = include_str!("defaults.yml")
+        .replace("@SELF@", &own.address.to_string())
+        .replace("@PREFIX@", prefix)
+        .replace("@SCHEME@", own.scheme)
+        .replace("@TOKEN@", &own.token);
     let mut examined = Examined::of(Path::new(EMBEDDED), Path::new(""), &text)?;
     let rules = yaml::parse(Path::new("embedded rules"), include_str!("default-rules.yml"));
     examined.rule_files.push((PathBuf::from("embedded rules"), rules));

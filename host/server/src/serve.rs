@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 use crate::api;
 use crate::app::{self, App};
 use crate::cli::{ListenAddress, ServerArgs};
+use crate::config::Reached;
 use crate::features::Features;
 use crate::otlp;
 use crate::telemetry::Telemetry;
@@ -75,6 +76,11 @@ pub(crate) async fn serve(
     let served = |socket| spawn(listener(socket, Some(&places)), guarded(gate.router()), stopping.clone());
     let mut servers: Vec<JoinHandle<()>> = webs.into_iter().map(served).collect();
 
+    let own = Reached {
+        address: app::own_address(own),
+        scheme: access.scheme(),
+        token: access.own_token().to_owned(),
+    };
     let start = App::start(args, flags, own);
     let app = tokio::select! {
         app = start => app?,

@@ -3,6 +3,7 @@
 //! * TLS with certificates of our own and, on demand, of clients ([`tls`]).
 //! * Users with passwords, and bearer tokens that may read, write or both ([`auth`]).
 //! * Headers that every answer gets.
+//! * How many requests are let through ([`rate`]).
 //!
 //! Files are looked at again as requests come, a second apart at the most: certificates, users and tokens are changed
 //! without a restart. A file that has come to make no sense is told of in the log, and what was there before holds.
@@ -11,6 +12,7 @@
 pub(crate) mod auth;
 mod config;
 pub(crate) mod listen;
+mod rate;
 mod tls;
 
 use std::os::unix::fs::MetadataExt as _;
@@ -21,13 +23,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use parking_lot::Mutex;
 
 use self::auth::{Access, Asked, Verdict};
 use self::config::WebConfig;
+use self::rate::RateLimit;
 use crate::yaml::{self, FileError};
 
 /// How often files are looked at, at the most.
@@ -38,6 +41,8 @@ pub(crate) struct Web {
     path: Option<PathBuf>,
     rules: ArcSwap<Rules>,
     looked: Mutex<Looked>,
+    /// What this server shows itself.
+    own_token: String,
 }
 
 /// What one reading of the files has come to.
@@ -46,6 +51,7 @@ struct Rules {
     tls: Option<Arc<rustls::ServerConfig>>,
     access: Access,
     headers: Vec<(HeaderName, HeaderValue)>,
+    rate: Option<RateLimit>,
 }
 
 struct Looked {
@@ -69,6 +75,7 @@ impl Web {
             path: path.map(Path::to_owned),
             rules: ArcSwap::from_pointee(rules),
             looked: Mutex::new(looked),
+            own_token: random_token()?,
         };
         Ok(Arc::new(web))
     }
@@ -76,6 +83,11 @@ impl Web {
     /// `http` or `https`.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.rules.load().tls.is_some() { "https" } else { "http" }
+    }
+
+    /// A token that is good for reading, until this process ends.
+    pub(crate) fn own_token(&self) -> &str {
+        &self.own_token
     }
 
     fn rules(&self) -> Arc<Rules> {
@@ -116,6 +128,13 @@ impl Web {
     }
 }
 
+fn random_token() -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
+    Ok(hex::encode(bytes))
+}
+
 /// Judges a file, for `stormglass check web-config`.
 pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
     read(path).map(drop)
@@ -131,7 +150,9 @@ fn read(path: &Path) -> anyhow::Result<(Rules, Vec<PathBuf>)> {
     };
     let access = Access::new(&config)?;
     let headers = config.http_server_config.headers()?;
-    Ok((Rules { tls, access, headers }, files))
+    let rate = config.rate_limit.interval();
+    let rate = rate.map(|interval| RateLimit::new(interval, config.rate_limit.burst));
+    Ok((Rules { tls, access, headers, rate }, files))
 }
 
 fn parse(path: &Path) -> anyhow::Result<WebConfig> {
@@ -166,9 +187,14 @@ fn version(path: &Path) -> Version {
 /// Lets through who may do what they ask for.
 pub(crate) async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let rules = web.rules();
-    let mut response = match rules.access.judge(Asked::of(&request)).await {
-        Verdict::Allowed => next.run(request).await,
-        Verdict::Refused(response) => response,
+    // Before passwords are looked at, which takes long on purpose.
+    let admitted = rules.rate.as_ref().is_none_or(|rate| rate.admits(Instant::now()));
+    let mut response = match admitted {
+        false => (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests\n").into_response(),
+        true => match rules.access.judge(Asked::of(&request), &web.own_token).await {
+            Verdict::Allowed => next.run(request).await,
+            Verdict::Refused(response) => response,
+        },
     };
     for (name, value) in &rules.headers {
         response.headers_mut().insert(name, value.clone());

@@ -124,9 +124,11 @@ fn what_changes_nothing_is_told() {
 
 #[test]
 fn the_embedded_defaults_are_valid() {
-    let loaded = embedded("127.0.0.1:9090", "/here").unwrap();
+    let own =
+        Reached { address: "127.0.0.1:9090".parse().unwrap(), scheme: "https", token: "hush".to_owned() };
+    let loaded = embedded(&own, "/here").unwrap();
     assert_eq!((loaded.plugins.len(), loaded.rules.len()), (2, 1));
-    assert!(loaded.text.contains("127.0.0.1:9090"), "{}", loaded.text);
+    assert!(loaded.text.contains("127.0.0.1:9090") && !loaded.text.contains("hush"), "{}", loaded.text);
     assert_eq!(loaded.scrape_configs[0].metrics_path, "/here/metrics");
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
+use model::ConfigDuration;
 use scrape::config::Secret;
 use serde::Deserialize;
 
@@ -22,6 +24,7 @@ const HEADERS: [&str; 5] = [
 pub(super) struct WebConfig {
     pub(super) tls_server_config: Option<TlsServerConfig>,
     pub(super) http_server_config: HttpServerConfig,
+    pub(super) rate_limit: RateLimitConfig,
     /// Users with the bcrypt hashes of their passwords.
     pub(super) basic_auth_users: BTreeMap<String, Secret>,
     /// Tokens; not in Prometheus.
@@ -78,6 +81,21 @@ pub(super) enum Version {
     V1_2,
     #[serde(rename = "TLS13")]
     V1_3,
+}
+
+/// The section `rate_limit`. Without an interval there is no limit.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RateLimitConfig {
+    interval: ConfigDuration,
+    pub(super) burst: u32,
+}
+
+impl RateLimitConfig {
+    /// How far requests are apart on average, if that is limited.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        (!self.interval.0.is_zero()).then_some(self.interval.0)
+    }
 }
 
 /// The section `http_server_config`.
@@ -139,6 +157,9 @@ impl WebConfig {
             tls.validate().map_err(|what| format!("tls_server_config: {what}"))?;
         }
         self.http_server_config.headers().map_err(|error| error.to_string())?;
+        if self.rate_limit.interval().is_some() && self.rate_limit.burst == 0 {
+            return Err("rate_limit: burst must be at least 1, or no request is ever let through".to_owned());
+        }
         for token in &self.bearer_tokens {
             let name = &token.name;
             if token.sha256.is_some() == token.token_file.is_some() {

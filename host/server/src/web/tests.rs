@@ -201,3 +201,19 @@ fn mistakes_are_told() {
     fs::write(&path, "").unwrap();
     check(&path).unwrap();
 }
+
+#[tokio::test]
+async fn requests_over_the_rate_are_refused() {
+    let f = fixture("rate_limit: {interval: 1h, burst: 2}\n").await;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.push(Client::new().get(&f.url).send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(seen, [200, 200, 429]);
+    f.write("web.yml", "rate_limit: {interval: 1h}\n");
+    let error = format!("{:#}", check(&f.folder.path().join("web.yml")).unwrap_err());
+    assert!(
+        error.ends_with("rate_limit: burst must be at least 1, or no request is ever let through"),
+        "{error}"
+    );
+}
