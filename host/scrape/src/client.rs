@@ -202,6 +202,9 @@ fn build(config: &HttpConfig, compression: bool, files: &TlsFiles, route: &Route
     if !config.enable_http2 {
         builder = builder.http1_only();
     }
+    if config.http2_only {
+        builder = builder.http2_prior_knowledge();
+    }
     builder = with_proxy(builder, config)?;
     builder = with_tls(builder, &config.tls_config, files)?;
     match route {

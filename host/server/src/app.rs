@@ -46,6 +46,7 @@ use crate::queries::Queries;
 use crate::queries::log::QueryLog;
 use crate::self_metrics::StorageGauges;
 use crate::spans::SpanIntake;
+use crate::telemetry::forward::SpanForward;
 
 /// How long written data may stay with the operating system where every write is not synced.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -90,6 +91,8 @@ pub(crate) struct App {
     pub(crate) queries: Arc<Queries>,
     pub(crate) memory: MemoryGuard,
     pub(crate) spans: Arc<SpanIntake>,
+    /// Where else the server's own spans go.
+    pub(crate) forward: Arc<SpanForward>,
     pub(crate) otlp: Arc<otlp::Receiver>,
     pub(crate) plugins: Plugins,
     functions: Arc<PluginFunctions>,
@@ -169,7 +172,7 @@ fn wanted_decoders(running: &RunningSet) -> Vec<Decoder> {
 }
 
 impl App {
-    /// Opens storage, starts every part and applies the configuration; `listen` is the address of the API.
+    /// Opens storage, starts every part and applies the configuration; `own` is how the API is reached.
     pub(crate) async fn start(
         args: ServerArgs,
         flags: BTreeMap<String, String>,
@@ -268,6 +271,7 @@ impl App {
             &registry,
         )?;
         let plugins = Plugins::new(host, &registry)?;
+        let forward = Arc::new(SpanForward::new(&registry)?);
         let scrape = scrape::Manager::new(Arc::clone(&incoming), &registry)?;
         let decoders = Decoders::new(Arc::clone(&incoming), ingest.clone(), &registry)?;
         let detectors = Detectors::new(Arc::clone(&queries), append);
@@ -288,6 +292,7 @@ impl App {
             queries,
             memory,
             spans,
+            forward,
             otlp: Arc::new(receiver),
             plugins,
             functions,
@@ -341,7 +346,7 @@ impl App {
         // The lock comes before the file is read, so that the latest file is what stays.
         let _one_at_a_time = self.reloading.lock().await;
         let app = Arc::clone(self);
-        let result = match tokio::task::spawn_blocking(move || load(&app.args, app.listen)).await? {
+        let result = match tokio::task::spawn_blocking(move || load(&app.args, &app.own)).await? {
             Ok(loaded) => self.apply(loaded, None).await,
             Err(errors) => Err(errors.into()),
         };
@@ -403,6 +408,7 @@ impl App {
                 Some(file.with_context(|| format!("open global.query_log_file {path}"))?)
             }
         };
+        let tracing = SpanForward::prepare(loaded.tracing.as_ref())?;
         let notifications = Notifier::prepare(&loaded.alerting).context("set up alerting.alertmanagers")?;
         // The first step that can still fail changes nothing where it does; those after it cannot, since what they
         // would refuse has been refused above.
@@ -423,6 +429,7 @@ impl App {
         self.scrape.set_collectors(&self.collectors(&loaded))?;
         self.scrape.set_discoverers(self.discoverers());
         self.notifier.apply(notifications, &self.scrape);
+        self.forward.apply(tracing);
         let routes = loaded.alertmanager.clone().unwrap_or_else(alerting::config::Config::blackhole);
         self.dispatcher.apply(routes, self.plugins.receivers(loaded.templates.as_ref()))?;
         let settings = RuleSettings {

@@ -14,12 +14,13 @@ pub(crate) mod rules;
 pub(crate) mod secrets;
 mod sections;
 pub(crate) mod storage;
+pub(crate) mod tracing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use alerting::config::Config as AlertmanagerConfig;
 use alerting::rules::RuleFile;
@@ -31,8 +32,9 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use self::otlp::OtlpConfig;
-use self::sections::{Runtime, Tracing};
+use self::sections::Runtime;
 use self::storage::StorageConfig;
+use self::tracing::TracingConfig;
 use crate::notifier::Notifier;
 use crate::yaml::{self, FileError};
 
@@ -53,7 +55,7 @@ struct Written {
     scrape_config_files: Vec<Spanned<String>>,
     #[serde(default)]
     alerting: Option<Spanned<AlertingConfig>>,
-    tracing: Option<Spanned<Tracing>>,
+    tracing: Option<Spanned<TracingConfig>>,
     runtime: Option<Spanned<Runtime>>,
     #[serde(default)]
     plugins: Vec<Spanned<PluginConfig>>,
@@ -97,6 +99,8 @@ pub(crate) struct Loaded {
     /// The templates that texts of notifications may call.
     pub(crate) templates: Option<Prelude>,
     pub(crate) otlp: OtlpConfig,
+    /// Where else the spans of this server go.
+    pub(crate) tracing: Option<TracingConfig>,
     pub(crate) remote_write: Vec<RemoteWriteConfig>,
     pub(crate) remote_read: Vec<RemoteReadConfig>,
     /// Rule files by the name that the API shows.
@@ -131,10 +135,6 @@ impl From<FileError> for ConfigErrors {
     }
 }
 
-/// Reads a file and all that it names.
-pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
-    examine(path)?.whole()
-}
 /// How this server reaches itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Reached {
@@ -145,6 +145,10 @@ pub(crate) struct Reached {
     pub(crate) token: String,
 }
 
+/// Reads a file and all that it names.
+pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
+    examine(path)?.whole()
+}
 
 /// The embedded defaults; `prefix` is the path that the server serves under.
 pub(crate) fn embedded(own: &Reached, prefix: &str) -> Result<Loaded, ConfigErrors> {
@@ -227,6 +231,12 @@ impl Examined {
         sections::warn(path, &written, &mut warnings);
         check_names(path, &written, &included, &mut errors);
         check_remote(path, &written, &mut errors);
+        if let Some(tracing) = &mut written.tracing {
+            tracing.value.resolve_paths(folder);
+            if let Err(what) = tracing.value.validate() {
+                errors.push(FileError::at(path, tracing.referenced, "tracing", what));
+            }
+        }
         let rule_files = read_rules(path, folder, &written.rule_files, &mut errors);
         let mut loaded = Loaded {
             path: path.to_owned(),
@@ -259,6 +269,7 @@ impl Examined {
             paging: BTreeMap::new(),
             templates: None,
             otlp: written.otlp,
+            tracing: written.tracing.map(|config| config.value),
             remote_write: written.remote_write.into_iter().map(|config| config.value).collect(),
             remote_read: written.remote_read.into_iter().map(|config| config.value).collect(),
             rules: Vec::new(),

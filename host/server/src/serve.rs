@@ -87,9 +87,11 @@ pub(crate) async fn serve(
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
-    let spans = Arc::clone(&app.spans);
-    telemetry
-        .export_to(Box::new(move |batch| spans.take(&batch).map(|_| ()).map_err(|error| error.to_string())));
+    let (spans, forward) = (Arc::clone(&app.spans), Arc::clone(&app.forward));
+    telemetry.export_to(Box::new(move |batch| {
+        forward.take(&batch);
+        spans.take(&batch).map(|_| ()).map_err(|error| error.to_string())
+    }));
     gate.open(api::router(&app));
     let grpc_router = otlp::grpc::router(Arc::clone(&app.otlp), app.pushes.clone());
     servers.push(spawn(listener(grpc, None), guarded(grpc_router), stopping.clone()));

@@ -3,6 +3,7 @@
 //! Spans begin before the store is open (start-up is worth tracing too), so that the exporter is given the store
 //! later. Nothing on the export path opens a span: exporting would otherwise feed itself.
 
+pub(crate) mod forward;
 mod logfmt;
 
 use std::sync::{Arc, OnceLock};

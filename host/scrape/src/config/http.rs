@@ -64,6 +64,8 @@ pub struct HttpConfig {
     pub follow_redirects: bool,
     /// Whether HTTP/2 is offered over TLS.
     pub enable_http2: bool,
+    /// Whether nothing but HTTP/2 is spoken, as gRPC wants it. No key says so.
+    pub http2_only: bool,
     /// Further headers.
     pub http_headers: BTreeMap<String, Header>,
     /// Through which proxy to go.
@@ -81,6 +83,7 @@ impl Default for HttpConfig {
             tls_config: TlsConfig::default(),
             follow_redirects: true,
             enable_http2: true,
+            http2_only: false,
             http_headers: BTreeMap::new(),
             proxy: ProxyConfig::default(),
             bearer_token: None,
@@ -163,9 +166,6 @@ pub struct OAuth2 {
     pub client_secret: Option<Secret>,
     /// A file that holds the secret, read before each token is asked for.
     pub client_secret_file: Option<PathBuf>,
-    /// What the token is to allow.
-    #[serde(default)]
-    pub scopes: Vec<String>,
     /// How the token is asked for.
     #[serde(default)]
     pub grant_type: GrantType,
@@ -188,6 +188,9 @@ pub struct OAuth2 {
     /// By an assertion: what else it says.
     #[serde(default)]
     pub claims: serde_json::Map<String, serde_json::Value>,
+    /// What the token is to allow.
+    #[serde(default)]
+    pub scopes: Vec<String>,
     /// Where tokens are.
     pub token_url: String,
     /// Further parameters of the request for a token.
@@ -429,9 +432,6 @@ impl OAuth2 {
     }
 }
 
-impl<'de> Deserialize<'de> for OAuth2 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let oauth2 = Self::deserialize(deserializer)?;
 impl OAuth2 {
     fn check_grant(&self) -> Result<(), &'static str> {
         let keys = [self.client_certificate_key.is_some(), self.client_certificate_key_file.is_some()];
@@ -447,17 +447,20 @@ impl OAuth2 {
     }
 }
 
+impl<'de> Deserialize<'de> for OAuth2 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let oauth2 = Self::deserialize(deserializer)?;
         let what = if oauth2.client_id.is_empty() {
             "oauth2 client_id must be configured".to_owned()
         } else if oauth2.token_url.is_empty() {
             "oauth2 token_url must be configured".to_owned()
         } else if oauth2.client_secret.is_some() && oauth2.client_secret_file.is_some() {
             "at most one of oauth2 client_secret & client_secret_file must be configured".to_owned()
+        } else if let Err(what) = oauth2.check_grant() {
+            what.to_owned()
         } else if let Err(what) = oauth2.http().proxy.validate() {
             what
         } else {
-        } else if let Err(what) = oauth2.check_grant() {
-            what.to_owned()
             return Ok(oauth2);
         };
         Err(D::Error::custom(what))

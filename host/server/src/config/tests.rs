@@ -109,14 +109,13 @@ fn jobs_stand_in_other_files_too() {
 #[test]
 fn what_changes_nothing_is_told() {
     let text = "global: {external_labels: {a: '${STORMGLASS_TEST_IS_NOT_SET}'}}\n\
-                tracing: {endpoint: 'localhost:4317', client_type: http, timeout: 5s}\nruntime: {gogc: 75}\n\
+                runtime: {gogc: 75}\n\
                 storage: {exemplars: {max_exemplars: 1}, tsdb: {chunk_encoding: {floats: xor2}}}\n";
     let loaded = Examined::of(Path::new("a.yml"), Path::new(""), text).unwrap().whole().unwrap();
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     expect![[r#"
         a.yml: global.external_labels: the environment has no variable STORMGLASS_TEST_IS_NOT_SET
-        a.yml:2:10: tracing: spans of this server are kept in its own store and sent nowhere else
-        a.yml:3:10: runtime: there is no garbage collector to tune
+        a.yml:2:10: runtime: there is no garbage collector to tune
         a.yml: storage.exemplars: exemplars are kept as long as samples are
         a.yml: storage.tsdb.chunk_encoding: each chunk is written in the encoding that suits it"#]]
     .assert_eq(&warnings.join("\n"));
@@ -165,7 +164,6 @@ fn every_key_of_prometheus_is_taken_or_refused_by_name() {
     let told: Vec<String> = load(&file).unwrap().warnings.iter().map(ToString::to_string).collect();
     let told = told.join("\n").replace(&format!("{}/", folder.path().display()), "");
     expect![[r#"
-        prometheus.yml:134:3: tracing: spans of this server are kept in its own store and sent nowhere else
         prometheus.yml:25:3: runtime: there is no garbage collector to tune
         prometheus.yml: storage.exemplars: exemplars are kept as long as samples are
         prometheus.yml: storage.tsdb.stale_series_compaction_threshold: series that have ended leave the head by themselves"#]]
