@@ -34,7 +34,7 @@ pub use created::parse_with_starts;
 use cursor::Cursor;
 pub use federate::{ScrapeFormat, ScrapedFamily, ScrapedValue};
 pub use sample::{ScrapedExemplar, ScrapedHistogram, ScrapedSample};
-pub use write::{write_metadata, write_sample};
+pub use write::{write_metadata, write_openmetrics_family, write_openmetrics_sample, write_sample};
 
 /// Why an exposition could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -456,6 +456,21 @@ pub(crate) enum Tsdb {
         #[arg(long)]
         skip_head: bool,
     },
+    /// Write samples as OpenMetrics, as `promtool tsdb create-blocks-from openmetrics` reads it and others do. Native
+    /// histograms, which that format has no words for, are left out and counted.
+    Dump {
+        /// The folder that the server is started on.
+        dir: PathBuf,
+        /// A selector of the series.
+        #[arg(long = "match", value_name = "SELECTOR", default_value = "{__name__=~\".+\"}")]
+        selector: String,
+        /// The first time, in milliseconds since 1970. Default: all there are.
+        #[arg(long, value_name = "MILLISECONDS", allow_negative_numbers = true, default_value_t = i64::MIN, hide_default_value = true)]
+        min_time: i64,
+        /// The last time.
+        #[arg(long, value_name = "MILLISECONDS", allow_negative_numbers = true, default_value_t = i64::MAX, hide_default_value = true)]
+        max_time: i64,
+    },
 }
 
 #[derive(Debug, Subcommand)]

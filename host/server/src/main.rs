@@ -71,6 +71,9 @@ fn run(given: Given) -> anyhow::Result<ExitCode> {
         Some(Command::Tsdb(Tsdb::Snapshot { dir, to, skip_head })) => {
             tsdb_command::snapshot(&dir, &to, skip_head)
         }
+        Some(Command::Tsdb(Tsdb::Dump { dir, selector, min_time, max_time })) => {
+            tsdb_command::dump(&dir, &selector, min_time, max_time)
+        }
         Some(Command::Plugin(Plugin::New { lang, kind, name })) => plugin_command::new(lang, kind, &name),
         Some(Command::Plugin(Plugin::Build { dir })) => plugin_command::build(&dir),
         Some(Command::Plugin(Plugin::Inspect { file })) => runtime.block_on(plugin_command::inspect(&file)),

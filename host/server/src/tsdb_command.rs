@@ -1,4 +1,5 @@
-//! `stormglass tsdb`: what the metrics of a stopped server are like, whether they are sound, and a copy of them.
+//! `stormglass tsdb`: what the metrics of a stopped server are like, whether they are sound, a copy of them, and their
+//! samples as text.
 //!
 //! Each takes the folder that the server is started on, or the folder `metrics` in it. None changes anything there, and
 //! each says so where a server is running on it.
@@ -10,6 +11,10 @@ use model::Timestamp;
 use tsdb::{Analysis, BlockAnalysis, Ranked, RealFileSystem, SeriesAnalysis, Verification};
 
 use crate::api::admin;
+
+mod dump;
+
+pub(crate) use dump::dump;
 
 /// The folder of the metrics, given it or the one that it is in.
 fn metrics_dir(dir: &Path) -> anyhow::Result<PathBuf> {

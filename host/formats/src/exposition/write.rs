@@ -1,4 +1,5 @@
-//! Writes Prometheus' text format. What is written here, [`parse`](super::parse) reads back unchanged.
+//! Writes Prometheus' text format, and samples of OpenMetrics. What is written here, [`parse`](super::parse) reads back
+//! unchanged.
 
 use std::fmt::Write as _;
 
@@ -28,6 +29,29 @@ pub fn write_metadata(out: &mut String, family: &str, metadata: &Metadata) {
 
 /// Writes one sample as one line. A name that is no classic identifier goes into the braces, in quotes.
 pub fn write_sample(out: &mut String, labels: &Labels, value: f64, timestamp: Option<Timestamp>) {
+    write_value(out, labels, value);
+    if let Some(at) = timestamp {
+        let _ = write!(out, " {}", at.millis());
+    }
+    out.push('\n');
+}
+
+/// Begins a family of samples in OpenMetrics, of which no more is known than its name.
+pub fn write_openmetrics_family(out: &mut String, family: &str) {
+    out.push_str("# TYPE ");
+    write_name(out, family, is_metric_name(family));
+    out.push_str(" unknown\n");
+}
+
+/// Writes one sample as OpenMetrics has it: its time in seconds.
+pub fn write_openmetrics_sample(out: &mut String, labels: &Labels, value: f64, at: Timestamp) {
+    write_value(out, labels, value);
+    let millis = at.millis();
+    let sign = if millis < 0 { "-" } else { "" };
+    let _ = writeln!(out, " {sign}{}.{:03}", millis.unsigned_abs() / 1000, millis.unsigned_abs() % 1000);
+}
+
+fn write_value(out: &mut String, labels: &Labels, value: f64) {
     let mut series = SeriesWriter::begin(out, labels.metric_name().unwrap_or_default());
     for (label, text) in labels.iter().filter(|(label, _)| *label != METRIC_NAME) {
         series.label(label, |out| write_escaped(out, text, true));
@@ -35,10 +59,6 @@ pub fn write_sample(out: &mut String, labels: &Labels, value: f64, timestamp: Op
     series.finish();
     out.push(' ');
     crate::float::write_shortest(out, value);
-    if let Some(at) = timestamp {
-        let _ = write!(out, " {}", at.millis());
-    }
-    out.push('\n');
 }
 
 /// Writes the text that names a series, or without a name a set of labels.
