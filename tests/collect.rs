@@ -12,7 +12,7 @@ use benches::{Answer, Asker, Peer, Product, Question, Times};
 use serde_json::Value;
 
 use crate::harness::http::{Client, Listener};
-use crate::harness::server::{Ports, Server, binary};
+use crate::harness::server::{Ports, Server, binary, collect_plugins};
 use crate::harness::{PATIENCE, now_ms, until, until_value};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -343,7 +343,7 @@ fn a_server_behind_tls_is_scraped_with_certificate_and_password() {
         folder.path().display()
     );
     fs::write(path("prometheus.yml"), config + &plugins).unwrap();
-    crate::harness::server::collect_plugins(&path("plugins"));
+    collect_plugins(&path("plugins"));
     let server = Server::start(folder.path(), Ports::free());
     until_value(&server.api, "up{job=\"secured\"}", |up| up == 1.0);
     until_value(&server.api, "up{job=\"renamed\",instance=~\"127.0.0.1.*\"}", |up| up == 1.0);
@@ -455,4 +455,40 @@ fn the_command_line_finds_targets_and_names_what_is_missing() {
             && complaint.contains("\"consul\""),
         "{complaint}"
     );
+}
+
+#[test]
+fn a_server_without_a_configuration_scrapes_itself_behind_tls_and_users() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["server.pem", "server-key.pem"] {
+        fs::copy(tls_file(name), path(name)).unwrap();
+    }
+    // The hash is of "secret".
+    let web = "tls_server_config: {cert_file: server.pem, key_file: server-key.pem}\nbasic_auth_users:\n  \
+               reader: $2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+    fs::write(path("web.yml"), web).unwrap();
+    collect_plugins(&path("plugins"));
+    let ports = Ports::free();
+    let server = Command::new(binary())
+        .current_dir(folder.path())
+        .args(["--storage.tsdb.path=data", "--web.config.file=web.yml", "--plugins.dir=plugins"])
+        .arg(format!("--web.listen-address=127.0.0.1:{}", ports.web))
+        .arg(format!("--otlp.grpc.listen-address=127.0.0.1:{}", ports.otlp_grpc))
+        .arg(format!("--otlp.http.listen-address=127.0.0.1:{}", ports.otlp_http))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _server = Killed(server);
+    until("it scrapes itself", PATIENCE, || {
+        let output = Command::new("curl")
+            .args(["-s", "-k", "-u", "reader:secret"])
+            .arg(format!("https://127.0.0.1:{}/api/v1/query?query=up%7Bjob%3D%22stormglass%22%7D", ports.web))
+            .output()
+            .unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
+        (answer["data"]["result"][0]["value"][1] == "1").then_some(())
+    });
 }

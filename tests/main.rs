@@ -1,7 +1,7 @@
 //! Tests of the whole: the tidy test, which holds the code base to its own rules; the end-to-end test, which drives
 //! the built server as a process; the contract test, which holds its API to Prometheus'; the differential test, which
 //! holds its answers to Prometheus'; the test of what becomes of stored metrics; that of downsampled ones; that of start
-//! timestamps; that of servers that send to each other and read from each other; and those of plugins that page people
+//! timestamps; that of servers that send to each other and read from each other; that of OTLP over restarts; and those of plugins that page people
 //! and find targets. `cargo xtask test` builds what they need.
 
 mod checks;
@@ -18,6 +18,7 @@ mod kinds;
 mod memory;
 mod mixin;
 mod notifications;
+mod otlp;
 mod paging;
 mod processors;
 mod queries;

@@ -1,4 +1,4 @@
-//! Other servers: Prometheus receives what is stored here and reads from here, this server writes to itself, a server above
+//! Other servers: Prometheus receives what is stored here, reads from here and writes here, this server writes to itself, a server above
 //! federates, jobs push. What needs Prometheus' own binary does without it where it is not installed.
 
 use std::fs;
@@ -6,13 +6,14 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use formats::remote_write::{Outgoing, OutgoingValue, Version, encode_items};
 use formats::{TimeSeries, WriteRequest, remote_write};
 use model::{Buckets, Histogram, Labels, Sample, Timestamp};
 use serde_json::Value;
 
-use crate::harness::http::Client;
-use crate::harness::server::{Ports, Server};
-use crate::harness::{PATIENCE, now_ms, until};
+use crate::harness::http::{Client, Listener};
+use crate::harness::server::{self, Ports, Server};
+use crate::harness::{PATIENCE, now_ms, until, until_value};
 
 /// What a receiver that is away makes the server say.
 const AWAY: [&str; 1] = ["remote write fails and is tried again"];
@@ -273,4 +274,117 @@ fn a_server_above_federates_and_jobs_push() {
     let deleted = api.delete("/metrics/job/backup/instance/a%2Fb");
     assert_eq!(deleted.status, 202, "{}", deleted.body);
     until("it is gone", PATIENCE, || value(&api).is_none().then_some(()));
+}
+
+#[test]
+fn prometheus_writes_to_us() {
+    let (near, far) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    folder(near.path(), "global: {scrape_interval: 1h}\n");
+    let near = Server::start(near.path(), Ports::free());
+    let page = "# HELP jobs_total Jobs.\n# TYPE jobs_total counter\njobs_total{kind=\"a\"} 5\n\
+                # TYPE wait_seconds histogram\nwait_seconds_bucket{le=\"1\"} 2\nwait_seconds_bucket{le=\"+Inf\"} 3\n\
+                wait_seconds_sum 4.5\nwait_seconds_count 3\n";
+    let target = Listener::start(move |_| ("text/plain; version=0.0.4", page.to_owned()));
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s, external_labels: {{region: south}}}}\n\
+         scrape_configs: [{{job_name: page, static_configs: [{{targets: ['{}']}}]}}]\n\
+         remote_write:\n- url: http://{}/api/v1/write\n  queue_config: {{batch_send_deadline: 100ms}}\n  \
+         metadata_config: {{send_interval: 1s}}\n",
+        target.address,
+        near.api.address()
+    );
+    let Some(prometheus) = Prometheus::start(far.path(), free_port(), &config) else { return };
+    let came = "{region=\"south\",job=\"page\",__name__!~\"scrape_.*\"}";
+    until_value(&near.api, &format!("count({came})"), |count| count == 6.0);
+    until("metadata arrives", PATIENCE, || {
+        let data = near.api.data("/api/v1/metadata", &[("metric", "jobs_total")]);
+        (data["jobs_total"][0]["help"] == "Jobs.").then_some(())
+    });
+    // What a target that is gone leaves behind ends here as well.
+    drop(target);
+    until_value(&near.api, "up{region=\"south\"}", |up| up == 0.0);
+    until("the series end", PATIENCE, || near.api.value("jobs_total").is_none().then_some(()));
+    drop(prometheus);
+    assert!(near.unexpected(&[]).is_empty(), "{:?}", near.unexpected(&[]));
+}
+
+#[test]
+fn what_is_written_and_what_is_refused_is_told_in_version_2() {
+    let at = tempfile::tempdir().unwrap();
+    folder(at.path(), "global: {scrape_interval: 1h}\n");
+    let server = Server::start(at.path(), Ports::free());
+    let now = now_ms();
+    let (fine, late) =
+        (Labels::from_pairs([("__name__", "fine")]), Labels::from_pairs([("__name__", "late")]));
+    let native = Labels::from_pairs([("__name__", "native")]);
+    let histogram = histogram(5.0);
+    let send = |items: &[Outgoing<'_>]| {
+        let answer = ureq::post(format!("http://{}/api/v1/write", server.api.address()))
+            .config()
+            .http_status_as_error(false)
+            .build()
+            .header("Content-Encoding", "snappy")
+            .header("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")
+            .send(&encode_items(Version::V2, items)[..])
+            .unwrap();
+        let written = ["samples", "histograms", "exemplars"].map(|kind| {
+            let name = format!("x-prometheus-remote-write-{kind}-written");
+            answer.headers()[name.as_str()].to_str().unwrap().to_owned()
+        });
+        (answer.status().as_u16(), written, answer.into_body().read_to_string().unwrap())
+    };
+    let float = |labels, at, value| Outgoing {
+        labels,
+        value: OutgoingValue::Float(Sample::new(at, value)),
+        metadata: None,
+        start: model::UNKNOWN_START,
+    };
+    let whole = Outgoing {
+        labels: &native,
+        value: OutgoingValue::Histogram(Timestamp::from_millis(now), &histogram),
+        metadata: None,
+        start: model::UNKNOWN_START,
+    };
+    let (status, written, _) = send(&[float(&fine, now, 1.0), float(&late, now, 1.0), whole]);
+    assert_eq!((status, written.each_ref().map(String::as_str)), (204, ["2", "1", "0"]));
+    // One that is older than what is there, beside one that is fine: the latter is kept, and nothing is to be sent again.
+    let (status, written, body) = send(&[float(&fine, now + 1, 2.0), float(&late, now - 1, 2.0)]);
+    assert_eq!((status, written.each_ref().map(String::as_str)), (400, ["1", "0", "0"]), "{body}");
+    assert!(body.contains("out of order"), "{body}");
+    assert_eq!((server.api.value("fine"), server.api.value("late")), (Some(2.0), Some(1.0)));
+    assert!(server.unexpected(&[]).is_empty(), "{:?}", server.unexpected(&[]));
+}
+
+#[test]
+fn promtool_makes_blocks_of_what_is_dumped() {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        return;
+    }
+    let at = tempfile::tempdir().unwrap();
+    folder(at.path(), "global: {scrape_interval: 1h}\n");
+    let mut server = Server::start(at.path(), Ports::free());
+    store(&server.api, now_ms() - 10_000, 0..10);
+    server.terminate();
+    let dumped = Command::new(server::binary())
+        .args(["tsdb", "dump", "--match", "{__name__=~\"load|latency\"}"])
+        .arg(at.path().join("data"))
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&dumped.stderr).starts_with("10 native histograms are left out"));
+    let exported = String::from_utf8(dumped.stdout).unwrap();
+    assert!(exported.ends_with("# EOF\n"), "{exported}");
+    fs::write(at.path().join("load.txt"), &exported).unwrap();
+    let promtool = |arguments: &[&str]| {
+        let output = Command::new("promtool").current_dir(at.path()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    promtool(&["tsdb", "create-blocks-from", "openmetrics", "load.txt", "blocks"]);
+    // It reads no folder without one.
+    fs::create_dir(at.path().join("blocks/wal")).unwrap();
+    let dumped = promtool(&["tsdb", "dump", "blocks"]);
+    let values: Vec<&str> = dumped.lines().filter(|line| line.contains("load")).collect();
+    assert_eq!(values.len(), 200, "{dumped}");
+    // The last of a series is its number times nine.
+    assert!(values.iter().any(|line| line.contains("n=\"19\"") && line.contains("} 171 ")), "{dumped}");
 }

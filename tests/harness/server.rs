@@ -119,6 +119,11 @@ impl Server {
         server
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the server has logged.
     pub(crate) fn log(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
