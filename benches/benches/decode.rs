@@ -1,8 +1,9 @@
 //! Decoding what comes in: a page of text as a scraper reads it, which builds no labels for series that it knows,
 //! and a remote write request, labels included.
 
+use std::fmt::Write as _;
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use benches::load::Recording;
 use benches::{FIRST_TIME_MS, Fingerprint, Fleet, Scale};
@@ -13,6 +14,9 @@ use formats::{TimeSeries, WriteRequest};
 use model::{METRIC_NAME, Sample, Timestamp};
 
 const FLEET: Fleet = Fleet { series_per_target: 1_000 };
+
+/// So often a page is read for its row of the table; the quickest counts, since nothing makes reading quicker than it is.
+const ROUNDS: usize = 200;
 
 /// A real page of node_exporter, in each format. What is measured is what a scraper does with series that it knows:
 /// everything but building labels.
@@ -25,6 +29,7 @@ fn exposition(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> anyhow:
         ("OpenMetrics", Format::OpenMetricsText, format!("{text}# EOF\n").into_bytes()),
         ("protobuf", Format::Protobuf, protobuf_page(&text)?),
     ];
+    let mut table = String::from("| format | bytes per sample | ns per sample | MB/s |\n|---|---|---|---|\n");
     for (name, format, page) in pages {
         let read = |fingerprint: &mut Fingerprint, full: bool| {
             let mut count = 0;
@@ -47,11 +52,26 @@ fn exposition(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> anyhow:
         group.bench_function(format!("exposition, {name}, samples"), |bencher| {
             bencher.iter(|| read(&mut Fingerprint::default(), false).expect("parse"));
         });
+        let round = || {
+            let began = Instant::now();
+            read(&mut Fingerprint::default(), false).map(|_| began.elapsed())
+        };
+        let best = (0..scale.pick(1, ROUNDS)).map(|_| round()).collect::<Result<Vec<_>, _>>()?;
+        let secs = best.into_iter().min().unwrap_or_default().as_secs_f64();
+        let (bytes, count) = (page.len() as f64, samples as f64);
+        writeln!(
+            table,
+            "| {name} | {:.0} | {:.0} | {:.0} |",
+            bytes / count,
+            secs * 1e9 / count,
+            bytes / 1e6 / secs
+        )?;
         group.throughput(Throughput::Bytes(page.len() as u64));
         group.bench_function(format!("exposition, {name}, bytes"), |bencher| {
             bencher.iter(|| read(&mut Fingerprint::default(), false).expect("parse"));
         });
     }
+    println!("{table}");
     Ok(())
 }
 
