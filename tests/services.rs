@@ -1,5 +1,5 @@
 //! The plugins that speak to servers of others, behind the built server, and the servers themselves: Redis, PostgreSQL, a DNS
-//! server, a mail server and one for HTTPS. What is not installed is said, and its part of the test left out.
+//! server, Consul, a mail server and one for HTTPS. What is not installed is said, and its part of the test left out.
 
 use std::fs;
 use std::path::Path;
@@ -45,6 +45,7 @@ fn plugins_speak_to_the_servers_that_there_are() {
         format!("--srv-host=_storm._tcp.test,self.test,{}", ports.web),
         "--mx-host=test,self.test,10".to_owned(),
     ]);
+    let consul = Service::consul();
     let mail = Service::mail(&mails);
     let https = Service::https();
     if let Some(service) = &redis {
@@ -55,6 +56,9 @@ fn plugins_speak_to_the_servers_that_there_are() {
     }
     if let Some(service) = &dns {
         config.dns(service.port, ports.web);
+    }
+    if let Some(service) = &consul {
+        config.consul(service.port, ports.web);
     }
     if let Some(service) = &mail {
         config.mail(service.port);
@@ -74,6 +78,9 @@ fn plugins_speak_to_the_servers_that_there_are() {
     }
     if dns.is_some() {
         dns_finds_targets(&api);
+    }
+    if let Some(service) = &consul {
+        consul_finds_targets(&api, service.port);
     }
     if mail.is_some() {
         mail_arrives(&mails);
@@ -129,6 +136,25 @@ impl Config {
              - {{source_labels: [__meta_dns_srv_record_target], target_label: srv}}\n    \
              - {{source_labels: [__meta_dns_mx_record_target], target_label: mx}}\n    \
              - {{target_label: __address__, replacement: '127.0.0.1:{web}'}}\n"
+        );
+    }
+
+    /// Instances of `web` in a Consul, of which the first is this server itself.
+    fn consul(&mut self, port: u16, web: u16) {
+        let consul = Client::new(&format!("http://127.0.0.1:{port}"));
+        let instances = [
+            json!({"Name": "web", "ID": "web-1", "Port": web, "Tags": ["v1", "prod"], "Meta": {"rack-no": "7"}}),
+            json!({"Name": "web", "ID": "web-2", "Port": 1, "Tags": ["v2"]}),
+            json!({"Name": "cache", "ID": "cache-1", "Port": 1, "Tags": ["v1"]}),
+        ];
+        for instance in instances {
+            let answer = consul.put("/v1/agent/service/register", instance.to_string().as_bytes());
+            assert_eq!(answer.status, 200, "{}", answer.body);
+        }
+        self.jobs += &format!(
+            "  - job_name: registered\n    consul_sd_configs:\n    \
+             - {{server: '127.0.0.1:{port}', services: [web], tags: [v1], refresh_interval: 1s}}\n    \
+             relabel_configs:\n    - {{action: labelmap, regex: __meta_consul_(.+)}}\n"
         );
     }
 
@@ -219,6 +245,30 @@ fn dns_finds_targets(api: &Client) {
     until_value(api, "sum(up{job=\"found\",name=\"_storm._tcp.test\",srv=\"self.test.\"})", |up| up == 1.0);
     until_value(api, "sum(up{job=\"found\",name=\"self.test\",srv=\"\"})", |up| up == 1.0);
     until_value(api, "sum(up{job=\"found\",name=\"test\",mx=\"self.test.\"})", |up| up == 1.0);
+}
+
+fn consul_finds_targets(api: &Client, port: u16) {
+    const FOUND: &str = "up{job=\"registered\"}";
+    until_value(api, FOUND, |up| up == 1.0);
+    let found = api.query(FOUND);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let labels = &found[0].0;
+    for (name, value) in [
+        ("address", "127.0.0.1"),
+        ("dc", "dc1"),
+        ("health", "passing"),
+        ("node", "n1"),
+        ("service", "web"),
+        ("service_id", "web-1"),
+        ("service_metadata_rack_no", "7"),
+        ("tagged_address_lan", "127.0.0.1"),
+        ("tags", ",v1,prod,"),
+    ] {
+        assert_eq!(labels[name], value, "{name} of {labels}");
+    }
+    let consul = Client::new(&format!("http://127.0.0.1:{port}"));
+    assert_eq!(consul.put("/v1/agent/service/deregister/web-1", b"").status, 200);
+    until("a target is gone", PATIENCE, || api.query(FOUND).is_empty().then_some(()));
 }
 
 fn mail_arrives(mails: &Path) {

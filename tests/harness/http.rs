@@ -59,6 +59,11 @@ impl Client {
         read(request.send(body).unwrap_or_else(|error| panic!("{path}: {error}")))
     }
 
+    pub(crate) fn put(&self, path: &str, body: &[u8]) -> Answer {
+        let request = self.agent.put(format!("{}{path}", self.base));
+        read(request.send(body).unwrap_or_else(|error| panic!("{path}: {error}")))
+    }
+
     pub(crate) fn delete(&self, path: &str) -> Answer {
         let request = self.agent.delete(format!("{}{path}", self.base));
         read(request.call().unwrap_or_else(|error| panic!("{path}: {error}")))

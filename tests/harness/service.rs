@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::http::Client;
 use super::{PATIENCE, until};
 
 /// A running server. Dropping it kills it.
@@ -31,9 +32,9 @@ pub(crate) fn tls(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tls").join(name)
 }
 
-/// Says that something is not there. A test without it proves less, and its output is where that is seen.
+/// Says that something is not there; `cargo xtask test` installs what Debian has. A test without it proves less, and its output is where that is seen.
 fn missing(what: &str) {
-    println!("NOT TESTED: {what} is not installed; `cargo xtask test` installs it where it may");
+    println!("NOT TESTED: {what} is not installed");
 }
 
 impl Service {
@@ -155,6 +156,30 @@ impl Service {
             .arg(format!("--port={port}"))
             .args(options);
         Some(Self::start(&mut command, port, folder))
+    }
+
+    /// A Consul of one agent, which keeps everything in memory; none where it is not installed.
+    pub(crate) fn consul() -> Option<Self> {
+        if Command::new("consul").arg("version").output().is_err() {
+            missing("consul");
+            return None;
+        }
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let mut command = Command::new("consul");
+        command.current_dir(folder.path()).args(["agent", "-dev", "-node=n1", "-bind=127.0.0.1"]);
+        for unused in ["grpc", "grpc-tls", "dns", "serf-wan"] {
+            command.arg(format!("-{unused}-port=-1"));
+        }
+        for own in ["server", "serf-lan"] {
+            command.arg(format!("-{own}-port={}", free_port()));
+        }
+        command.arg(format!("-http-port={port}"));
+        let service = Self::start(&mut command, port, folder);
+        let api = Client::new(&format!("http://127.0.0.1:{port}"));
+        until("Consul has a leader", PATIENCE, || {
+            (api.try_get("/v1/status/leader")?.body != "\"\"").then_some(())
+        });
+        Some(service)
     }
 
     /// A mail server that wants TLS and then the user `storm` with the password `hush`, and puts what it gets into files of a
