@@ -224,10 +224,8 @@ fn a_plugin_that_cannot_start_is_refused_and_the_others_run_on() {
         ),
         // Not in the cache of compiled plugins: nothing else here uses it.
         ("{name: bad, plugin: statsd, interval: 1s, limits: {compile: 1ms}}", "compile"),
-        (
-            "{name: bad, plugin: bomb, interval: 1s, limits: {compile: 3s}}",
-            "compiling took longer than 3s; raise limits.compile",
-        ),
+        // Time or memory, whichever its compiler is out of first.
+        ("{name: bad, plugin: bomb, interval: 1s, limits: {compile: 3s}}", "bad: compiling "),
     ] {
         configure(&format!("  - {entry}\n"));
         let answer = api.post("/-/reload", &[], b"");
