@@ -20,7 +20,8 @@ use crate::codec::{Malformed, Reader, histogram, summaries, timestamps};
 use crate::starts::Starts;
 use crate::tombstones::Intervals;
 
-/// The head seals a chunk at this many samples: 30 minutes at 15 s, two kilobytes while it is open.
+/// The head seals a chunk at this many samples, if it takes memory for each: 30 minutes at 15 s, two kilobytes while it
+/// is open.
 pub(crate) const SAMPLES_MAX: usize = 120;
 
 /// A decoder refuses chunks of more samples, so that a corrupt count cannot make it allocate without bound.

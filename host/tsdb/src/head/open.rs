@@ -1,7 +1,8 @@
 //! The open chunk of a series: the samples since the last sealed one, ready to be read and added to.
 //!
 //! Most series are scraped at a steady interval and most never change, so times are kept as an interval and values
-//! as one number until a sample breaks the pattern: then, and only then, each sample takes memory.
+//! as one number until a sample breaks the pattern: then, and only then, each sample takes memory. A chunk that keeps to
+//! the pattern in both is *steady* and takes no memory for more samples: it may have more of them than others.
 //!
 //! A clone is what a reader holds: it shares the buffers and has a count of its own. Buffers only grow at their end,
 //! beyond every count that has been given out, so that a clone never changes. Only the original may be added to.
@@ -17,6 +18,10 @@ use crate::starts::Starts;
 
 /// Buffers begin with room for so many samples, double, and end at what a chunk can hold.
 const BUFFER_SAMPLES_MIN: usize = 8;
+
+/// A steady chunk has at most so many samples: as many as a run of a block, which would be cut anyway, and few enough for
+/// those who read its end.
+const STEADY_SAMPLES_MAX: usize = 1024;
 
 /// The samples since the last sealed chunk; never empty. All of one kind and of one block range.
 #[derive(Debug, Clone)]
@@ -96,11 +101,22 @@ impl OpenChunk {
         self.count as usize
     }
 
-    /// Whether a sample, later than all, can go in without breaking what holds of chunks.
-    pub(super) fn takes(&self, time: i64, kind: ChunkKind, block_range_ms: i64) -> bool {
+    /// Whether a sample, later than all, can go in without breaking what holds of chunks: this float, or else a
+    /// histogram.
+    pub(super) fn takes(&self, time: i64, float: Option<f64>, block_range_ms: i64) -> bool {
         let near = time.checked_sub(self.first).is_some_and(|offset| u32::try_from(offset).is_ok());
         let same_range = || self.first.div_euclid(block_range_ms) == time.div_euclid(block_range_ms);
-        kind == self.kind() && near && self.count() < SAMPLES_MAX && same_range()
+        let same_kind = float.is_some() == (self.kind() == ChunkKind::Floats);
+        same_kind && near && (self.count() < SAMPLES_MAX || self.is_steady_with(time, float)) && same_range()
+    }
+
+    /// Whether there is room for a sample that keeps to the pattern of all the others.
+    fn is_steady_with(&self, time: i64, float: Option<f64>) -> bool {
+        let OpenValues::Constant(known) = self.values else { return false };
+        self.offsets.is_none()
+            && self.count() < STEADY_SAMPLES_MAX
+            && float.is_some_and(|float| float.to_bits() == known.to_bits())
+            && time - self.first == i64::from(self.step) * i64::from(self.count)
     }
 
     /// Adds a sample that [`OpenChunk::takes`] has said yes to.

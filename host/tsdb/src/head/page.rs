@@ -18,7 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::rare::Rare;
 use super::series::{SampleValue, SeriesIn, TimedSample, Verdict};
 use super::{OpenChunk, judge_exemplar};
-use crate::chunk::{Chunk, ChunkKind};
+use crate::chunk::Chunk;
 use crate::starts::{Starts, UNKNOWN_START};
 
 /// Series of one page. One bit each in a word.
@@ -255,7 +255,7 @@ impl PageData {
     ) -> bool {
         if time > self.newest[slot]
             && let Some(open) = &mut self.open[slot]
-            && open.takes(time, ChunkKind::Floats, block_range_ms)
+            && open.takes(time, Some(float), block_range_ms)
         {
             open.push_float(time, float);
             self.saw(slot, time);
@@ -272,7 +272,7 @@ impl PageData {
         }
         let TimedSample { time, start, value } = sample;
         match &mut self.open[slot] {
-            Some(open) if open.takes(time, value.kind(), block_range_ms) => open.push(time, value),
+            Some(open) if open.takes(time, value.float(), block_range_ms) => open.push(time, value),
             open => {
                 self.chunk_count += 1;
                 let full = open.replace(OpenChunk::new(time, value));

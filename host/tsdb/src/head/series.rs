@@ -138,6 +138,14 @@ impl SampleValue {
         }
     }
 
+    /// The float, where it is one.
+    pub(crate) const fn float(&self) -> Option<f64> {
+        match self {
+            Self::Float(float) => Some(*float),
+            Self::Histogram(_) => None,
+        }
+    }
+
     pub(crate) const fn kind(&self) -> ChunkKind {
         match self {
             Self::Float(_) => ChunkKind::Floats,

@@ -426,3 +426,55 @@ fn what_is_said_of_the_head_follows_appends_cuts_and_restarts() {
     drop(db);
     assert_eq!(head(&open(&fs, &clock)), (1, Some(1100), Some(1500)));
 }
+
+/// A series that stays the same at an even interval is one chunk, however long, until it changes or its range ends.
+#[test]
+fn a_steady_series_is_one_chunk_of_the_head() {
+    let (fs, clock) = (SimFileSystem::default(), TestClock::at(0));
+    let options = Options {
+        block_range: Duration::from_secs(3600),
+        wal_segment_bytes: 1 << 20,
+        checkpoint_bytes: 0,
+        ..options(WalSync::Always)
+    };
+    let db = try_open(&fs, &clock, options.clone()).unwrap();
+    let stale = model::staleness::STALE_NAN;
+    let mut expected = BTreeMap::new();
+    let mut put = |time: i64, value: f64, chunks: u64| {
+        append(&db, 1, time, value);
+        expected.extend(floats(&[(time, value)]));
+        assert_eq!(db.stats().head_chunks, chunks, "at {time}");
+    };
+    for time in 0..500 {
+        put(time * 1000, 4.0, 1);
+    }
+    put(500_000, stale, 2);
+    for at in 1..1500 {
+        // As many as there may be with the marker in front, then 1024, then the rest.
+        let chunks = if at < 120 {
+            2
+        } else if at < 120 + 1024 {
+            3
+        } else {
+            4
+        };
+        put(500_000 + at * 1000, 0.0, chunks);
+    }
+    // Neither another interval nor another sign of zero keeps to the pattern.
+    put(2_500_000, 0.0, 4 + 1);
+    let expected = Content::from([(series(1), expected)]);
+    assert_eq!(everything(&db), expected);
+    drop(db);
+    let db = try_open(&fs, &clock, options.clone()).unwrap();
+    assert_eq!(everything(&db), expected, "after a replay");
+    assert!(db.maintain().unwrap().checkpointed);
+    drop(db);
+    let db = try_open(&fs, &clock, options.clone()).unwrap();
+    assert_eq!(everything(&db), expected, "from the checkpoint");
+    append(&db, 1, 5_500_000, 1.0);
+    clock.set(6_000_000);
+    assert_eq!(db.maintain().unwrap().blocks_cut, 1);
+    drop(db);
+    let db = try_open(&fs, &clock, options).unwrap();
+    assert_eq!(content(&db, &[], 0, 3_599_999), expected, "from a block");
+}
