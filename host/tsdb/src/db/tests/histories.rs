@@ -5,6 +5,8 @@
 //! is as in the map, and nothing that is not in the map is ever found: of downsampled data what is found is the last
 //! sample of a window, which is in the map, too.
 
+use proptest::test_runner::RngSeed;
+
 use super::*;
 use crate::options::{Downsampling, DownsamplingLevel};
 
@@ -322,7 +324,9 @@ fn newest_of(content: &Content) -> impl Iterator<Item = i64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+    // The same histories every time, so that a failure tells of the change that made it; PROPTEST_RNG_SEED tries others,
+    // PROPTEST_CASES more of them.
+    #![proptest_config(ProptestConfig { cases: 120, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
     fn everything_at_once_is_as_the_map_has_it(ops in vec(any_op(), 1..60)) {
