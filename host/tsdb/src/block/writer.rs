@@ -299,7 +299,12 @@ impl<'a> BlockWriter<'a> {
         self.fs.rename(&self.temporary, &self.path).at("name block", &self.path)?;
         self.named = true;
         let dir = self.path.parent().unwrap_or(Path::new("."));
-        self.fs.sync_dir(dir).at("sync directory", dir)?;
+        if let Err(error) = self.fs.sync_dir(dir).at("sync directory", dir) {
+            // Nobody takes it into use, and what it was made of changes from now on without it: a start that found it would
+            // believe it.
+            let _ = self.fs.remove(&self.path);
+            return Err(error);
+        }
         Ok(std::mem::take(&mut self.path))
     }
 

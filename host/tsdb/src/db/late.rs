@@ -72,11 +72,14 @@ impl Shared {
             if old.iter().any(|block| block.is_unreadable()) {
                 continue;
             }
-            let merged = self.merge_with(start, end, &old, &late);
+            let times = |(_, late): (&Labels, &LateOfSeries)| {
+                (late.id, late.samples.iter().map(|late| late.time).collect())
+            };
+            let merged = self.merge_with(start, end, &old, &late, || {
+                self.late_in_log.store(true, Ordering::Relaxed);
+                self.head.drop_late(&late.iter().map(times).collect::<LateTimes>());
+            });
             merged.map_err(|error| self.leave_alone(&old, error))?;
-            let times = |late: LateOfSeries| (late.id, late.samples.iter().map(|late| late.time).collect());
-            self.late_in_log.store(true, Ordering::Relaxed);
-            self.head.drop_late(&late.into_values().map(times).collect::<LateTimes>());
             flushed += 1;
         }
         Ok(flushed)

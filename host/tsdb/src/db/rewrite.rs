@@ -62,20 +62,23 @@ impl Shared {
     /// Puts one block that stands for `[start, end)` in place of some, which are in the order of their ranges. Says
     /// whether anything was left for it; where nothing was, they go without.
     pub(super) fn merge(&self, start: i64, end: i64, blocks: &[Arc<Block>]) -> Result<bool> {
-        self.merge_with(start, end, blocks, &LateOfBlock::new())
+        self.merge_with(start, end, blocks, &LateOfBlock::new(), || {})
     }
 
-    /// As [`Shared::merge`], with late samples of the head, which it keeps.
+    /// As [`Shared::merge`], with late samples of the head, which it keeps: `merged` is told once readers find them in a block,
+    /// whatever becomes of the files that are not needed any more.
     pub(super) fn merge_with(
         &self,
         start: i64,
         end: i64,
         blocks: &[Arc<Block>],
         late: &LateOfBlock,
+        merged: impl FnOnce(),
     ) -> Result<bool> {
         let resolution_ms = blocks.first().map_or(0, |block| block.resolution_ms());
         let expiry = self.expiry_of(resolution_ms);
         let Some(new) = self.write_merged(start, end, blocks, late, &expiry)? else {
+            merged();
             // The newest block says until when the head has been cut: it stays, and all of it stays deleted.
             let newest = self.blocks_of(resolution_ms).iter().map(|block| block.meta().range_end).max();
             let gone: Vec<Arc<Block>> =
@@ -84,6 +87,7 @@ impl Shared {
             return Ok(false);
         };
         self.replace_blocks(blocks, new);
+        merged();
         self.remove_files(blocks)?;
         Ok(true)
     }

@@ -175,7 +175,9 @@ fn content(db: &Tsdb, matchers: &[Matcher], start: i64, end: i64) -> Content {
     let found = db.select(matchers, ms(start), ms(end)).unwrap();
     let numbers: BTreeSet<&str> = found.iter().filter_map(|series| series.labels().get("n")).collect();
     let values = db.label_values("n", matchers, ms(start), ms(end)).unwrap();
-    assert!(numbers.iter().eq(values.iter()), "values {values:?} of series {numbers:?} in {start}..{end}");
+    // Values of what has been deleted are named until a block is written anew without it.
+    let are_named = numbers.iter().all(|number| values.iter().any(|value| value == number));
+    assert!(are_named, "values {values:?} of series {numbers:?} in {start}..{end}");
     let content = selected(db, matchers, start, end);
     for middle in content.values().flat_map(BTreeMap::keys).copied().chain([end]).take(3) {
         check_latest(db, matchers, (start, middle), &content);
