@@ -28,6 +28,9 @@ const SPAN_METRICS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often it is counted how many series there are of what.
 const GROWTH_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often memory is given back that the allocator keeps.
+const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Files of the configuration are looked at no more often than this, as in Prometheus.
 const AUTO_RELOAD_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
@@ -43,8 +46,11 @@ pub(crate) fn spawn(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         every(app, CUT_LOOK_INTERVAL, maintain_if_cut_is_due),
         every(app, SPAN_METRICS_INTERVAL, flush_spans),
         every(app, GROWTH_INTERVAL, note_growth),
+        // Keeps the process within its memory budget.
+        every(app, memory::INTERVAL, |app| app.memory.watch()),
+        // What queries took lies among what stays.
+        every(app, GIVE_BACK_INTERVAL, |_| memory::give_back()),
         tokio::spawn(find_alertmanagers(Arc::clone(app))),
-        tokio::spawn(watch_memory(Arc::clone(app))),
         tokio::spawn(watch_plugins(Arc::clone(app))),
         tokio::spawn(watch_config(Arc::clone(app))),
         tokio::spawn(write_pushed(Arc::clone(app))),
@@ -67,22 +73,6 @@ fn every(app: &Arc<App>, interval: Duration, work: fn(&App)) -> JoinHandle<()> {
             }
         }
     })
-}
-
-/// Keeps the process within its memory budget.
-async fn watch_memory(app: Arc<App>) {
-    let mut ticks = tokio::time::interval(memory::INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = app.stopping.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        let app = Arc::clone(&app);
-        if let Err(error) = tokio::task::spawn_blocking(move || app.memory.watch()).await {
-            tracing::error!(%error, "memory was not looked at");
-        }
-    }
 }
 
 /// Takes over the Alertmanagers that discovery finds.
