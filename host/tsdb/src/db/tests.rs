@@ -88,6 +88,15 @@ fn try_open(fs: &SimFileSystem, clock: &Arc<TestClock>, options: Options) -> Res
     Tsdb::open(DIR, options, Arc::new(fs.clone()), clock.clone())
 }
 
+/// What a power cut takes.
+fn any_loss() -> impl Strategy<Value = Loss> {
+    prop::sample::select(vec![Loss::Nothing, Loss::Unsynced, Loss::HalfOfUnsynced, Loss::UnsyncedIsZeros])
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    prop::sample::select(vec![Fault::Error, Fault::Crash])
+}
+
 /// Starts as batches bring them: mostly none, else one of few, or any at all.
 fn any_start() -> impl Strategy<Value = i64> {
     prop_oneof![4 => Just(UNKNOWN_START), 3 => prop::sample::select(vec![5, 900]), 1 => any::<i64>()]

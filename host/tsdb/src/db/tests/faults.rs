@@ -24,18 +24,11 @@ fn any_op() -> impl Strategy<Value = Op> {
         4 => any_float().prop_map(Given::Float),
         1 => any_histogram().prop_filter("a valid one", |h| h.validate().is_ok()).prop_map(Given::Histogram),
     ];
-    let loss = prop::sample::select(vec![
-        Loss::Nothing,
-        Loss::Unsynced,
-        Loss::HalfOfUnsynced,
-        Loss::UnsyncedIsZeros,
-    ]);
-    let fault = prop::sample::select(vec![Fault::Error, Fault::Crash]);
     prop_oneof![
         8 => vec((0usize..4, -20i64..300, given, any_start()), 1..6).prop_map(Op::Commit),
         2 => Just(Op::Maintain),
-        2 => (0u64..12, fault).prop_map(|(after, fault)| Op::Inject(after, fault)),
-        1 => loss.prop_map(Op::Restart),
+        2 => (0u64..12, any_fault()).prop_map(|(after, fault)| Op::Inject(after, fault)),
+        1 => any_loss().prop_map(Op::Restart),
         2 => (0i64..5000, 0i64..3000, 0usize..4).prop_map(|(start, len, number)| Op::Query(start, start + len, number)),
     ]
 }

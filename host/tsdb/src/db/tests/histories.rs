@@ -48,13 +48,6 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => (0u8..4).prop_map(move |count| Given::Histogram(Arc::new(counting(count)))),
         1 => any_histogram().prop_map(move |histogram| Given::Histogram(valid(histogram))),
     ];
-    let loss = prop::sample::select(vec![
-        Loss::Nothing,
-        Loss::Unsynced,
-        Loss::HalfOfUnsynced,
-        Loss::UnsyncedIsZeros,
-    ]);
-    let fault = prop::sample::select(vec![Fault::Error, Fault::Crash]);
     let hours = |from: i64, to: i64| prop::option::of(from..to);
     prop_oneof![
         8 => vec((0..SERIES, -400i64..120, given), 1..8).prop_map(Op::Commit),
@@ -64,8 +57,8 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => (hours(60, 90), hours(9, 30)).prop_map(|(all, of_one)| Op::Retain(all, of_one)),
         4 => Just(Op::Maintain),
         1 => prop::option::of(0u64..1500).prop_map(Op::Room),
-        2 => (0u64..30, fault).prop_map(|(after, fault)| Op::Inject(after, fault)),
-        1 => loss.prop_map(Op::Restart),
+        2 => (0u64..30, any_fault()).prop_map(|(after, fault)| Op::Inject(after, fault)),
+        1 => any_loss().prop_map(Op::Restart),
         1 => Just(Op::Snapshot),
     ]
 }

@@ -178,11 +178,10 @@ enum Op {
 
 fn any_op() -> impl Strategy<Value = Op> {
     let loss = prop::sample::select(vec![Loss::Nothing, Loss::HalfOfUnsynced, Loss::UnsyncedIsZeros]);
-    let fault = prop::sample::select(vec![Fault::Error, Fault::Crash]);
     prop_oneof![
         8 => vec((0usize..3, -2500i64..400, 0i8..3, any_start()), 1..6).prop_map(Op::Commit),
         2 => Just(Op::Maintain),
-        1 => (0u64..15, fault).prop_map(|(after, fault)| Op::Inject(after, fault)),
+        1 => (0u64..15, any_fault()).prop_map(|(after, fault)| Op::Inject(after, fault)),
         1 => loss.prop_map(Op::Restart),
     ]
 }
