@@ -282,6 +282,21 @@ impl Drop for Killed {
     }
 }
 
+/// Starts a server that wants to know who asks, and does not wait for it: the harness would ask without a name.
+fn secured(folder: &Path, ports: &Ports, flags: &[&str]) -> Killed {
+    let server = Command::new(binary())
+        .current_dir(folder)
+        .args(flags)
+        .arg(format!("--web.listen-address=127.0.0.1:{}", ports.web))
+        .arg(format!("--otlp.grpc.listen-address=127.0.0.1:{}", ports.otlp_grpc))
+        .arg(format!("--otlp.http.listen-address=127.0.0.1:{}", ports.otlp_http))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    Killed(server.unwrap())
+}
+
 fn tls_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tls").join(name)
 }
@@ -306,18 +321,11 @@ fn a_server_behind_tls_is_scraped_with_certificate_and_password() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     let ports = Ports::free();
-    let secured = Command::new(binary())
-        .current_dir(folder.path())
-        .args(["--config.file=empty.yml", "--storage.tsdb.path=secured", "--web.config.file=web.yml"])
-        .arg(format!("--web.listen-address=127.0.0.1:{}", ports.web))
-        .arg(format!("--otlp.grpc.listen-address=127.0.0.1:{}", ports.otlp_grpc))
-        .arg(format!("--otlp.http.listen-address=127.0.0.1:{}", ports.otlp_http))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _secured = Killed(secured);
+    let _secured = secured(
+        folder.path(),
+        &ports,
+        &["--config.file=empty.yml", "--storage.tsdb.path=secured", "--web.config.file=web.yml"],
+    );
     let config = format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n  - job_name: secured\n    scheme: https\n    \
          tls_config: {{ca_file: ca.pem, cert_file: client.pem, key_file: client-key.pem}}\n    \
@@ -470,18 +478,11 @@ fn a_server_without_a_configuration_scrapes_itself_behind_tls_and_users() {
     fs::write(path("web.yml"), web).unwrap();
     collect_plugins(&path("plugins"));
     let ports = Ports::free();
-    let server = Command::new(binary())
-        .current_dir(folder.path())
-        .args(["--storage.tsdb.path=data", "--web.config.file=web.yml", "--plugins.dir=plugins"])
-        .arg(format!("--web.listen-address=127.0.0.1:{}", ports.web))
-        .arg(format!("--otlp.grpc.listen-address=127.0.0.1:{}", ports.otlp_grpc))
-        .arg(format!("--otlp.http.listen-address=127.0.0.1:{}", ports.otlp_http))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _server = Killed(server);
+    let _server = secured(
+        folder.path(),
+        &ports,
+        &["--storage.tsdb.path=data", "--web.config.file=web.yml", "--plugins.dir=plugins"],
+    );
     until("it scrapes itself", PATIENCE, || {
         let output = Command::new("curl")
             .args(["-s", "-k", "-u", "reader:secret"])
