@@ -16,8 +16,8 @@
 //! * The head keeps each series as sealed **chunks** (some consecutive samples, encoded bit for bit) and one open
 //!   buffer. A **label index** (roaring bitmaps) finds series by [`model::Matcher`].
 //! * Once the head spans one and a half **block** ranges, [`Tsdb::maintain`] cuts the oldest range to a [`block`],
-//!   one immutable file with everything that a query needs, and writes a checkpoint of what is left, so that the
-//!   log stays short. Three blocks become one of three times their range, and so on; blocks past retention are
+//!   one immutable file with everything that a query needs, and writes a checkpoint of what is left, which it also does
+//!   every few minutes, so that the log stays short. Three blocks become one of three times their range, and so on; blocks past retention are
 //!   removed whole.
 //! * [`Tsdb::delete`] writes **tombstones** beside blocks and into the log; what they name is not seen from then on, and is
 //!   gone from disk when a block is written anew. [`Retention`] says what else goes, by age, size and matcher.

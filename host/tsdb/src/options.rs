@@ -75,6 +75,9 @@ pub struct Options {
     pub wal_segment_bytes: u64,
     /// The head is written to a checkpoint once this much log has piled up, which bounds the replay.
     pub checkpoint_bytes: u64,
+    /// It is as well after this long, where what has piled up since is more than a small part of it: a start has little
+    /// to replay then, however slowly samples come.
+    pub checkpoint_interval: Duration,
     /// How much time one block covers. Blocks begin at multiples of it.
     pub block_range: Duration,
     /// A block range is cut off the head when nobody has sent a sample of it for this long, though no later than its
@@ -108,12 +111,14 @@ pub(crate) const JOB_SERIES_MAX: &str = "job_series_max";
 pub(crate) const MEMORY_BUDGET: &str = "memory_budget";
 
 impl Options {
-    /// Blocks of two hours kept for 15 days, as Prometheus has it; the log is synced once per second.
+    /// Blocks of two hours kept for 15 days, as Prometheus has it; the log is synced once per second, and the head written
+    /// to a checkpoint every five minutes at most.
     pub fn prometheus() -> Self {
         Self {
             wal_sync: WalSync::Interval(Duration::from_secs(1)),
             wal_segment_bytes: 128 << 20,
             checkpoint_bytes: 256 << 20,
+            checkpoint_interval: Duration::from_secs(5 * 60),
             block_range: Duration::from_secs(2 * 3600),
             cut_after_quiet: Duration::ZERO,
             retention: Retention {

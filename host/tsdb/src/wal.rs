@@ -30,7 +30,16 @@
 //! After a failed write or sync the log returns to the last acknowledged byte and goes on in a new segment before it
 //! takes another frame. Where the failed sync was of frames that had been acknowledged before, as those of
 //! [`crate::WalSync::Interval`] are, these may never reach the disk, whatever a later sync says: they count as lost until
-//! a checkpoint, written from memory, stands for their segment.
+//! a checkpoint, written from memory, stands for their segment. So long there is an empty file `sync-failed`: a process
+//! that is killed meanwhile leaves what the system still has of these frames, and the next one, which reads it, makes the
+//! checkpoint. A power cut before that takes them.
+//!
+//! # Checkpoints
+//!
+//! The head is written to a checkpoint when a block has been cut, when [`crate::Options::checkpoint_bytes`] of log have piled
+//! up since the last one, and every [`crate::Options::checkpoint_interval`], as long as the log since is at least an eighth
+//! as large as the last one: less hardly makes a start longer, and a large head to which little comes is not written again
+//! and again. A start thus reads a checkpoint and the log of some minutes.
 //!
 //! | version | change |
 //! |---|---|
@@ -59,6 +68,7 @@ use crate::options::{Options, WalSync};
 pub use reader::{LogFrame, LogItems, LogReader, LogSamples};
 pub use readers::LogHold;
 use readers::LogReaders;
+use replay::Replayed;
 
 /// The version that is written.
 pub const FORMAT_VERSION: u32 = 5;
@@ -75,6 +85,13 @@ pub(crate) const FRAME_BYTES_MAX: u64 = 256 << 20;
 
 /// Checkpoints are written in frames of about this size, so that a replay holds little at a time.
 const CHECKPOINT_FRAME_BYTES: usize = 1 << 20;
+
+/// A checkpoint is made for the time that has passed only where the log since the last one has at least this part of its
+/// size.
+const WORTH_PART: u64 = 8;
+
+/// The file that says that a sync has failed, and that no checkpoint has made up for it.
+const SYNC_FAILED_NAME: &str = "sync-failed";
 
 const SEGMENT_EXTENSION: &str = "wal";
 const CHECKPOINT_EXTENSION: &str = "checkpoint";
@@ -136,12 +153,16 @@ pub(crate) struct Wal {
     dir: PathBuf,
     sync: WalSync,
     segment_bytes_max: u64,
+    checkpoint_bytes_max: u64,
+    checkpoint_interval: Duration,
     segment: Segment,
     readers: Arc<LogReaders>,
     /// Bytes in all live segments and the checkpoint.
     bytes: u64,
     /// Bytes since the checkpoint.
     bytes_since_checkpoint: u64,
+    /// When the checkpoint was made, or when this process started.
+    checkpointed_at: Timestamp,
     synced_at: Timestamp,
     /// The newest segment with acknowledged frames of which a sync has failed, while no checkpoint stands for it.
     lost_in: Option<u64>,
@@ -190,28 +211,30 @@ impl Segment {
 }
 
 impl Wal {
-    /// Begins segment `number`, which is higher than every file there. `bytes` is the size of those.
+    /// Goes on, in a segment of its own, with the log that was replayed.
     pub(crate) fn create(
         readers: Arc<LogReaders>,
         options: &Options,
-        number: u64,
-        bytes: u64,
+        replayed: &Replayed,
         now: Timestamp,
     ) -> Result<Self> {
         let (fs, dir) = (Arc::clone(&readers.fs), readers.dir.clone());
-        let segment = Segment::create(&*fs, &dir, number)?;
+        let segment = Segment::create(&*fs, &dir, replayed.next_number)?;
         readers.publish(segment.number, segment.bytes);
         Ok(Self {
             fs,
             dir,
             sync: options.wal_sync,
             segment_bytes_max: options.wal_segment_bytes,
+            checkpoint_bytes_max: options.checkpoint_bytes,
+            checkpoint_interval: options.checkpoint_interval,
+            lost_in: replayed.sync_has_failed.then(|| segment.number - 1),
             segment,
             readers,
-            bytes,
-            bytes_since_checkpoint: bytes,
+            bytes: replayed.bytes,
+            bytes_since_checkpoint: replayed.bytes - replayed.checkpoint_bytes,
+            checkpointed_at: now,
             synced_at: now,
-            lost_in: None,
         })
     }
 
@@ -221,6 +244,16 @@ impl Wal {
 
     pub(crate) fn bytes_since_checkpoint(&self) -> u64 {
         self.bytes_since_checkpoint
+    }
+
+    /// Whether a start would have so much to replay that a checkpoint is worth its while, or lacks what the disk may lack.
+    pub(crate) fn checkpoint_is_due(&self, now: Timestamp) -> bool {
+        let since = self.bytes_since_checkpoint;
+        let checkpoint_bytes = self.bytes.saturating_sub(since);
+        // A clock that went backwards must not put it off for as long.
+        let passed = now < self.checkpointed_at || now >= self.checkpointed_at + self.checkpoint_interval;
+        let worth = since > 0 && since >= checkpoint_bytes / WORTH_PART;
+        since > self.checkpoint_bytes_max || (passed && worth) || self.has_lost()
     }
 
     /// Writes frames and syncs them where they must be.
@@ -293,15 +326,27 @@ impl Wal {
             self.sync_failed();
         } else {
             // The log has gone on since; a sync in between may have been told nothing.
-            self.lost_in = self.lost_in.max(Some(self.segment.number - 1));
+            self.has_lost_up_to(self.segment.number - 1);
         }
+    }
+
+    /// Notes that the disk may lack acknowledged frames of a segment or of those before it.
+    fn has_lost_up_to(&mut self, number: u64) {
+        self.lost_in = self.lost_in.max(Some(number));
+        // For the next process: it reads what the system has of these frames and cannot know that the disk has not. That
+        // this disk takes no file either is no reason to stop.
+        let _ = self.fs.append(&self.sync_failed_path());
+    }
+
+    fn sync_failed_path(&self) -> PathBuf {
+        self.dir.join(SYNC_FAILED_NAME)
     }
 
     /// Ends the segment, of which the disk may lack what it has not been known to have.
     fn sync_failed(&mut self) {
         self.segment.damaged = true;
         if self.segment.is_dirty() {
-            self.lost_in = Some(self.segment.number);
+            self.has_lost_up_to(self.segment.number);
         }
     }
 
@@ -343,8 +388,12 @@ impl Wal {
 
     /// Notes that a checkpoint of `bytes` stands for everything before segment `number`, which began when `before` bytes
     /// had been written since the last one.
-    pub(crate) fn checkpointed(&mut self, number: u64, checkpoint_bytes: u64, before: u64) {
-        self.lost_in = self.lost_in.filter(|lost_in| *lost_in >= number);
+    pub(crate) fn checkpointed(&mut self, number: u64, checkpoint_bytes: u64, before: u64, now: Timestamp) {
+        if self.lost_in.take_if(|lost_in| *lost_in < number).is_some() {
+            // Where it stays, the next start makes a checkpoint too many.
+            let _ = self.fs.remove(&self.sync_failed_path());
+        }
+        self.checkpointed_at = now;
         self.bytes_since_checkpoint = self.bytes_since_checkpoint.saturating_sub(before);
         self.bytes = checkpoint_bytes + self.bytes_since_checkpoint;
     }

@@ -77,12 +77,8 @@ impl Shared {
         (report.blocks_removed, report.blocks_rewritten) = self.apply_retention()?;
         report.blocks_rewritten += flushed;
         report.series_removed = self.head.remove_empty();
-        let grown = {
-            let wal = self.wal.lock();
-            let wal = wal.as_ref().ok_or(Error::Closed)?;
-            wal.bytes_since_checkpoint() > self.options.checkpoint_bytes || wal.has_lost()
-        };
-        if report.blocks_cut > 0 || late_in_log || grown {
+        let due = self.wal.lock().as_ref().ok_or(Error::Closed)?.checkpoint_is_due(self.clock.now());
+        if report.blocks_cut > 0 || late_in_log || due {
             self.checkpoint(&[])?;
             report.checkpointed = true;
         }
@@ -243,7 +239,7 @@ impl Shared {
         let bytes = writer.finish(corrupt)?;
         self.late_in_log.store(false, Ordering::Relaxed);
         if let Some(wal) = self.wal.lock().as_mut() {
-            wal.checkpointed(number, bytes, before);
+            wal.checkpointed(number, bytes, before, self.clock.now());
         }
         Ok(())
     }

@@ -90,10 +90,9 @@ impl Shared {
         head.counters.samples_dropped.store(0, Ordering::Relaxed);
         let named = replayed.corruptions.len();
         recovery.torn_bytes = replayed.torn_bytes;
-        recovery.corruptions.extend(replayed.corruptions);
         let log_readers = Arc::new(LogReaders::new(fs.clone(), wal_dir.clone()));
-        let wal =
-            Wal::create(log_readers.clone(), &options, replayed.next_number, replayed.bytes, clock.now())?;
+        let wal = Wal::create(log_readers.clone(), &options, &replayed, clock.now())?;
+        recovery.corruptions.extend(replayed.corruptions);
 
         // The first query need not wait for it.
         head.index_fresh();

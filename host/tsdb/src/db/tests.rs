@@ -69,6 +69,7 @@ fn options(wal_sync: WalSync) -> Options {
         wal_sync,
         wal_segment_bytes: 300,
         checkpoint_bytes: 2_000,
+        checkpoint_interval: Duration::from_millis(1000),
         block_range: Duration::from_millis(1000),
         cut_after_quiet: Duration::ZERO,
         retention: Retention::ALL,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::record::{self, Section};
 use super::{
     CHECKPOINT_EXTENSION, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MARKER, KIND, SEGMENT_EXTENSION,
-    TEMPORARY_EXTENSION, checkpoint_path, frame_crc, segment_path,
+    SYNC_FAILED_NAME, TEMPORARY_EXTENSION, checkpoint_path, frame_crc, segment_path,
 };
 use crate::codec::Reader;
 use crate::error::{Error, IoContext, Result};
@@ -24,12 +24,15 @@ pub(crate) struct LogFiles {
     segments: Vec<u64>,
     checkpoints: Vec<u64>,
     temporary: Vec<PathBuf>,
+    /// Whether there is the file that says that a sync has failed.
+    sync_has_failed: bool,
 }
 
 impl LogFiles {
     pub(crate) fn list(fs: &dyn FileSystem, dir: &Path) -> Result<Self> {
         let mut files = Self { dir: dir.to_owned(), ..Self::default() };
         for name in fs.list(dir).at("list", dir)? {
+            files.sync_has_failed |= name == SYNC_FAILED_NAME;
             let Some((stem, extension)) = name.split_once('.') else { continue };
             let Ok(number) = stem.parse() else { continue };
             match extension {
@@ -84,6 +87,10 @@ pub(crate) struct Replayed {
     pub(crate) next_number: u64,
     /// The size of what was read.
     pub(crate) bytes: u64,
+    /// How much of that is the checkpoint.
+    pub(crate) checkpoint_bytes: u64,
+    /// Whether the process before has seen a sync fail and made no checkpoint since.
+    pub(crate) sync_has_failed: bool,
     /// Bytes cut off the end.
     pub(crate) torn_bytes: u64,
     /// One per stretch that could not be read; always [`Error::Corrupt`].
@@ -103,9 +110,11 @@ pub(crate) fn replay(fs: &dyn FileSystem, dir: &Path, mut each: impl FnMut(Secti
     }
     let live: Vec<u64> = files.segments.iter().copied().filter(|n| *n >= checkpoint.unwrap_or(0)).collect();
     let highest = checkpoint.into_iter().chain(live.last().copied()).max().unwrap_or(0);
-    let mut replayed = Replayed { next_number: highest + 1, ..Replayed::default() };
+    let mut replayed =
+        Replayed { next_number: highest + 1, sync_has_failed: files.sync_has_failed, ..Replayed::default() };
     if let Some(number) = checkpoint {
         replay_file(fs, &checkpoint_path(dir, number), false, &mut replayed, &mut each)?;
+        replayed.checkpoint_bytes = replayed.bytes;
     }
     for number in &live {
         replayed.corruptions.extend(files.missing_before(*number));

@@ -427,6 +427,59 @@ fn what_is_said_of_the_head_follows_appends_cuts_and_restarts() {
     assert_eq!(head(&open(&fs, &clock)), (1, Some(1100), Some(1500)));
 }
 
+/// However slowly samples come, a start has little to replay; what hardly changes is not written again and again.
+#[test]
+fn the_head_is_written_to_a_checkpoint_at_intervals() {
+    let (fs, clock) = (SimFileSystem::default(), TestClock::at(0));
+    let options = Options {
+        block_range: Duration::from_secs(3600),
+        wal_segment_bytes: 1 << 20,
+        checkpoint_bytes: 1 << 20,
+        checkpoint_interval: Duration::from_millis(1000),
+        ..options(WalSync::Always)
+    };
+    let db = try_open(&fs, &clock, options.clone()).unwrap();
+    let check = |db: &Tsdb, now: i64, expected: bool| {
+        clock.set(now);
+        assert_eq!(db.maintain().unwrap().checkpointed, expected, "at {now}");
+    };
+    check(&db, 1000, false);
+    append(&db, 1, 1, 1.0);
+    check(&db, 1000, true);
+    append(&db, 1, 2, 1.0);
+    check(&db, 1999, false);
+    check(&db, 2000, true);
+    check(&db, 9000, false);
+    for number in 1..50 {
+        append(&db, number, 3, 1.0);
+    }
+    check(&db, 9000, true);
+    // A clock that goes backwards does not put it off, nor does a restart.
+    for number in 1..50 {
+        append(&db, number, 4, 1.0);
+    }
+    check(&db, 500, true);
+    append(&db, 1, 5, 1.0);
+    check(&db, 1500, false);
+    let expected = everything(&db);
+    drop(db);
+    let db = try_open(&fs, &clock, options.clone()).unwrap();
+    assert_eq!(everything(&db), expected);
+    for number in 2..25 {
+        append(&db, number, 5, 1.0);
+    }
+    check(&db, 2499, false);
+    check(&db, 2500, true);
+    let expected = everything(&db);
+    drop(db);
+    let db = try_open(&fs, &clock, options).unwrap();
+    // The log since the checkpoint is empty: one segment without a frame.
+    let names = fs.list(&Path::new(DIR).join("wal")).unwrap();
+    assert_eq!(names.iter().filter(|name| name.ends_with(".checkpoint")).count(), 1, "{names:?}");
+    assert_eq!(everything(&db), expected);
+    check(&db, 9000, false);
+}
+
 /// A series that stays the same at an even interval is one chunk, however long, until it changes or its range ends.
 #[test]
 fn a_steady_series_is_one_chunk_of_the_head() {
