@@ -12,7 +12,7 @@
 //! * a series leaves only when it is empty and no batch refers to its page, so that an open batch never writes to a
 //!   series that is gone.
 //!
-//! Locks are taken in this order: the index, a shard by labels, a shard of pages, a page.
+//! Locks are taken in this order: the index, a shard by labels, a shard of pages, a page, the sightings.
 
 mod ids;
 mod limits;
@@ -21,6 +21,7 @@ pub(crate) mod page;
 mod pages;
 mod rare;
 mod series;
+mod sightings;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub(crate) use page::PageData;
 use page::{PAGE_SERIES, Page};
 use pages::Pages;
 pub(crate) use series::{LatestIn, SampleValue, SeriesIn, SeriesView, TimedSample, Verdict, judge_exemplar};
+use sightings::Sightings;
 
 /// Shards of each table: enough that the cores of a large machine seldom meet, few enough to cost nothing and to have a
 /// bit each in a word.
@@ -116,6 +118,7 @@ pub(crate) struct Head {
     /// One bit for each shard that may have fresh series.
     fresh: AtomicU64,
     pages: Pages,
+    sightings: Sightings,
     index: RwLock<MemoryIndex>,
     ids: Ids,
     /// How many series there are.
@@ -156,6 +159,7 @@ impl Head {
             by_labels: (0..SHARD_COUNT).map(|_| RwLock::default()).collect(),
             fresh: AtomicU64::new(0),
             pages: Pages::new(),
+            sightings: Sightings::default(),
             index: RwLock::default(),
             ids: Ids::new(),
             series_count: AtomicU64::new(0),
@@ -416,6 +420,17 @@ impl Head {
         }
     }
 
+    /// Those of some series that are known to have samples in `[start, end]` without a look at their pages; `None` where
+    /// there are too few of them for that. `start` is not before what is in blocks.
+    pub(crate) fn seen_of(&self, ids: &RoaringBitmap, start: i64, end: i64) -> Option<RoaringBitmap> {
+        self.sightings.seen_of(ids, start, end)
+    }
+
+    /// Notes of those slots of a page, which is locked, when their newest samples are.
+    pub(crate) fn note_seen(&self, page: &PageData, slots: u64) {
+        self.sightings.note(page.first_id() / PAGE_SERIES as u32, page.sighting(slots));
+    }
+
     /// Hands over a view of every series that the log knows, page by page and without a lock, up to the first error.
     pub(crate) fn try_for_each_logged<E>(
         &self,
@@ -435,6 +450,7 @@ impl Head {
     pub(crate) fn drop_before(&self, end: i64, late: Option<&LateTimes>) {
         // What is appended meanwhile notes its own time.
         self.min_time.store(i64::MAX, Ordering::Release);
+        self.sightings.clear();
         for page in self.pages.all() {
             let mut data = page.lock();
             for slot in 0..PAGE_SERIES {

@@ -297,6 +297,13 @@ impl Batch {
             histograms_taken += u64::from(added);
             note(added, time)
         });
+        for page in &self.pages {
+            let data = page.page.lock();
+            // What is noted of a page is of all its series, as long as one sender has them.
+            if data.are_all(page.used) {
+                head.note_seen(&data, page.used);
+            }
+        }
         // Counted once per batch: these are written by every committing thread.
         head.saw_times(oldest, newest);
         Counters::add(&head.counters.samples_appended, taken);

@@ -69,6 +69,16 @@ impl SelectedSeries {
         Self { labels, parts }
     }
 
+    /// What it is read from, each with its labels.
+    pub(super) fn into_parts(self) -> impl Iterator<Item = (Labels, Part)> {
+        let Self { labels, parts } = self;
+        let (one, many) = match parts {
+            Parts::One([one]) => (Some(one), Vec::new()),
+            Parts::Many(many) => (None, many),
+        };
+        one.into_iter().chain(many).map(move |part| (labels.clone(), part))
+    }
+
     /// Its labels.
     pub const fn labels(&self) -> &Labels {
         &self.labels

@@ -15,10 +15,9 @@ use super::{Shared, order};
 use crate::Tsdb;
 use crate::block::Block;
 use crate::error::Result;
-use crate::head::{SeriesIn, SeriesView, split};
+use crate::head::{SeriesIn, split};
 use crate::index::{LabelIndex, Query, Texts, Union};
 use crate::side_by_side;
-use crate::tombstones::Intervals;
 
 /// The exemplars of one series.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +59,7 @@ impl Tsdb {
         let mut series = self.shared.select(matchers, start.millis(), end.millis(), step_ms)?;
         if !series.sorted {
             let order = order::order_of(series.all.iter().map(SelectedSeries::labels));
-            series.all = order::arrange(series.all, &order).collect();
+            order::arrange(&mut series.all, order);
         }
         Ok(series.all)
     }
@@ -153,15 +152,14 @@ fn insert(set: &mut BTreeSet<String>, text: &str) {
 }
 
 impl Shared {
-    /// Blocks that overlap the range, and what several threads see of the matching series of the head, in the order of
-    /// ids, as of one moment.
-    fn snapshot<T: Send>(
+    /// Blocks that overlap the range, and what is seen of the matching series of the head, as of one moment.
+    fn snapshot<T>(
         &self,
         query: &Query<'_>,
         (start, end): (i64, i64),
         step_ms: Option<i64>,
-        look: impl Fn(&VisibleHead<'_>, &RoaringBitmap) -> T + Sync,
-    ) -> Result<(Vec<VisibleBlock>, Vec<T>)> {
+        look: impl FnOnce(&VisibleHead<'_>, RoaringBitmap) -> T,
+    ) -> Result<(Vec<VisibleBlock>, T)> {
         let pass = self.gate.read();
         let view = self.view.read();
         let expiry = view.expiry.clone();
@@ -171,7 +169,7 @@ impl Shared {
             .collect();
         let head = VisibleHead { from: view.head_from, deleted: &view.head_deleted };
         let ids = self.head.with_index(|index| query.resolve(index))?;
-        let found = side_by_side::each(&split(ids, side_by_side::threads()), |ids| look(&head, ids));
+        let found = look(&head, ids);
         drop(view);
         drop(pass);
         let visible = |(block, range, answers, deleted): (Arc<Block>, _, _, _)| {
@@ -190,29 +188,32 @@ impl Shared {
         keep: impl Fn(SeriesIn<'_>, &VisibleHead<'_>) -> Option<T> + Sync,
     ) -> Result<(Vec<VisibleBlock>, Vec<T>)> {
         let (blocks, found) = self.snapshot(query, range, step_ms, |head, ids| {
-            let mut kept = Vec::new();
-            self.head.visit(ids, |series| kept.extend(keep(series, head)));
-            kept
+            side_by_side::each(&split(ids, side_by_side::threads()), |ids| {
+                let mut kept = Vec::with_capacity(ids.len() as usize);
+                self.head.visit(ids, |series| kept.extend(keep(series, head)));
+                kept
+            })
         })?;
+        let count = found.iter().map(Vec::len).sum::<usize>();
         let mut found = found.into_iter();
         let mut kept = found.next().unwrap_or_default();
-        found.for_each(|more| kept.extend(more));
+        kept.reserve_exact(count - kept.len());
+        found.for_each(|mut more| kept.append(&mut more));
         Ok((blocks, kept))
     }
 
     fn select(&self, matchers: &[Matcher], start: i64, end: i64, step_ms: Option<i64>) -> Result<Selection> {
         let query = Query::new(matchers);
-        let (blocks, views) =
-            self.snapshot_of(&query, (start, end), step_ms, |series, head| head.view(series, start, end))?;
+        let (blocks, of_head) = self.snapshot_of(&query, (start, end), step_ms, |series, head| {
+            let (view, deleted) = head.view(series, start, end)?;
+            Some(SelectedSeries::new(view.labels.clone(), Parts::One([Part::Head { view, deleted }])))
+        })?;
         if blocks.is_empty() {
             // The head has each series once.
-            let one = |(view, deleted): (SeriesView, Intervals)| {
-                SelectedSeries::new(view.labels.clone(), Parts::One([Part::Head { view, deleted }]))
-            };
-            return Ok(Selection { all: views.into_iter().map(one).collect(), sorted: false });
+            return Ok(Selection { all: of_head, sorted: false });
         }
         let mut parts: Vec<(Labels, Part)> = Vec::new();
-        let is_one_block = blocks.len() == 1 && views.is_empty();
+        let is_one_block = blocks.len() == 1 && of_head.is_empty();
         for visible in blocks {
             let numbers = query.resolve(&visible.block.index())?;
             let look = |numbers: &RoaringBitmap| visible.parts(numbers);
@@ -225,9 +226,7 @@ impl Shared {
             let one = |(labels, part)| SelectedSeries::new(labels, Parts::One([part]));
             return Ok(Selection { all: parts.into_iter().map(one).collect(), sorted: true });
         }
-        parts.extend(
-            views.into_iter().map(|(view, deleted)| (view.labels.clone(), Part::Head { view, deleted })),
-        );
+        parts.extend(of_head.into_iter().flat_map(SelectedSeries::into_parts));
         let series = group(parts).map(|(labels, parts)| {
             let parts = <[Part; 1]>::try_from(parts).map_or_else(Parts::Many, Parts::One);
             SelectedSeries::new(labels, parts)
@@ -244,20 +243,39 @@ impl Shared {
         mut each: impl FnMut(&dyn LabelIndex, &RoaringBitmap) -> Result<()>,
     ) -> Result<()> {
         let query = Query::new(matchers);
-        let (blocks, shown) = self.snapshot(&query, (start, end), None, |head, ids| {
-            let mut shown = Union::default();
-            self.head.visit_pages(ids, |page, slots| {
-                shown.add_word(page.first_id(), head.shown(page, slots, start, end));
-            });
-            shown.into_bitmap()
-        })?;
-        let ids = shown.into_iter().fold(RoaringBitmap::new(), |all, more| all | more);
+        let (blocks, ids) =
+            self.snapshot(&query, (start, end), None, |head, ids| self.shown(head, ids, start, end))?;
         self.head.with_index(|index| each(index, &ids))?;
         for visible in blocks {
             let index = visible.block.index();
             each(&index, &visible.shown(query.resolve(&index)?)?)?;
         }
         Ok(())
+    }
+
+    /// Those of some series of the head that have samples in the range.
+    pub(super) fn shown(
+        &self,
+        head: &VisibleHead<'_>,
+        ids: RoaringBitmap,
+        start: i64,
+        end: i64,
+    ) -> RoaringBitmap {
+        let known = head.seen_of(&self.head, &ids, start, end);
+        let notes = known.is_some();
+        let seen = known.unwrap_or_default();
+        let to_look = split(ids - &seen, side_by_side::threads());
+        let looked = side_by_side::each(&to_look, |ids| {
+            let mut shown = Union::default();
+            self.head.visit_pages(ids, |page, slots| {
+                shown.add_word(page.first_id(), head.shown(page, slots, start, end));
+                if notes {
+                    head.note_seen(&self.head, page, start, end);
+                }
+            });
+            shown.into_bitmap()
+        });
+        looked.into_iter().fold(seen, |all, more| all | more)
     }
 
     fn exemplars(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SeriesExemplars>> {
@@ -290,9 +308,10 @@ impl Shared {
 }
 
 /// Brings parts of the same series together, in the order in which they were; series sorted by labels.
-fn group<T>(parts: Vec<(Labels, T)>) -> impl Iterator<Item = (Labels, Vec<T>)> {
+fn group<T>(mut parts: Vec<(Labels, T)>) -> impl Iterator<Item = (Labels, Vec<T>)> {
     let order = order::order_of(parts.iter().map(|(labels, _)| labels));
-    let mut parts = order::arrange(parts, &order).collect::<Vec<_>>().into_iter().peekable();
+    order::arrange(&mut parts, order);
+    let mut parts = parts.into_iter().peekable();
     std::iter::from_fn(move || {
         let (labels, first) = parts.next()?;
         let mut all = vec![first];

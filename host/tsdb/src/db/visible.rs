@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 use super::read::Part;
 use crate::block::{Block, SeriesReader};
 use crate::error::Result;
-use crate::head::{LatestIn, PageData, SeriesIn, SeriesView, split};
+use crate::head::{Head, LatestIn, PageData, SeriesIn, SeriesView, split};
 use crate::side_by_side;
 use crate::tombstones::{Intervals, Tombstones};
 
@@ -109,7 +109,7 @@ impl VisibleBlock {
     }
 
     /// Whether anything of a series is deleted or past retention.
-    fn hides_of(&self, number: u32) -> bool {
+    pub(super) fn hides_of(&self, number: u32) -> bool {
         self.deleted.of(number).is_some() || self.past.iter().any(|(series, _)| series.contains(number))
     }
 
@@ -137,6 +137,26 @@ impl VisibleHead<'_> {
         match self.deleted.of(series.id) {
             None => series.latest(self.from, start, end),
             Some(_) => LatestIn::Unknown,
+        }
+    }
+
+    /// Those of some series of which it is known without a look at them that they have samples in `[start, end]`; `None`
+    /// where they have to be looked at anyway.
+    pub(super) fn seen_of(
+        &self,
+        head: &Head,
+        ids: &RoaringBitmap,
+        start: i64,
+        end: i64,
+    ) -> Option<RoaringBitmap> {
+        if self.deleted.is_empty() { head.seen_of(ids, start.max(self.from), end) } else { None }
+    }
+
+    /// Has it known of the series of a page that they have samples in `[start, end]`, if the newest of each is there.
+    pub(super) fn note_seen(&self, head: &Head, page: &PageData, start: i64, end: i64) {
+        let (seen, _) = page.seen_in(u64::MAX, start.max(self.from), end);
+        if page.are_all(seen) {
+            head.note_seen(page, seen);
         }
     }
 

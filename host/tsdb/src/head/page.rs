@@ -17,6 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::rare::Rare;
 use super::series::{SampleValue, SeriesIn, TimedSample, Verdict};
+use super::sightings::Sighting;
 use super::{OpenChunk, judge_exemplar};
 use crate::chunk::Chunk;
 use crate::starts::{Starts, UNKNOWN_START};
@@ -152,6 +153,24 @@ impl PageData {
         (0..PAGE_SERIES).filter_map(|slot| self.series(slot))
     }
 
+    /// Whether these are all series that there are.
+    pub(crate) const fn are_all(&self, slots: u64) -> bool {
+        self.taken & !slots == 0
+    }
+
+    /// When the newest samples of those of `slots` are that have any.
+    pub(super) fn sighting(&self, slots: u64) -> Sighting {
+        let mut sighting = Sighting { slots: 0, first: i64::MAX, last: i64::MIN };
+        for (slot, newest) in self.newest.iter().enumerate() {
+            if slots >> slot & 1 == 1 && *newest != NEVER {
+                sighting.slots |= 1 << slot;
+                sighting.first = sighting.first.min(*newest);
+                sighting.last = sighting.last.max(*newest);
+            }
+        }
+        sighting
+    }
+
     /// Which of `slots` have samples in `[start, end]`, one bit each: those that have for sure, and those that have to be
     /// asked one by one. `start` is not before what is in blocks. Looks at nothing but the newest sample's times, which
     /// lie side by side.
@@ -164,6 +183,8 @@ impl PageData {
             newer |= u64::from(*newest > end) << slot;
         }
         let slots = slots & self.taken;
+        // Of what is in blocks, only late samples are left.
+        let newer = if start > end { 0 } else { newer };
         (slots & newest_within, slots & !newest_within & (newer | self.late))
     }
 
