@@ -86,6 +86,18 @@ fn answer(storage: &dyn promql::read::Storage, query: &str, at: Timestamp, order
 fn short_ways_lead_where_the_long_one_does() {
     let dir = tempfile::tempdir().unwrap();
     let storage = storage(dir.path());
+    check_short_ways(&storage);
+    // From a block they are as short.
+    let mut appender = storage.tsdb().appender();
+    appender
+        .append(None, &Labels::from_pairs([("__name__", "later")]), Sample::new(4 * 3_600_000, 0.0))
+        .unwrap();
+    appender.commit().unwrap();
+    assert_eq!(storage.tsdb().maintain().unwrap().blocks_cut, 1);
+    check_short_ways(&storage);
+}
+
+fn check_short_ways(storage: &Storage) {
     let long = Long(storage.clone());
     for at in [0, 20_000, 45_000, 320_000, 600_000].map(Timestamp::from_millis) {
         for query in [
@@ -113,7 +125,7 @@ fn short_ways_lead_where_the_long_one_does() {
             "sum(nothing)",
         ] {
             assert_eq!(
-                answer(&storage, query, at, false),
+                answer(storage, query, at, false),
                 answer(&long, query, at, false),
                 "{query} at {at:?}"
             );
@@ -128,11 +140,7 @@ fn short_ways_lead_where_the_long_one_does() {
             "topk(3, h)",
             "topk(0, a)",
         ] {
-            assert_eq!(
-                answer(&storage, query, at, true),
-                answer(&long, query, at, true),
-                "{query} at {at:?}"
-            );
+            assert_eq!(answer(storage, query, at, true), answer(&long, query, at, true), "{query} at {at:?}");
         }
     }
 }

@@ -59,6 +59,7 @@
 
 mod chunks;
 mod index;
+mod latest;
 mod series;
 pub(crate) mod summary;
 mod verified;
@@ -83,6 +84,7 @@ use crate::wal::record::{self, Section};
 
 pub(crate) use chunks::BlockChunk;
 pub(crate) use index::BlockIndex;
+pub(crate) use latest::{LatestOf, LatestReader};
 pub(crate) use series::{SeriesBytes, SeriesReader};
 pub(crate) use writer::{BlockSeries, BlockWriter};
 
@@ -328,6 +330,11 @@ impl Block {
     /// Its series.
     pub(crate) const fn series(&self) -> SeriesReader<'_> {
         SeriesReader::new(self)
+    }
+
+    /// The latest samples in `[start, end]` of its series.
+    pub(crate) fn latest(&self, start: i64, end: i64) -> LatestReader<'_> {
+        LatestReader::new(self, start, end)
     }
 
     /// The exemplars of every series that has any, by number of the series.

@@ -106,6 +106,21 @@ impl Described {
 }
 
 impl Description {
+    /// The number of its times.
+    pub(super) const fn column(&self) -> u32 {
+        self.column
+    }
+
+    pub(super) const fn kind(&self) -> ChunkKind {
+        self.kind
+    }
+
+    /// The chunk, whose times are there.
+    pub(super) const fn chunk(&self, meta: ChunkMeta, times_at: u32) -> BlockChunk {
+        let Self { values, summary, starts, .. } = *self;
+        BlockChunk { meta, times_at: Some(times_at), values, summary, starts }
+    }
+
     /// The next description; `None` where it says that there is no chunk.
     pub(super) fn read(reader: &mut Reader<'_>, before: &mut Described) -> Decoded<Option<Self>> {
         let flags = reader.u8()?;
@@ -209,10 +224,25 @@ fn read_summary(reader: &mut Reader<'_>) -> Decoded<(usize, usize)> {
 impl Block {
     /// A chunk of a group; `reader` stands behind its description.
     pub(super) fn chunk_of(&self, description: &Description, reader: &Reader<'_>) -> Decoded<BlockChunk> {
-        let Description { kind, column, values, summary, starts, .. } = *description;
+        let (meta, times_at) = self.column_of(description, reader)?;
+        Ok(description.chunk(meta, times_at))
+    }
+
+    /// What a chunk's column of times says of it, and where the column is.
+    pub(super) fn column_of(
+        &self,
+        description: &Description,
+        reader: &Reader<'_>,
+    ) -> Decoded<(ChunkMeta, u32)> {
         let wrong = reader.malformed("times of a chunk are not there");
-        let (meta, times_at) = self.times_of(kind, column).map_err(|_| wrong)?;
-        Ok(BlockChunk { meta, times_at: Some(times_at), values, summary, starts })
+        self.times_of(description.kind, description.column).map_err(|_| wrong)
+    }
+
+    /// Appends the times of a column.
+    pub(super) fn column_times(&self, meta: &ChunkMeta, at: u32, times: &mut Vec<i64>) -> Decoded<()> {
+        let mut reader = Reader::new(self.section(SectionKind::Times));
+        reader.take(at as usize)?;
+        meta.decode_timestamps(&mut reader, times)
     }
 
     /// Whether the samples of a chunk of a group reach into a range. `columns` is what is known of that already, by the
@@ -330,11 +360,25 @@ impl Block {
             let decoded = chunk.meta.decode_timestamps(data, times);
             return decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed));
         };
-        let mut reader = Reader::new(self.section(SectionKind::Times));
-        reader
-            .take(at as usize)
-            .and_then(|_| chunk.meta.decode_timestamps(&mut reader, times))
+        self.column_times(&chunk.meta, at, times)
             .map_err(|malformed| self.corrupt(SectionKind::Times, malformed))
+    }
+
+    /// The value at a position among the samples of a chunk of floats of a group; `floats` is room for those before it.
+    pub(super) fn float_at(
+        &self,
+        chunk: &BlockChunk,
+        position: usize,
+        floats: &mut Vec<f64>,
+    ) -> Result<Option<f64>> {
+        if let Values::Constant(constant) = chunk.values {
+            let ends = constant.is_ended() && position + 1 == chunk.meta.count as usize;
+            return Ok(Some(if ends { STALE_NAN } else { constant.value }));
+        }
+        floats.clear();
+        let decoded = chunk.meta.decode_float_values(Reader::new(self.chunk_data(chunk)?), floats);
+        decoded.map_err(|malformed| self.corrupt_chunk(chunk, malformed))?;
+        Ok(floats.get(position).copied())
     }
 
     /// Appends the samples of a chunk of floats.

@@ -159,7 +159,8 @@ impl<'a> SeriesReader<'a> {
         Self { block, labels: None, chunks: None, names: Vec::new(), texts: Vec::new() }
     }
 
-    const fn is_grouped(&self) -> bool {
+    /// Whether series are in groups, as [`SeriesReader::descriptions`] needs it.
+    pub(super) const fn is_grouped(&self) -> bool {
         self.block.version >= GROUPED_FROM
     }
 
@@ -283,7 +284,7 @@ impl<'a> SeriesReader<'a> {
     }
 
     /// Hands over how the chunks of a series are described, and the reader behind each description.
-    fn descriptions(
+    pub(super) fn descriptions(
         &mut self,
         number: u32,
         mut each: impl FnMut(&Description, &Reader<'a>) -> Decoded<()>,

@@ -2,7 +2,9 @@
 //!
 //! What an instant query aggregates takes one sample of each series and hardly ever all of its labels. A view of each
 //! series, its place in the order of labels and a reader cost far more than that sample, and are left out here: pages of
-//! the head are gone through in the order of ids, by several threads, each of which fills columns of its own.
+//! the head, or the series of a block, are gone through in the order of ids, by several threads, each of which fills columns of
+//! its own. Where more than one place has samples of the range, labels would have to say which series are the same: that
+//! is left to selecting them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,13 +16,13 @@ use roaring::RoaringBitmap;
 
 use super::Shared;
 use super::read::{Part, Parts, SelectedSeries, Sink};
-use super::visible::VisibleHead;
+use super::visible::{VisibleBlock, VisibleHead};
 use crate::Tsdb;
+use crate::block::LatestOf;
 use crate::error::Result;
 use crate::head::{Head, LatestIn, SampleValue, SeriesView, split};
 use crate::index::Query;
 use crate::side_by_side;
-use crate::tombstones::Intervals;
 
 /// Appends to a span what tells the group of a series.
 pub type GroupKey<'a> = dyn Fn(&Labels, &mut Vec<u8>) + Sync + 'a;
@@ -55,7 +57,8 @@ pub struct Latest {
 impl Tsdb {
     /// The latest sample in `[start, end]` of each series that passes all matchers, as of one moment, in as many parts as
     /// threads looked for them, of which there are at most so many. Series whose latest sample is a stale marker are left
-    /// out. `None` where blocks have samples of the range: then [`Tsdb::select`] is the way.
+    /// out. `None` where several blocks have samples of the range, or a block and the head, or downsampled data: then
+    /// [`Tsdb::select`] is the way.
     ///
     /// # Errors
     /// As [`Tsdb::select`].
@@ -82,11 +85,28 @@ impl Shared {
         let query = Query::new(matchers);
         let pass = self.gate.read();
         let view = self.view.read();
-        if view.blocks_for(range, None).next().is_some() {
+        let mut blocks = view.blocks_for(range, None);
+        let block = blocks.next();
+        if blocks.next().is_some() {
             return Ok(None);
         }
         let head = VisibleHead { from: view.head_from, deleted: &view.head_deleted };
         let ids = self.head.with_index(|index| query.resolve(index))?;
+        if let Some((block, asked, answers)) = block {
+            let (start, end) = range;
+            if block.resolution_ms() != 0 || !self.shown(&head, ids, start, end).is_empty() {
+                return Ok(None);
+            }
+            let (block, expiry) = (Arc::clone(block), view.expiry.clone());
+            let deleted = block.tombstones();
+            drop(blocks);
+            drop(view);
+            drop(pass);
+            let past = expiry.hidden(&block)?;
+            let visible = VisibleBlock { block, range: asked, answers, deleted, past };
+            return latest_of_block(&visible, &query, range, by, threads).map(Some);
+        }
+        drop(blocks);
         let look = |ids: &RoaringBitmap| {
             let mut collector = Collector::new(by);
             collector.look(&self.head, &head, ids, range);
@@ -101,6 +121,22 @@ impl Shared {
     }
 }
 
+fn latest_of_block(
+    visible: &VisibleBlock,
+    query: &Query<'_>,
+    range: (i64, i64),
+    by: LatestBy<'_>,
+    threads: usize,
+) -> Result<Vec<Latest>> {
+    let numbers = query.resolve(&visible.block.index())?;
+    let look = |numbers: &RoaringBitmap| {
+        let mut collector = Collector::new(by);
+        collector.look_at_block(visible, numbers)?;
+        collector.finish(range)
+    };
+    side_by_side::each(&split(numbers, threads), look).into_iter().collect()
+}
+
 /// Collects what one thread finds.
 struct Collector<'a> {
     by: LatestBy<'a>,
@@ -111,7 +147,7 @@ struct Collector<'a> {
     /// The group of the series before: neighbours often are of one.
     last: Option<(Vec<u8>, u32)>,
     /// Series that have to be read.
-    unread: Vec<(SeriesView, Intervals)>,
+    unread: Vec<(Labels, Part)>,
 }
 
 impl<'a> Collector<'a> {
@@ -126,8 +162,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    fn look(&mut self, head: &Head, visible: &VisibleHead<'_>, ids: &RoaringBitmap, range: (i64, i64)) {
-        let (start, end) = range;
+    fn reserve(&mut self, ids: &RoaringBitmap) {
         let count = ids.len() as usize;
         self.latest.timestamps.reserve(count);
         self.latest.values.reserve(count);
@@ -136,11 +171,40 @@ impl<'a> Collector<'a> {
             LatestBy::Series => self.latest.labels.reserve(count),
             LatestBy::Groups(_) => self.latest.groups.reserve(count),
         }
+    }
+
+    fn look(&mut self, head: &Head, visible: &VisibleHead<'_>, ids: &RoaringBitmap, range: (i64, i64)) {
+        let (start, end) = range;
+        self.reserve(ids);
+        let part = |(view, deleted): (SeriesView, _)| (view.labels.clone(), Part::Head { view, deleted });
         head.visit(ids, |series| match visible.latest(series, start, end) {
             LatestIn::Nothing => {}
             LatestIn::Sample(time, value) => self.push(series.labels, time, value),
-            LatestIn::Unknown => self.unread.extend(visible.view(series, start, end)),
+            LatestIn::Unknown => self.unread.extend(visible.view(series, start, end).map(part)),
         });
+    }
+
+    fn look_at_block(&mut self, visible: &VisibleBlock, numbers: &RoaringBitmap) -> Result<()> {
+        self.reserve(numbers);
+        let (start, end) = visible.range;
+        let (mut latest, mut series) = (visible.block.latest(start, end), visible.block.series());
+        let (mut labels, mut unread) = (Labels::empty(), Vec::new());
+        for number in numbers {
+            let found = if visible.hides_of(number) { LatestOf::Unknown } else { latest.of(number)? };
+            match found {
+                LatestOf::Nothing => {}
+                LatestOf::Float(_, float) if is_stale(float) => {}
+                LatestOf::Float(time, float) => {
+                    if !matches!(self.by, LatestBy::Nothing) {
+                        labels = series.labels(number)?;
+                    }
+                    self.push(&labels, time, SampleValue::Float(float));
+                }
+                LatestOf::Unknown => unread.push(number),
+            }
+        }
+        self.unread = visible.parts(&unread.into_iter().collect())?;
+        Ok(())
     }
 
     fn push(&mut self, labels: &Labels, time: i64, value: SampleValue) {
@@ -191,13 +255,12 @@ impl<'a> Collector<'a> {
 
     fn finish(mut self, (start, end): (i64, i64)) -> Result<Latest> {
         let (start, end) = (Timestamp::from_millis(start), Timestamp::from_millis(end));
-        for (view, deleted) in std::mem::take(&mut self.unread) {
-            let labels = view.labels.clone();
-            let series = SelectedSeries::new(labels.clone(), Parts::One([Part::Head { view, deleted }]));
+        for (labels, part) in std::mem::take(&mut self.unread) {
+            let series = SelectedSeries::new(labels, Parts::One([part]));
             let mut last = Last(None);
             series.read(start, end, &mut last)?;
             if let Last(Some((time, value))) = last {
-                self.push(&labels, time, value);
+                self.push(series.labels(), time, value);
             }
         }
         Ok(self.latest)

@@ -33,6 +33,7 @@ mod downsampling;
 mod faults;
 mod fixtures;
 mod histories;
+mod latest;
 mod late;
 mod log_reader;
 mod retention;
