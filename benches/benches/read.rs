@@ -20,8 +20,8 @@ const KINDS: [(&str, &str); 4] = [
     ("load", "node_load1"),
 ];
 
-/// Every value of every series, most of them from blocks, the rest from the head; then of series of one kind; then one
-/// window over everything, which most chunks answer without their values.
+/// Every value of every series, most of them from blocks, the rest from the head; then of blocks alone, then of series
+/// of one kind; then one window over everything, which most chunks answer without their values.
 fn scan(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()> {
     let (series_count, steps) = (scale.pick(40, 1_000), scale.pick(60, 2_400));
     let database = Database::create()?;
@@ -47,6 +47,17 @@ fn scan(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()
         io::Result::Ok(())
     };
     scan("scan", &[])?;
+    let mut count = 0;
+    database.scan_blocks(&[], |values| count += values.len() as u64)?;
+    group.throughput(Throughput::Elements(count));
+    group.bench_function("scan, blocks", |bencher| {
+        bencher.iter(|| {
+            let mut all = 0;
+            let fold = |values: &[f64]| all ^= values.iter().fold(0, |all, value| all ^ value.to_bits());
+            database.scan_blocks(&[], fold).expect("scan");
+            black_box(all)
+        });
+    });
     for (kind, metric) in KINDS {
         scan(&format!("scan, {kind}"), &[Matcher::equal("__name__", metric)])?;
     }

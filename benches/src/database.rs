@@ -135,12 +135,28 @@ impl Database {
     ///
     /// # Errors
     /// Where storage cannot be read.
-    pub fn scan(&self, matchers: &[Matcher], mut each: impl FnMut(&[f64])) -> io::Result<()> {
-        for series in
-            self.tsdb().select(matchers, Timestamp::MIN, Timestamp::MAX).map_err(io::Error::other)?
-        {
+    pub fn scan(&self, matchers: &[Matcher], each: impl FnMut(&[f64])) -> io::Result<()> {
+        self.scan_until(matchers, Timestamp::MAX, each)
+    }
+
+    /// As [`Database::scan`], without what is only in the head.
+    ///
+    /// # Errors
+    /// Where storage cannot be read.
+    pub fn scan_blocks(&self, matchers: &[Matcher], each: impl FnMut(&[f64])) -> io::Result<()> {
+        let head_begins = self.tsdb().stats().head_min_time.unwrap_or(Timestamp::MAX);
+        self.scan_until(matchers, Timestamp::from_millis(head_begins.millis() - 1), each)
+    }
+
+    fn scan_until(
+        &self,
+        matchers: &[Matcher],
+        end: Timestamp,
+        mut each: impl FnMut(&[f64]),
+    ) -> io::Result<()> {
+        for series in self.tsdb().select(matchers, Timestamp::MIN, end).map_err(io::Error::other)? {
             let mut sink = Each { floats: &mut each, summaries: &mut |_| {} };
-            series.read(Timestamp::MIN, Timestamp::MAX, &mut sink).map_err(io::Error::other)?;
+            series.read(Timestamp::MIN, end, &mut sink).map_err(io::Error::other)?;
         }
         Ok(())
     }
