@@ -13,6 +13,7 @@
 use std::sync::Arc;
 
 use model::{Histogram, Summary};
+use triomphe::ThinArc;
 
 use crate::codec::bytes::{put_varint, put_zigzag};
 use crate::codec::values::{self, Density};
@@ -70,11 +71,32 @@ pub(crate) struct ChunkMeta {
     pub(crate) max_time: i64,
 }
 
-/// A sealed chunk in memory.
+/// A chunk that was encoded or read just now.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) meta: ChunkMeta,
-    pub(crate) data: Box<[u8]>,
+    pub(crate) data: Vec<u8>,
+}
+
+/// A chunk as the head keeps it, of which there are millions: a clone is the same chunk, and all of it is one
+/// allocation.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedChunk(ThinArc<ChunkMeta, u8>);
+
+impl SharedChunk {
+    pub(crate) fn meta(&self) -> &ChunkMeta {
+        &self.0.header.header
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.0.slice
+    }
+}
+
+impl From<Chunk> for SharedChunk {
+    fn from(chunk: Chunk) -> Self {
+        Self(ThinArc::from_header_and_slice(chunk.meta, &chunk.data))
+    }
 }
 
 impl ChunkMeta {
@@ -228,7 +250,7 @@ impl Chunk {
         let mut data = Vec::with_capacity(16 + times.len() * 2);
         timestamps::encode(times, &mut data);
         values::encode_series(floats, Density::Light, &mut data);
-        Some(Self { meta, data: data.into() })
+        Some(Self { meta, data })
     }
 
     /// Encodes histograms; `None` where there are none.
@@ -237,17 +259,15 @@ impl Chunk {
         let mut data = Vec::with_capacity(64 + times.len() * 16);
         timestamps::encode(times, &mut data);
         encode_histograms(histograms, &mut data);
-        Some(Self { meta, data: data.into() })
+        Some(Self { meta, data })
     }
 
     /// The same with the starts of its samples, which it has not got yet.
-    pub(crate) fn with_starts(self, starts: &Starts) -> Self {
-        if starts.is_unknown() {
-            return self;
+    pub(crate) fn with_starts(mut self, starts: &Starts) -> Self {
+        if !starts.is_unknown() {
+            starts.encode(&mut self.data);
         }
-        let mut data = self.data.into_vec();
-        starts.encode(&mut data);
-        Self { data: data.into(), ..self }
+        self
     }
 }
 

@@ -10,7 +10,7 @@ use super::Shared;
 use super::late::merge_late;
 use crate::Tsdb;
 use crate::block::{Block, BlockSeries, BlockWriter};
-use crate::chunk::{ChunkMeta, Run};
+use crate::chunk::{Chunk, ChunkMeta, Run};
 use crate::error::{Error, IoContext, Result};
 use crate::head::{LateTimes, SeriesView, TimedSample};
 use crate::tombstones::{Intervals, Tombstones};
@@ -253,8 +253,7 @@ fn add_to_block(
     deleted: Option<&Intervals>,
 ) -> Result<Vec<i64>> {
     let sealed = view.seal_open();
-    let chunks = view.chunks.iter().map(|chunk| &**chunk).chain(&sealed);
-    let runs = Run::join(chunks.map(|chunk| (chunk.meta, &*chunk.data)), RUN_SAMPLES_MAX);
+    let runs = Run::join(chunks_of(view, sealed.as_ref()), RUN_SAMPLES_MAX);
     let mut runs = runs.map_err(|malformed| view.corrupt(malformed))?;
     let late: Vec<TimedSample> =
         view.late().iter().filter(|late| (start..end).contains(&late.time)).cloned().collect();
@@ -274,17 +273,20 @@ fn add_to_block(
     Ok(late.into_iter().map(|late| late.time).collect())
 }
 
+/// The chunks of a series in time order, of which the open one has been sealed for it.
+fn chunks_of<'a>(
+    view: &'a SeriesView,
+    sealed: Option<&'a Chunk>,
+) -> impl Iterator<Item = (ChunkMeta, &'a [u8])> {
+    let kept = view.chunks.iter().map(|chunk| (*chunk.meta(), chunk.data()));
+    kept.chain(sealed.map(|chunk| (chunk.meta, &*chunk.data)))
+}
+
 fn put_view(out: &mut Vec<u8>, view: &SeriesView) {
     let id = view.id;
     record::put_series(out, std::iter::once((id, &view.labels)));
     let sealed = view.seal_open();
-    let chunks: Vec<(ChunkMeta, &[u8])> = view
-        .chunks
-        .iter()
-        .map(|chunk| &**chunk)
-        .chain(&sealed)
-        .map(|chunk| (chunk.meta, &*chunk.data))
-        .collect();
+    let chunks: Vec<_> = chunks_of(view, sealed.as_ref()).collect();
     if !chunks.is_empty() {
         record::put_chunks(out, id, chunks.into_iter());
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use model::{Histogram, Labels, Summary, Timestamp, Windows};
 
 use crate::block::{Block, BlockChunk};
-use crate::chunk::{Chunk, ChunkKind};
+use crate::chunk::{ChunkKind, SharedChunk};
 use crate::codec::Malformed;
 use crate::error::Result;
 use crate::head::{OpenChunk, SampleValue, SeriesView, TimedSample};
@@ -198,7 +198,7 @@ impl SelectedSeries {
                 }
                 Part::Head { view, deleted } => {
                     reading.deleted = deleted;
-                    for chunk in view.chunks.iter().filter(|chunk| chunk.meta.overlaps(start, end)) {
+                    for chunk in view.chunks.iter().filter(|chunk| chunk.meta().overlaps(start, end)) {
                         reading.stretch.clear();
                         let decoded = reading.stretch.decode_of_head(chunk);
                         decoded.map_err(|malformed| view.corrupt(malformed))?;
@@ -287,19 +287,18 @@ impl Stretch {
         self.starts.clear();
     }
 
-    fn decode_of_head(&mut self, chunk: &Chunk) -> std::result::Result<(), Malformed> {
+    fn decode_of_head(&mut self, chunk: &SharedChunk) -> std::result::Result<(), Malformed> {
         let Self { times, floats, histograms, summaries, starts } = self;
-        let known = match chunk.meta.kind {
-            ChunkKind::Summaries => {
-                chunk.meta.decode_summaries(&chunk.data, times, summaries).map(|()| Starts::Unknown)
-            }
-            ChunkKind::Floats => chunk.meta.decode_floats(&chunk.data, times, floats),
-            ChunkKind::Histograms => chunk.meta.decode_histograms(&chunk.data, |time, histogram| {
+        let (meta, data) = (chunk.meta(), chunk.data());
+        let known = match meta.kind {
+            ChunkKind::Summaries => meta.decode_summaries(data, times, summaries).map(|()| Starts::Unknown),
+            ChunkKind::Floats => meta.decode_floats(data, times, floats),
+            ChunkKind::Histograms => meta.decode_histograms(data, |time, histogram| {
                 times.push(time);
                 histograms.push(histogram);
             }),
         };
-        known?.expand(chunk.meta.count as usize, starts);
+        known?.expand(meta.count as usize, starts);
         Ok(())
     }
 

@@ -10,8 +10,7 @@
 //!   `newest` was past them already, are kept apart and have times that no other sample has;
 //! * `reserved` is `newest` or later: up to there, samples are on their way through the log (see [`crate::db`]).
 
-use std::sync::Arc;
-
+use model::staleness::is_stale;
 use model::{AppendError, Exemplar, Labels};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -24,6 +23,9 @@ use crate::starts::{Starts, UNKNOWN_START};
 
 /// Series of one page. One bit each in a word.
 pub(crate) const PAGE_SERIES: usize = 64;
+
+/// The open chunk of a series that has ended is sealed from so many samples on: fewer take less than sealing them would.
+const ENDED_SAMPLES_MIN: usize = 16;
 
 /// No time yet.
 const NEVER: i64 = i64::MIN;
@@ -281,6 +283,9 @@ impl PageData {
             open.push_float(time, float);
             self.saw(slot, time);
             self.note_start(slot, start);
+            if is_stale(float) {
+                self.seal_ended(slot);
+            }
             return true;
         }
         self.add(slot, TimedSample { time, start, value: SampleValue::Float(float) }, block_range_ms)
@@ -292,20 +297,36 @@ impl PageData {
             return self.add_late(slot, sample);
         }
         let TimedSample { time, start, value } = sample;
+        let has_ended = value.is_stale();
         match &mut self.open[slot] {
             Some(open) if open.takes(time, value.float(), block_range_ms) => open.push(time, value),
-            open => {
+            _ => {
                 self.chunk_count += 1;
-                let full = open.replace(OpenChunk::new(time, value));
-                let starts = self.take_open_starts(slot);
-                if let Some(chunk) = full.and_then(|full| full.seal(&starts)) {
-                    self.rare(slot).chunks.push(Arc::new(chunk));
-                }
+                self.seal_open(slot);
+                self.open[slot] = Some(OpenChunk::new(time, value));
             }
         }
         self.saw(slot, time);
         self.note_start(slot, start);
+        if has_ended {
+            self.seal_ended(slot);
+        }
         true
+    }
+
+    fn seal_open(&mut self, slot: usize) {
+        let starts = self.take_open_starts(slot);
+        if let Some(chunk) = self.open[slot].take().and_then(|open| open.seal(&starts)) {
+            self.rare(slot).chunks.push(chunk.into());
+        }
+    }
+
+    /// Seals the open chunk of a series whose target is gone: it would keep room for samples that do not come. Where the
+    /// series comes and goes, chunks stay long enough to be worth their description.
+    fn seal_ended(&mut self, slot: usize) {
+        if self.open[slot].as_ref().is_some_and(|open| open.count() >= ENDED_SAMPLES_MIN) {
+            self.seal_open(slot);
+        }
     }
 
     /// Adds a sample to the late ones, unless its time is taken; says whether it was added.
@@ -329,11 +350,10 @@ impl PageData {
         if chunk.meta.min_time <= self.newest[slot] {
             return false;
         }
-        let starts = self.take_open_starts(slot);
-        let sealed = self.open[slot].take().and_then(|open| open.seal(&starts));
         let newest = chunk.meta.max_time;
         self.chunk_count += 1;
-        self.rare(slot).chunks.extend(sealed.into_iter().chain([chunk]).map(Arc::new));
+        self.seal_open(slot);
+        self.rare(slot).chunks.push(chunk.into());
         self.saw(slot, newest);
         true
     }
@@ -357,7 +377,7 @@ impl PageData {
         }
         if let Some(rare) = &mut self.rare[slot] {
             self.chunk_count -= rare.drop_before(end, late);
-            self.late &= !(u64::from(rare.late.is_empty()) << slot);
+            self.late &= !(u64::from(rare.late().is_none()) << slot);
             if rare.is_needless() {
                 self.rare[slot] = None;
             }

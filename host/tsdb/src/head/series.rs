@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use model::staleness::is_stale;
 use model::{AppendError, Exemplar, Histogram, Labels};
 
 use super::OpenChunk;
 use super::page::PageData;
 use super::rare::LateSamples;
-use crate::chunk::{Chunk, ChunkKind, ChunkMeta};
+use crate::chunk::{Chunk, ChunkKind, ChunkMeta, SharedChunk};
 use crate::codec::Malformed;
 use crate::codec::histogram::bits_equal;
 use crate::error::Error;
@@ -65,7 +66,7 @@ pub(crate) struct SeriesView {
     pub(crate) id: u32,
     pub(crate) labels: Labels,
     /// In time order.
-    pub(crate) chunks: Vec<Arc<Chunk>>,
+    pub(crate) chunks: Vec<SharedChunk>,
     /// Newer than the chunks.
     pub(crate) open: Option<OpenChunk>,
     /// Of the samples of the open chunk.
@@ -88,7 +89,7 @@ impl SeriesView {
     /// Leaves out chunks of which all that lies in `[start, end]` is deleted.
     pub(crate) fn leave_out(&mut self, deleted: &Intervals, start: i64, end: i64) {
         let gone = |meta: &ChunkMeta| deleted.covers(meta.min_time.max(start), meta.max_time.min(end));
-        self.chunks.retain(|chunk| !gone(&chunk.meta));
+        self.chunks.retain(|chunk| !gone(chunk.meta()));
         self.open.take_if(|open| gone(&open.meta()));
         self.late.take_if(|late| {
             let (first, last) = (late.first().map_or(start, |l| l.time), late.last().map_or(end, |l| l.time));
@@ -99,7 +100,7 @@ impl SeriesView {
     /// When the oldest and the newest of its samples and exemplars are; `None` where there are none.
     pub(crate) fn times(&self) -> Option<(i64, i64)> {
         let chunks =
-            self.chunks.iter().map(|chunk| chunk.meta).chain(self.open.as_ref().map(|open| open.meta()));
+            self.chunks.iter().map(|chunk| *chunk.meta()).chain(self.open.as_ref().map(|open| open.meta()));
         let exemplars = self.exemplars().iter().map(|exemplar| exemplar.timestamp.millis());
         let late = self.late().iter().map(|late| late.time);
         let times = chunks.flat_map(|meta| [meta.min_time, meta.max_time]).chain(exemplars).chain(late);
@@ -135,6 +136,14 @@ impl SampleValue {
             (Self::Float(a), Self::Float(b)) => a.to_bits() == b.to_bits(),
             (Self::Histogram(a), Self::Histogram(b)) => bits_equal(a, b),
             _ => false,
+        }
+    }
+
+    /// Whether it says that the series has ended.
+    pub(crate) fn is_stale(&self) -> bool {
+        match self {
+            Self::Float(float) => is_stale(*float),
+            Self::Histogram(histogram) => histogram.is_stale(),
         }
     }
 
@@ -174,13 +183,13 @@ impl SeriesIn<'_> {
         self.page.open[self.slot].as_ref()
     }
 
-    fn chunks(&self) -> &[Arc<Chunk>] {
+    fn chunks(&self) -> &[SharedChunk] {
         self.page.rare[self.slot].as_ref().map_or(&[], |rare| &rare.chunks)
     }
 
     /// Samples that came when newer ones were there, by time.
     pub(crate) fn late(&self) -> Option<&Arc<LateSamples>> {
-        self.page.rare[self.slot].as_ref().map(|rare| &rare.late).filter(|late| !late.is_empty())
+        self.page.rare[self.slot].as_ref()?.late()
     }
 
     pub(crate) fn is_logged(&self) -> bool {
@@ -189,7 +198,7 @@ impl SeriesIn<'_> {
 
     /// The oldest sample that is not before `from`.
     pub(crate) fn min_time_from(&self, from: i64) -> Option<i64> {
-        let sealed = self.chunks().first().map(|chunk| chunk.meta.min_time);
+        let sealed = self.chunks().first().map(|chunk| chunk.meta().min_time);
         let in_order = sealed.or_else(|| self.open().map(OpenChunk::min_time));
         let late = self
             .late()
@@ -210,7 +219,7 @@ impl SeriesIn<'_> {
     pub(crate) fn overlaps(&self, from: i64, start: i64, end: i64) -> bool {
         let after = start.max(from);
         self.open().is_some_and(|open| open.meta().overlaps(after, end))
-            || self.chunks().iter().rev().any(|chunk| chunk.meta.overlaps(after, end))
+            || self.chunks().iter().rev().any(|chunk| chunk.meta().overlaps(after, end))
             || self.late().is_some_and(|late| Self::late_overlaps(late, start, end))
     }
 
@@ -241,9 +250,10 @@ impl SeriesIn<'_> {
         let (rare, after) = (self.page.rare[self.slot].as_ref(), start.max(from));
         // They are in order of time, and the latest are what is asked for most.
         let chunks = self.chunks();
-        let before = chunks.iter().rposition(|chunk| chunk.meta.max_time < after).map_or(0, |last| last + 1);
+        let before =
+            chunks.iter().rposition(|chunk| chunk.meta().max_time < after).map_or(0, |last| last + 1);
         let within = chunks.get(before..).unwrap_or_default().iter();
-        let chunks = within.take_while(|chunk| chunk.meta.min_time <= end).cloned().collect();
+        let chunks = within.take_while(|chunk| chunk.meta().min_time <= end).cloned().collect();
         SeriesView {
             id: self.id,
             labels: self.labels.clone(),

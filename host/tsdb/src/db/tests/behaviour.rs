@@ -1,5 +1,7 @@
 //! What each operation promises, one at a time.
 
+use model::staleness::STALE_NAN;
+
 use super::*;
 
 #[test]
@@ -491,7 +493,6 @@ fn a_steady_series_is_one_chunk_of_the_head() {
         ..options(WalSync::Always)
     };
     let db = try_open(&fs, &clock, options.clone()).unwrap();
-    let stale = model::staleness::STALE_NAN;
     let mut expected = BTreeMap::new();
     let mut put = |time: i64, value: f64, chunks: u64| {
         append(&db, 1, time, value);
@@ -501,7 +502,7 @@ fn a_steady_series_is_one_chunk_of_the_head() {
     for time in 0..500 {
         put(time * 1000, 4.0, 1);
     }
-    put(500_000, stale, 2);
+    put(500_000, STALE_NAN, 2);
     for at in 1..1500 {
         // As many as there may be with the marker in front, then 1024, then the rest.
         let chunks = if at < 120 {
@@ -530,4 +531,34 @@ fn a_steady_series_is_one_chunk_of_the_head() {
     drop(db);
     let db = try_open(&fs, &clock, options).unwrap();
     assert_eq!(content(&db, &[], 0, 3_599_999), expected, "from a block");
+}
+
+#[test]
+fn a_series_that_ended_is_sealed_and_may_come_back() {
+    for count in [2, 15, 16, 119, 130] {
+        let (fs, clock) = (SimFileSystem::default(), far_clock());
+        let db = open(&fs, &clock);
+        // All within one block's range; the marker is the last of `count`.
+        let value = |at: i64| if at == count - 1 { STALE_NAN } else { (at * at) as f64 };
+        let mut expected = Vec::new();
+        for at in 0..count {
+            append(&db, 1, at, value(at));
+            expected.push((at, value(at)));
+        }
+        let with_marker = db.stats().head_chunks;
+        assert_eq!(everything(&db)[&series(1)], floats(&expected), "{count}");
+        let mut batch = db.appender();
+        let mut try_append = |time, value| batch.append(None, &series(1), Sample::new(time, value)).map(drop);
+        assert_eq!(try_append(count - 1, STALE_NAN), Ok(()), "a repetition is no conflict");
+        assert_eq!(try_append(count - 1, 0.5), Err(AppendError::DuplicateTimestamp));
+        batch.commit().unwrap();
+        append(&db, 1, count, 0.5);
+        expected.push((count, 0.5));
+        // What is sealed takes no more samples, what is short stays open.
+        let is_sealed = (16..=120).contains(&count);
+        assert_eq!(db.stats().head_chunks, with_marker + u64::from(is_sealed), "{count}");
+        assert_eq!(everything(&db)[&series(1)], floats(&expected), "{count}");
+        drop(db);
+        assert_eq!(everything(&open(&fs, &clock))[&series(1)], floats(&expected), "{count}");
+    }
 }
