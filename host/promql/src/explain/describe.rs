@@ -308,7 +308,7 @@ fn selector(select: &Select, range: &str) -> String {
             MatchOp::Regex => "=~",
             MatchOp::NotRegex => "!~",
         };
-        format!("{}{op}{}", m.name(), crate::lexer::quote(m.value().as_bytes()))
+        format!("{}{op}{}", m.name(), crate::lexer::quote(m.value_bytes()))
     };
     let matchers: Vec<String> = select.matchers.iter().map(matcher).collect();
     format!("{{{}}}{range}{}", matchers.join(","), shift(select.shift))

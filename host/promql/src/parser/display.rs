@@ -112,7 +112,7 @@ fn label(name: &str) -> String {
 }
 
 fn matcher(m: &Matcher) -> String {
-    format!("{}{}{}", label(m.name()), m.op().as_str(), quote(m.value().as_bytes()))
+    format!("{}{}{}", label(m.name()), m.op().as_str(), quote(m.value_bytes()))
 }
 
 fn selector_head(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result {

@@ -34,13 +34,8 @@ impl Parser<'_> {
             let token = self.peek().clone();
             let label = match &token.kind {
                 TokenKind::RightBrace => return Ok(self.next().span),
-                TokenKind::LabelName => token.text.to_owned(),
-                TokenKind::String(content) => match String::from_utf8(content.clone()) {
-                    Ok(text) => text,
-                    Err(_) => {
-                        return Err(self.error(token.span, format!("invalid UTF-8 in {}", quote(content))));
-                    }
-                },
+                TokenKind::LabelName => token.text.as_bytes().to_vec(),
+                TokenKind::String(content) => content.clone(),
                 _ => return self.unexpected("label matching", "identifier or \"}\""),
             };
             self.next();
@@ -53,10 +48,14 @@ impl Parser<'_> {
             };
             match op {
                 None if matches!(token.kind, TokenKind::String(_)) => {
-                    matchers.push(Matcher::equal(METRIC_NAME, label));
+                    let named = Matcher::of_bytes(MatchOp::Equal, METRIC_NAME, label);
+                    matchers.push(named.map_err(|e| self.error(token.span, e.to_string()))?);
                 }
                 None => return self.unexpected("label matching", "label matching operator"),
                 Some(op) => {
+                    let label = String::from_utf8(label).map_err(|error| {
+                        self.error(token.span, format!("invalid UTF-8 in {}", quote(error.as_bytes())))
+                    })?;
                     self.next();
                     matchers.push(self.matcher(op, label, token.span)?);
                 }
@@ -75,11 +74,8 @@ impl Parser<'_> {
             return self.unexpected("label matching", "string");
         };
         let span = start.to(token.span);
-        let Ok(value) = String::from_utf8(content) else {
-            return Err(self.error(span, "label value is not valid UTF-8"));
-        };
         self.next();
-        Matcher::new(op, label, value).map_err(|e| self.error(span, e.to_string()))
+        Matcher::of_bytes(op, label, content).map_err(|e| self.error(span, e.to_string()))
     }
 
     /// Whether some series without labels would pass: such a selector asks for everything.

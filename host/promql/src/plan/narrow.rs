@@ -129,9 +129,7 @@ fn accept(expr: &mut Expr, matcher: &Matcher) {
 }
 
 fn add(matchers: &mut Vec<Matcher>, matcher: &Matcher) {
-    let same =
-        |m: &Matcher| m.name() == matcher.name() && m.op() == matcher.op() && m.value() == matcher.value();
-    if !matchers.iter().any(same) {
+    if !matchers.contains(matcher) {
         matchers.push(matcher.clone());
     }
 }

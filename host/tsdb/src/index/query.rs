@@ -164,12 +164,13 @@ impl Step<'_> {
         let having = || self.name.having(among);
         let inverted = |passing: RoaringBitmap| Ok(if invert { having()? - passing } else { passing });
         match self.condition.pattern.as_ref() {
-            None => match self.condition.matcher.value() {
-                "" => having(),
-                value => match self.name.find(value)? {
+            None => match self.condition.matcher.compared() {
+                Some("") => having(),
+                Some(value) => match self.name.find(value)? {
                     Some(number) => inverted(self.name.posting(number, among)?),
                     None => inverted(RoaringBitmap::new()),
                 },
+                None => inverted(RoaringBitmap::new()),
             },
             Some(pattern) => match pattern.form() {
                 Form::Anything => Ok(RoaringBitmap::new()),
