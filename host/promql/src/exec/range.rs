@@ -118,14 +118,16 @@ pub(crate) fn series(
             cx.release(held);
             Ok(())
         }
-        RangeNode::Subquery(subquery) => of_subquery(subquery, cx, grid, sink),
+        RangeNode::Subquery(subquery) => of_subquery(subquery, cx, grid, without_hint, sink),
     }
 }
 
+/// The series of a subquery, with what `seen` makes of their histograms.
 fn of_subquery(
     subquery: &Subquery,
     cx: &Context<'_>,
     grid: Grid,
+    seen: fn(Arc<Histogram>) -> Arc<Histogram>,
     sink: &mut RangeSink<'_>,
 ) -> Result<(), QueryError> {
     let Some(inner) = inner_grid(subquery, grid) else { return Ok(()) };
@@ -140,7 +142,7 @@ fn of_subquery(
             match series.column.get(step) {
                 Some(Value::Float(value)) => columns.push(time, value),
                 Some(Value::Histogram(histogram)) => {
-                    columns.histograms.push((time, without_hint(histogram)));
+                    columns.histograms.push((time, seen(histogram)));
                 }
                 None => {}
             }
@@ -257,7 +259,7 @@ pub(crate) fn run(
             parallel::each(&wanted.request(), select.ordered, cx, grid, &evaluate, &mut pass)
         }
         RangeNode::Subquery(subquery) => {
-            of_subquery(subquery, cx, grid, &mut |labels, drop_name, columns| {
+            of_subquery(subquery, cx, grid, without_hint, &mut |labels, drop_name, columns| {
                 answer(labels, drop_name, columns)?.map_or(Ok(()), &mut pass)
             })
         }
@@ -419,7 +421,8 @@ pub(crate) fn collect(
             parallel::each(&wanted.request(), select.ordered, cx, grid, &evaluate, &mut keep)?;
         }
         RangeNode::Subquery(subquery) => {
-            of_subquery(subquery, cx, grid, &mut |labels, drop_name, columns| {
+            // No function looks at what histograms say of resets, and the caller sees it.
+            of_subquery(subquery, cx, grid, |histogram| histogram, &mut |labels, drop_name, columns| {
                 cut(labels, drop_name, columns).map_or(Ok(()), &mut keep)
             })?;
         }
