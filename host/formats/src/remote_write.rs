@@ -85,6 +85,7 @@ pub struct Decoder {
 struct Buffers {
     message: Vec<u8>,
     columns: Columns,
+    series: Vec<NewSeries>,
 }
 
 impl Decoder {
@@ -107,11 +108,13 @@ impl Decoder {
     ) -> Result<R, DecodeError> {
         let mut buffers = self.buffers().pop().unwrap_or_default();
         decompress(compression, body, limits.decompressed_bytes_max, &mut buffers.message)?;
-        let mut batch = self.batch(version, limits, &buffers.message, buffers.columns)?;
+        let mut batch = self.batch(version, limits, &buffers.message, buffers.columns, buffers.series)?;
         let answer = store(&mut batch);
         self.known.learn(&batch.learned);
         self.known.replace(&batch.replaced);
-        buffers.columns = batch.columns;
+        (buffers.columns, buffers.series) = (batch.columns, batch.series);
+        buffers.series.clear();
+        buffers.series.shrink_to(BUFFER_BYTES_MAX / size_of::<NewSeries>());
         buffers.columns.clear();
         buffers.columns.shrink_to(BUFFER_BYTES_MAX / size_of::<u64>());
         buffers.message.truncate(BUFFER_BYTES_MAX);
@@ -134,13 +137,14 @@ impl Decoder {
         limits: &Limits,
         message: &'a [u8],
         columns: Columns,
+        series: Vec<NewSeries>,
     ) -> Result<Batch<'a>, DecodeError> {
         let mut reader = Reader {
             items_left: limits.items_max,
             finder: self.known.finder(),
             columns,
             exemplars: Vec::new(),
-            series: Vec::new(),
+            series,
             metadata: Vec::new(),
             rejected: Rejected::default(),
         };

@@ -97,6 +97,25 @@ const SEGMENT_EXTENSION: &str = "wal";
 const CHECKPOINT_EXTENSION: &str = "checkpoint";
 const TEMPORARY_EXTENSION: &str = "tmp";
 
+/// Begins a frame whose payload is written behind it; see [`finish_frame`].
+pub(crate) fn begin_frame(bytes_expected: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + bytes_expected);
+    frame.resize(FRAME_HEADER_BYTES, 0);
+    frame
+}
+
+/// Fills in what stands before the payload of a frame.
+///
+/// # Errors
+/// [`Error::BatchTooLarge`].
+pub(crate) fn finish_frame(mut frame: Vec<u8>) -> Result<Vec<u8>> {
+    let payload = frame.get(FRAME_HEADER_BYTES..).unwrap_or_default();
+    let mut header = Vec::with_capacity(FRAME_HEADER_BYTES);
+    put_frame_header(&mut header, &[payload])?;
+    frame.splice(..FRAME_HEADER_BYTES, header);
+    Ok(frame)
+}
+
 fn frame_crc(length: [u8; 4], payload: &[&[u8]]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&length);
@@ -109,6 +128,12 @@ fn frame_crc(length: [u8; 4], payload: &[&[u8]]) -> u32 {
 /// # Errors
 /// [`Error::BatchTooLarge`], with nothing appended.
 pub(crate) fn put_frame(out: &mut Vec<u8>, payload: &[&[u8]]) -> Result<()> {
+    put_frame_header(out, payload)?;
+    payload.iter().for_each(|part| out.extend_from_slice(part));
+    Ok(())
+}
+
+fn put_frame_header(out: &mut Vec<u8>, payload: &[&[u8]]) -> Result<()> {
     let bytes = payload.iter().map(|part| part.len() as u64).sum::<u64>();
     let length = u32::try_from(bytes).ok().filter(|_| bytes <= FRAME_BYTES_MAX);
     let Some(length) = length.map(u32::to_le_bytes) else {
@@ -117,7 +142,6 @@ pub(crate) fn put_frame(out: &mut Vec<u8>, payload: &[&[u8]]) -> Result<()> {
     out.extend_from_slice(&FRAME_MARKER);
     out.extend_from_slice(&length);
     out.extend_from_slice(&frame_crc(length, payload).to_le_bytes());
-    payload.iter().for_each(|part| out.extend_from_slice(part));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use model::{
     Exemplar, FloatColumns, Histogram, Labels, Metadata, Sample, SeriesRef, Timestamp, UNKNOWN_START,
 };
+use smallvec::SmallVec;
 
 use super::known::Key;
 use super::{v1, v2};
@@ -43,8 +44,8 @@ pub struct KnownExemplar {
 pub struct NewSeries {
     /// What names it; never empty, with a metric name.
     pub labels: Labels,
-    /// Floats, in the sender's order.
-    pub samples: Vec<Sample>,
+    /// Floats, in the sender's order; mostly one.
+    pub samples: SmallVec<[Sample; 1]>,
     /// Native histograms, in the sender's order; each one [`Histogram::validate`]s or is a stale marker.
     pub histograms: Vec<(Timestamp, Histogram)>,
     /// Exemplars, in the sender's order.
@@ -108,7 +109,7 @@ impl Columns {
     }
 
     /// Takes the samples back that nobody was said to own, and their starts.
-    pub(super) fn take_last(&mut self) -> (Vec<Sample>, Vec<Timestamp>) {
+    pub(super) fn take_last(&mut self) -> (SmallVec<[Sample; 1]>, Vec<Timestamp>) {
         let first = self.series.len().min(self.times.len());
         let starts = self.starts.drain(first.min(self.starts.len())..).collect();
         let times = self.times.drain(first..);
@@ -185,6 +186,6 @@ impl Batch<'_> {
 impl From<NewSeries> for TimeSeries {
     fn from(series: NewSeries) -> Self {
         let NewSeries { labels, samples, histograms, exemplars, starts, key: _ } = series;
-        Self { labels, samples, histograms, exemplars, starts }
+        Self { labels, samples: samples.into_vec(), histograms, exemplars, starts }
     }
 }

@@ -90,8 +90,22 @@ impl Table {
         self.by_key.find(table_hash(key), is_key).copied()
     }
 
+    /// Makes room for as many again, going through the entries as they lie: where the table makes room by itself, it looks
+    /// at each of them from anywhere.
+    fn grow(&mut self) {
+        let Self { entries, by_key, .. } = self;
+        let hash_of = |at: &u32| entries.get(*at as usize).map_or(0, |entry| table_hash(entry.key));
+        *by_key = HashTable::with_capacity(entries.len() * 2);
+        for (at, entry) in (0u32..).zip(entries.iter()) {
+            by_key.insert_unique(table_hash(entry.key), at, hash_of);
+        }
+    }
+
     /// Where the entry of a key is, made where it is missing.
     fn insert(&mut self, key: [u64; 2], series: SeriesRef, minute: u32) -> Option<u32> {
+        if self.by_key.len() == self.by_key.capacity() {
+            self.grow();
+        }
         let Self { entries, by_key, .. } = self;
         let is_key = |at: &u32| entries.get(*at as usize).is_some_and(|entry| entry.key == key);
         let hash_of = |at: &u32| entries.get(*at as usize).map_or(0, |entry| table_hash(entry.key));

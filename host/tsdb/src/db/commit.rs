@@ -33,9 +33,12 @@ use super::append::{At, Batch, BatchPage, Column};
 use super::late::find_in_blocks;
 use crate::block::Block;
 use crate::error::{Error, Result};
-use crate::head::page::{PAGE_SERIES, PageData, Rules};
+use crate::head::page::{PageData, Rules, slots_of};
 use crate::head::{Counters, Head, SampleValue, TimedSample, Verdict};
-use crate::wal::{put_frame, record};
+use crate::wal::{begin_frame, finish_frame, record};
+
+/// What the definition of a series takes in the log besides its labels: its id and how long they are.
+const DEFINITION_BYTES_MAX: usize = 10;
 
 /// A frame that waits for its turn.
 pub(super) struct Pending {
@@ -210,22 +213,29 @@ impl Batch {
 
     /// The batch as one frame. Series that the log does not know yet are defined first, perhaps by two batches at once.
     fn encode(&self, min_valid: i64) -> Result<Vec<u8>> {
-        let (mut definitions, mut fresh, mut fresh_count) = (Vec::new(), Vec::new(), 0);
+        let (mut fresh, mut fresh_count, mut fresh_bytes) = (Vec::new(), 0, 0);
         for page in &self.pages {
             let data = page.page.lock();
             let unlogged = data.unlogged(page.used);
             if unlogged != 0 {
-                let slots = (0..PAGE_SERIES).filter(|slot| unlogged >> slot & 1 == 1);
-                for series in slots.filter_map(|slot| data.series(slot)) {
-                    record::put_one_series(&mut fresh, series.id, series.labels);
-                    fresh_count += 1;
-                }
+                let series = slots_of(unlogged).filter_map(|slot| data.series(slot));
+                let lengths = series.map(|series| series.labels.as_encoded().len() + DEFINITION_BYTES_MAX);
+                (fresh_count, fresh_bytes) = lengths
+                    .fold((fresh_count, fresh_bytes), |(count, bytes), more| (count + 1, bytes + more));
+                fresh.push((page, unlogged));
             }
         }
+        let samples_bytes = self.floats.at.len() * 6 + self.histograms.at.len() * 64 + 64;
+        let mut body = begin_frame(fresh_bytes + samples_bytes);
         if fresh_count > 0 {
-            record::begin_series(&mut definitions, fresh_count);
+            record::begin_series(&mut body, fresh_count);
         }
-        let mut body = Vec::with_capacity(self.floats.at.len() * 6 + self.histograms.at.len() * 64 + 64);
+        for (page, unlogged) in fresh {
+            let data = page.page.lock();
+            for series in slots_of(unlogged).filter_map(|slot| data.series(slot)) {
+                record::put_one_series(&mut body, series.id, series.labels);
+            }
+        }
         let ids = |at: &[At]| at.iter().map(|at| self.id(*at)).collect::<Vec<u32>>();
         let (floats, late_floats) = self.floats.split_before(min_valid);
         if !floats.at.is_empty() {
@@ -255,9 +265,7 @@ impl Batch {
         if !self.metadata.is_empty() {
             record::put_metadata(&mut body, self.metadata.iter().map(|(family, m)| (family.as_str(), m)));
         }
-        let mut frame = Vec::with_capacity(definitions.len() + fresh.len() + body.len() + 64);
-        put_frame(&mut frame, &[&definitions, &fresh, &body])?;
-        Ok(frame)
+        finish_frame(body)
     }
 
     /// Makes the batch visible.

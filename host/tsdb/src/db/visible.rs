@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 use super::read::Part;
 use crate::block::{Block, SeriesReader};
 use crate::error::Result;
+use crate::head::page::slots_of;
 use crate::head::{Head, LatestIn, PageData, SeriesIn, SeriesView, split};
 use crate::side_by_side;
 use crate::tombstones::{Intervals, Tombstones};
@@ -29,15 +30,6 @@ pub(super) struct VisibleHead<'a> {
     /// Samples before this time are in blocks.
     pub(super) from: i64,
     pub(super) deleted: &'a Tombstones,
-}
-
-/// The places of the bits that are set.
-fn slots_of(mut bits: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let slot = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
-        bits &= bits - 1;
-        Some(slot)
-    })
 }
 
 impl VisibleBlock {

@@ -64,6 +64,15 @@ pub(crate) struct Rules {
     pub(crate) late_from: Option<i64>,
 }
 
+/// The places of the bits that are set.
+pub(crate) fn slots_of(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let slot = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+        bits &= bits - 1;
+        Some(slot)
+    })
+}
+
 impl Page {
     pub(super) fn new(number: u32) -> Self {
         let data = PageData {
@@ -220,7 +229,7 @@ impl PageData {
 
     /// Forgets what was on its way. Only for those who know that nothing is.
     pub(crate) fn release(&mut self, slots: u64) {
-        for slot in (0..PAGE_SERIES).filter(|slot| slots >> slot & 1 == 1) {
+        for slot in slots_of(slots) {
             self.reserved[slot] = self.newest[slot];
         }
     }
