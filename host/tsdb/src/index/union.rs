@@ -20,6 +20,8 @@ pub(crate) struct Union {
     few: Vec<u32>,
     /// By the high half of the id; empty while there are few.
     pages: Vec<Option<Page>>,
+    /// What came as large bitmaps, which unite page by page by themselves.
+    whole: RoaringBitmap,
 }
 
 impl Union {
@@ -89,7 +91,9 @@ impl Union {
     }
 
     pub(crate) fn add_bitmap(&mut self, ids: &RoaringBitmap) {
-        if self.pages.is_empty() && ids.len() as usize + self.few.len() <= FEW_MAX {
+        if ids.len() as usize > FEW_MAX {
+            self.whole |= ids;
+        } else if self.pages.is_empty() && ids.len() as usize + self.few.len() <= FEW_MAX {
             self.few.extend(ids);
         } else {
             ids.iter().for_each(|id| self.set(id));
@@ -98,7 +102,7 @@ impl Union {
 
     /// The set.
     pub(crate) fn into_bitmap(self) -> RoaringBitmap {
-        let mut all = RoaringBitmap::new();
+        let mut all = self.whole;
         for (key, page) in (0u32..).zip(self.pages) {
             let Some(page) = page else { continue };
             let mut bytes = [0; PAGE_BYTES];

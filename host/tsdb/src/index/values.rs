@@ -51,6 +51,16 @@ impl<'a, P: Places> Values<'a, P> {
         self.text.get(self.place(number)).unwrap_or_default()
     }
 
+    /// Some values with their numbers, in order. Where each begins is where the one before ends.
+    fn each(&self, numbers: Range<u32>) -> impl Iterator<Item = (u32, &'a [u8])> {
+        let mut start = self.places.start(numbers.start);
+        numbers.map(move |number| {
+            let value = start..self.places.start(number.saturating_add(1));
+            start = value.end;
+            (number, self.text.get(value).unwrap_or_default())
+        })
+    }
+
     /// The first of the numbers whose value is not before what `before` says yes to. Values must be sorted.
     pub(crate) fn partition_point(&self, numbers: Range<u32>, before: impl Fn(&[u8]) -> bool) -> u32 {
         let Range { start: mut low, end: mut high } = numbers;
@@ -100,7 +110,8 @@ impl<'a, P: Places> Values<'a, P> {
                 .sum(),
             Form::Prefixes { .. } => count * 4,
             Form::Infixes { any, whole: false } if any.iter().any(|infix| infix.len() == 1) => count * 20,
-            Form::Infixes { any, .. } => 1_000 + any.len() as u64 * bytes / 8,
+            // A rare one half of that.
+            Form::Infixes { any, .. } => 1_000 + any.len() as u64 * bytes / 4,
             Form::Other => count * 20,
         }
     }
@@ -136,15 +147,14 @@ impl<'a, P: Places> Values<'a, P> {
                 sort_if_several(any, &mut found);
             }
             Form::Prefixes { any, whole } => {
-                let starting = within.filter(|number| {
-                    let value = self.get(*number);
+                let starting = self.each(within).filter(|(_, value)| {
                     let may = value.first().is_some_and(|byte| pattern.may_begin(*byte));
                     may && any.iter().any(|prefix| value.starts_with(prefix))
                 });
                 if *whole {
-                    found.extend(starting);
+                    found.extend(starting.map(|(number, _)| number));
                 } else {
-                    self.test_each(pattern, starting, &mut found);
+                    test_each(pattern, starting, &mut found);
                 }
             }
             // A single byte is in most values or in none: testing is quicker than finding it first.
@@ -155,31 +165,20 @@ impl<'a, P: Places> Values<'a, P> {
                     if *whole {
                         found.append(&mut holding);
                     } else {
-                        self.test_each(pattern, holding.into_iter(), &mut found);
+                        let values = holding.into_iter().map(|number| (number, self.get(number)));
+                        test_each(pattern, values, &mut found);
                     }
                 }
                 sort_if_several(any, &mut found);
             }
             _ if self.sorted => self.leap(pattern, within, &mut found),
             _ => {
-                let beginning = within
-                    .filter(|number| self.get(*number).first().is_some_and(|byte| pattern.may_begin(*byte)));
-                self.test_each(pattern, beginning, &mut found);
+                let may =
+                    |(_, value): &(u32, &[u8])| value.first().is_some_and(|byte| pattern.may_begin(*byte));
+                test_each(pattern, self.each(within).filter(may), &mut found);
             }
         }
         found
-    }
-
-    /// Tests values, many side by side.
-    fn test_each(&self, pattern: &Pattern, numbers: impl Iterator<Item = u32>, found: &mut Vec<u32>) {
-        let mut batch = Batch::default();
-        for number in numbers {
-            batch.push(number, self.get(number));
-            if batch.is_full() {
-                batch.test(pattern, found);
-            }
-        }
-        batch.test(pattern, found);
     }
 
     /// Tests sorted values, leaping over those that fail for the reason the one before did. Where that takes it past few,
@@ -191,7 +190,7 @@ impl<'a, P: Places> Values<'a, P> {
             if tested == LEAPS_TRIED {
                 if number - tested_from < LEAPS_TRIED * LEAP_MIN {
                     let to = end.min(number.saturating_add(SIDE_BY_SIDE));
-                    self.test_each(pattern, number..to, found);
+                    test_each(pattern, self.each(number..to), found);
                     number = to;
                 }
                 (tested, tested_from) = (0, number);
@@ -258,6 +257,18 @@ impl<'a, P: Places> Values<'a, P> {
         }
         low
     }
+}
+
+/// Tests values, many side by side.
+fn test_each<'a>(pattern: &Pattern, values: impl Iterator<Item = (u32, &'a [u8])>, found: &mut Vec<u32>) {
+    let mut batch = Batch::default();
+    for (number, value) in values {
+        batch.push(number, value);
+        if batch.is_full() {
+            batch.test(pattern, found);
+        }
+    }
+    batch.test(pattern, found);
 }
 
 fn sort_if_several(any: &[Vec<u8>], found: &mut Vec<u32>) {
