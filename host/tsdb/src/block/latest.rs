@@ -72,6 +72,9 @@ impl Columns {
             if meta.overlaps(self.start, self.end) { self.find(block, &meta, times_at)? } else { None };
         let ChunkMeta { count, min_time, max_time, .. } = meta;
         let column = Column { number, times_at, count, min_time, max_time, latest };
+        if self.known.len() <= slot {
+            self.known.resize(slot + 1, None);
+        }
         self.known.get_mut(slot).into_iter().for_each(|entry| *entry = Some(column));
         Ok(column)
     }
@@ -89,7 +92,7 @@ type Decoded<T> = std::result::Result<T, Malformed>;
 
 impl<'a> LatestReader<'a> {
     pub(super) fn new(block: &'a Block, start: i64, end: i64) -> Self {
-        let columns = Columns { start, end, known: vec![None; COLUMNS_KNOWN], times: Vec::new() };
+        let columns = Columns { start, end, known: Vec::new(), times: Vec::new() };
         Self { block, series: block.series(), columns, floats: Vec::new() }
     }
 
