@@ -26,7 +26,7 @@ fn scan(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()
     let (series_count, steps) = (scale.pick(40, 1_000), scale.pick(60, 2_400));
     let database = Database::create()?;
     database.fill(&FLEET, series_count, steps)?;
-    let mut scan = |name: &str, matchers: &[Matcher]| {
+    let scan = |group: &mut BenchmarkGroup<'_, WallTime>, name: &str, matchers: &[Matcher]| {
         let (mut fingerprint, mut count) = (Fingerprint::default(), 0);
         database.scan(matchers, |values| {
             count += values.len() as u64;
@@ -46,7 +46,7 @@ fn scan(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()
         });
         io::Result::Ok(())
     };
-    scan("scan", &[])?;
+    scan(group, "scan", &[])?;
     let mut count = 0;
     database.scan_blocks(&[], |values| count += values.len() as u64)?;
     group.throughput(Throughput::Elements(count));
@@ -59,7 +59,7 @@ fn scan(group: &mut BenchmarkGroup<'_, WallTime>, scale: Scale) -> io::Result<()
         });
     });
     for (kind, metric) in KINDS {
-        scan(&format!("scan, {kind}"), &[Matcher::equal("__name__", metric)])?;
+        scan(group, &format!("scan, {kind}"), &[Matcher::equal("__name__", metric)])?;
     }
     let window = || {
         let (mut sum, mut summaries) = (0.0, 0);
