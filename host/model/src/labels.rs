@@ -203,8 +203,23 @@ impl Hash for Labels {
 /// By the first pair that differs, names before values; a set that is a prefix of another comes first.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Text is ordered as its bytes are.
-        self.entries().map(Entry::pair).cmp(other.entries().map(Entry::pair))
+        let (a, b) = (&*self.0, &*other.0);
+        // Sets that are compared mostly begin alike: up to the first byte that differs, fields need not be looked at. What
+        // differs is the first field that reaches beyond it, and text is ordered as its bytes are.
+        let common = common_bytes(a, b);
+        let (mut rest, mut at) = (a, 0);
+        loop {
+            if at == a.len() || at == b.len() {
+                return a.len().cmp(&b.len());
+            }
+            let text = take(&mut rest).unwrap_or_default();
+            let end = a.len() - rest.len();
+            if end > common {
+                let other = take(&mut &b[at..]).unwrap_or_default();
+                return text.cmp(other);
+            }
+            at = end;
+        }
     }
 }
 
@@ -361,6 +376,15 @@ impl LabelsBuilder {
         }
         Labels(bytes.into())
     }
+}
+
+/// How many bytes two spans have in common at their start.
+fn common_bytes(a: &[u8], b: &[u8]) -> usize {
+    let (a_words, _) = a.as_chunks::<16>();
+    let (b_words, _) = b.as_chunks::<16>();
+    let words = a_words.iter().zip(b_words).take_while(|(a, b)| a == b).count() * 16;
+    let rest = a[words..].iter().zip(&b[words..]).take_while(|(a, b)| a == b).count();
+    words + rest
 }
 
 /// Whether `text` can stand unquoted: a metric name (which may hold colons) or a label name.

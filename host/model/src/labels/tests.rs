@@ -62,6 +62,15 @@ proptest! {
     }
 
     #[test]
+    fn sets_are_ordered_by_their_pairs(
+        a in prop::collection::btree_map("[ab]{1,2}", "[a-c]{1,3}|x{120,140}", 0..4),
+        b in prop::collection::btree_map("[ab]{1,2}", "[a-c]{1,3}|x{120,140}", 0..4),
+    ) {
+        let [one, other] = [&a, &b].map(Labels::from_pairs);
+        prop_assert_eq!(one.cmp(&other), a.iter().cmp(b.iter()));
+    }
+
+    #[test]
     fn any_bytes_give_a_set_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         if let Ok(labels) = Labels::from_encoded(&bytes) {
             let rebuilt = labels.to_builder().build();
