@@ -5,8 +5,8 @@
 //! input; an operator that must see everything (a join, a ranking) collects it and counts it against the
 //! query's budget while it does.
 //!
-//! Selectors and functions over ranges evaluate their series on several threads; what is above them runs on the
-//! thread of the query.
+//! Selectors and functions over ranges evaluate their series on several threads, as joins do their pairs and quantiles
+//! their histograms; everything else runs on the thread of the query.
 
 mod absent;
 mod aggregate;

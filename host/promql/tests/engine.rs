@@ -247,20 +247,40 @@ fn answers_do_not_depend_on_the_number_of_threads() {
         "max_over_time(rate(n[1m])[5m:15s])",
         "count_values(\"v\", changes(n[5m]))",
         "rate({job=~\".+\"}[2m]) > 1 or m_total",
+        "n * on (instance) (n offset 1m)",
+        "n > bool ignoring (job) (n offset 1m)",
+        "n * on (job) group_left avg by (job) (m_total)",
+        "avg by (job) (m_total) - on (job) group_right n",
+        "n > on (job) group_left avg by (job) (n)",
+        "n / on (instance) fill (1) (n offset 3m > 5)",
+        "n and on (instance) (n offset 5m > 10)",
+        "n unless on (job, instance) (n > 20)",
+        "n or on (instance) {job=~\".+\"}",
+        "histogram_quantile(0.9, label_replace(n, \"le\", \"1\", \"\", \"\") or label_replace(n, \"le\", \"Inf\", \"\", \"\"))",
     ];
+    let run = |query, threads| {
+        let options = EngineOptions { threads, ..whole_language() };
+        let (start, end) = (Timestamp::from_millis(60_000), Timestamp::from_millis(850_000));
+        let control = QueryControl::default();
+        let result = Engine::new(options).range(&storage, query, start, end, 10_000, &control)?;
+        Ok::<_, QueryError>(format!("{:?} {:?} {:?}", result.value, result.warnings, result.infos))
+    };
     for query in queries {
-        let run = |threads| {
-            let options = EngineOptions { threads, ..whole_language() };
-            let (start, end) = (Timestamp::from_millis(60_000), Timestamp::from_millis(850_000));
-            let control = QueryControl::default();
-            let result = Engine::new(options).range(&storage, query, start, end, 10_000, &control).unwrap();
-            format!("{:?} {:?} {:?}", result.value, result.warnings, result.infos)
-        };
-        let alone = run(1);
+        let alone = run(query, 1).unwrap();
         assert!(alone.len() > 1000, "{query}: {alone}");
         for threads in [2, 3, 8] {
-            assert_eq!(run(threads), alone, "{query} with {threads} threads");
+            assert_eq!(run(query, threads).unwrap(), alone, "{query} with {threads} threads");
         }
+    }
+    for query in [
+        "n + on (job) n",
+        "n + on (job) group_left {job=~\".+\"}",
+        "n + on (job) group_left m_total",
+        "n + on (job) group_left (instance) label_replace(avg by (job) (n), \"instance\", \"\", \"\", \"\")",
+    ] {
+        let [alone, together] = [1, 4].map(|threads| run(query, threads).map_err(|error| error.to_string()));
+        assert_eq!(together, alone, "{query}");
+        assert!(alone.is_err() || query.contains("group_left (instance)"), "{query}");
     }
 }
 

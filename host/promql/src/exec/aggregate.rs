@@ -7,6 +7,7 @@ use model::{Histogram, Labels, LabelsBuilder, METRIC_NAME, Value};
 
 use super::column::is_metric_label_bytes;
 use super::select::CHECKED_SERIES;
+use super::signature::PLACE_BYTES;
 use super::{Column, Context, Grid, Series, Sink, Size, rank};
 use crate::error::QueryError;
 use crate::functions::quantile;
@@ -44,13 +45,7 @@ pub(crate) fn run(
     }
 }
 
-/// The labels of the group that a series belongs to.
-pub(crate) fn group_labels(labels: &Labels, grouping: &Grouping) -> Labels {
-    let mut span = Vec::new();
-    project(labels, grouping, &mut span);
-    Labels::from_encoded(&span).unwrap_or_default()
-}
-
+/// Appends the span of the labels of the group that a series belongs to.
 fn project(labels: &Labels, grouping: &Grouping, span: &mut Vec<u8>) {
     let named = |name: &[u8]| grouping.labels.iter().any(|l| l.as_bytes() == name);
     if grouping.without {
@@ -506,45 +501,61 @@ fn count_values(
     grid: Grid,
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
-    let mut known: AHashMap<Labels, usize> = AHashMap::new();
-    let mut counts: Vec<Series> = Vec::new();
-    let mut held = Size::default();
     let mut grouping = node.grouping.clone();
     if !grouping.without {
         // The label is set anew, whatever it was.
         grouping.labels.retain(|name| name != label);
     }
+    let mut groups = Groups::new(&grouping);
+    let mut builders: Vec<LabelsBuilder> = Vec::new();
+    let mut known: AHashMap<Labels, usize> = AHashMap::new();
+    // Places of floats by their bits and their group: mostly a value has come before, and is not made a text again.
+    let mut of_bits: AHashMap<(usize, u64), usize> = AHashMap::new();
+    let mut counts: Vec<Series> = Vec::new();
+    let mut held = Size::default();
     super::vector(&node.input, cx, grid, &mut |series| {
-        let group = group_labels(&series.labels, &grouping);
-        for step in 0..grid.count {
-            let text = match series.column.get(step) {
-                None => continue,
-                Some(Value::Float(value)) => crate::number::format_plain(value),
-                Some(Value::Histogram(histogram)) => native::text(&histogram),
-            };
-            let mut builder: LabelsBuilder = group.to_builder();
-            if node.grouping.without {
-                builder.remove(METRIC_NAME);
+        let group = match groups.find(&series.labels) {
+            Found::Known(at) => at,
+            Found::New(labels) => {
+                let mut builder = labels.to_builder();
+                if node.grouping.without {
+                    builder.remove(METRIC_NAME);
+                }
+                builders.push(builder);
+                builders.len() - 1
             }
-            builder.set(label, &text);
-            let labels = builder.build();
-            let at = match known.get(&labels) {
+        };
+        for step in 0..grid.count {
+            let Some(value) = series.column.get(step) else { continue };
+            let bits = if let Value::Float(float) = value { Some((group, float.to_bits())) } else { None };
+            let at = match bits.and_then(|bits| of_bits.get(&bits)) {
                 Some(at) => *at,
                 None => {
-                    let size = Size::of_group(grid.count, &labels);
+                    let text = match value {
+                        Value::Float(value) => crate::number::format_plain(value),
+                        Value::Histogram(histogram) => native::text(&histogram),
+                    };
+                    let mut builder = builders[group].clone();
+                    let labels = builder.set(label, &text).build();
+                    let mut size = Size::of_bytes(if bits.is_some() { PLACE_BYTES } else { 0 });
+                    let next = counts.len();
+                    let at = *known.entry(labels.clone()).or_insert(next);
+                    if at == next {
+                        size = size + Size::of_group(grid.count, &labels);
+                        counts.push(Series { labels, drop_name: false, column: Column::empty(grid.count) });
+                    }
                     cx.hold(size)?;
                     held = held + size;
-                    known.insert(labels.clone(), counts.len());
-                    counts.push(Series { labels, drop_name: false, column: Column::empty(grid.count) });
-                    counts.len() - 1
+                    of_bits.extend(bits.map(|bits| (bits, at)));
+                    at
                 }
             };
-            let count = counts[at].column.float(step).unwrap_or(0.0);
-            counts[at].column.floats[step] = count + 1.0;
+            let count = &mut counts[at].column.floats[step];
+            *count = if model::staleness::is_stale(*count) { 1.0 } else { *count + 1.0 };
         }
         Ok(())
     })?;
-    drop(known);
+    drop((known, of_bits));
     counts.into_iter().try_for_each(|series| {
         cx.check()?;
         sink(series)

@@ -1,11 +1,12 @@
 //! `histogram_quantile` and its like: classic buckets gathered by their labels without `le`, native histograms
-//! as they come.
+//! as they come. Each histogram is evaluated by itself, on several threads where there are many.
 
-use ahash::AHashMap;
 use model::staleness::is_stale;
 use model::{Histogram, Labels};
 
 use super::context::Distinct;
+use super::parallel;
+use super::signature::{BySignature, PLACE_BYTES, Signatures};
 use super::window::Scope;
 use super::{Column, Context, Grid, Series, Sink, Size};
 use crate::annotations::Mended;
@@ -26,10 +27,24 @@ struct Classic {
 struct Inputs {
     classic: Vec<Classic>,
     native: Vec<Series>,
+    signatures: Signatures,
+    /// Places by labels without `le`.
+    classic_at: BySignature<usize>,
     /// Places by labels, to find the other half of a series that is both.
-    classic_at: AHashMap<Labels, usize>,
-    native_at: AHashMap<Labels, usize>,
+    native_at: BySignature<usize>,
     held: Size,
+}
+
+impl Inputs {
+    fn native_of(&self, labels: &Labels) -> Option<&Series> {
+        let at = self.native_at.get(&self.signatures.of(labels.as_encoded()))?;
+        self.native.get(*at)
+    }
+
+    fn classic_of(&self, labels: &Labels) -> Option<&Classic> {
+        let at = self.classic_at.get(&self.signatures.of(labels.as_encoded()))?;
+        self.classic.get(*at)
+    }
 }
 
 pub(crate) fn run(
@@ -123,16 +138,18 @@ fn gather(node: &Buckets, cx: &Context<'_>, grid: Grid) -> Result<Inputs, QueryE
     let mut inputs = Inputs {
         classic: Vec::new(),
         native: Vec::new(),
-        classic_at: AHashMap::new(),
-        native_at: AHashMap::new(),
+        signatures: Signatures::new(),
+        classic_at: BySignature::default(),
+        native_at: BySignature::default(),
         held: Size::default(),
     };
+    let mut span = Vec::new();
     super::vector(&node.input, cx, grid, &mut |series| {
         if series.column.histograms.iter().any(Option::is_some) {
-            let size = Size::of_series(&series) + Size::of_key(&series.labels);
+            let size = Size::of_series(&series) + Size::of_bytes(PLACE_BYTES);
             cx.hold(size)?;
             inputs.held = inputs.held + size;
-            inputs.native_at.insert(series.labels.clone(), inputs.native.len());
+            inputs.native_at.insert(inputs.signatures.of(series.labels.as_encoded()), inputs.native.len());
             inputs.native.push(series.clone());
         }
         if series.column.floats.iter().all(|v| is_stale(*v)) {
@@ -147,17 +164,17 @@ fn gather(node: &Buckets, cx: &Context<'_>, grid: Grid) -> Result<Inputs, QueryE
             ));
             return Ok(());
         };
-        let labels = series.labels.without(|name| name == "le");
+        span.clear();
+        series.labels.project(|name| name != b"le", &mut span);
         let mut size = Size::of_column(&series.column);
-        let at = match inputs.classic_at.get(&labels) {
-            Some(at) => *at,
-            None => {
-                size = size + Size::of_key(&labels);
-                inputs.classic_at.insert(labels.clone(), inputs.classic.len());
-                inputs.classic.push(Classic { labels, drop_name: series.drop_name, buckets: Vec::new() });
-                inputs.classic.len() - 1
-            }
-        };
+        let next = inputs.classic.len();
+        let at = *inputs.classic_at.entry(inputs.signatures.of(&span)).or_insert(next);
+        if at == next {
+            // Part of a label set is one.
+            let labels = Labels::from_encoded(&span).unwrap_or_default();
+            size = size + Size::of_labels(&labels) + Size::of_bytes(PLACE_BYTES);
+            inputs.classic.push(Classic { labels, drop_name: series.drop_name, buckets: Vec::new() });
+        }
         cx.hold(size)?;
         inputs.held = inputs.held + size;
         inputs.classic[at].buckets.push((upper, series.column));
@@ -180,62 +197,91 @@ fn evaluate(
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
     let mut distinct = Distinct::new(cx);
-    let mut answer = |labels: &Labels, drop_name: bool, column: Column| {
+    let mut pass = |series: Series| {
+        distinct.check(&series.labels)?;
+        sink(series)
+    };
+    let answer = |labels: &Labels, drop_name: bool, column: Column| {
         if column.is_empty() {
-            return Ok(());
+            return None;
         }
         let labels = label.map_or_else(|| labels.clone(), |(name, value)| labels.with(name, value));
         let mut series = Series { labels, drop_name, column };
         cx.drop_name(&mut series);
-        distinct.check(&series.labels)?;
-        sink(series)
+        Some(series)
     };
-    for series in &inputs.native {
-        let (span, first_span) = (node.span, node.first_span);
-        let scope = Scope { cx, span, arg_span: first_span, metric_name: series.metric_name() };
-        let result_scope = Scope { span: first_span, metric_name: kept_name(cx, scope.metric_name), ..scope };
-        cx.check()?;
-        let twin = inputs.classic_at.get(&series.labels).map(|at| &inputs.classic[*at]);
-        let mut column = Column::empty(grid.count);
-        for step in 0..grid.count {
-            let Some(histogram) = series.column.histogram(step) else { continue };
-            if twin.is_some_and(|twin| twin.buckets.iter().any(|(_, c)| c.float(step).is_some())) {
-                scope.warn_maybe_named("vector contains a mix of classic and native histograms");
-                continue;
-            }
-            column.floats[step] = statistic.of_native(step, histogram, &result_scope);
+    let native = |at: usize, (): &mut ()| {
+        let series = &inputs.native[at];
+        let column = of_native(series, inputs, node, cx, grid, statistic);
+        Ok(answer(&series.labels, series.drop_name, column))
+    };
+    parallel::over(inputs.native.len(), grid.count, cx, &native, &mut pass)?;
+    let classic = |at: usize, buckets: &mut Vec<Bucket>| {
+        let classic = &inputs.classic[at];
+        let column = of_classic(classic, inputs, node, cx, grid, statistic, buckets);
+        Ok(answer(&classic.labels, classic.drop_name, column))
+    };
+    parallel::over(inputs.classic.len(), grid.count, cx, &classic, &mut pass)
+}
+
+/// A native histogram at all steps at which it is not a classic one, too.
+fn of_native(
+    series: &Series,
+    inputs: &Inputs,
+    node: &Buckets,
+    cx: &Context<'_>,
+    grid: Grid,
+    statistic: &Statistic<'_>,
+) -> Column {
+    let (span, first_span) = (node.span, node.first_span);
+    let scope = Scope { cx, span, arg_span: first_span, metric_name: series.metric_name() };
+    let result_scope = Scope { span: first_span, metric_name: kept_name(cx, scope.metric_name), ..scope };
+    let twin = inputs.classic_of(&series.labels);
+    let mut column = Column::empty(grid.count);
+    for step in 0..grid.count {
+        let Some(histogram) = series.column.histogram(step) else { continue };
+        if twin.is_some_and(|twin| twin.buckets.iter().any(|(_, c)| c.float(step).is_some())) {
+            scope.warn_maybe_named("vector contains a mix of classic and native histograms");
+            continue;
         }
-        answer(&series.labels, series.drop_name, column)?;
+        column.floats[step] = statistic.of_native(step, histogram, &result_scope);
     }
-    let mut buckets = Vec::new();
-    for classic in &inputs.classic {
-        let name = classic.labels.metric_name().unwrap_or("");
-        let span = node.span;
-        let scope = Scope { cx, span, arg_span: span, metric_name: kept_name(cx, name) };
-        cx.check()?;
-        let twin = inputs.native_at.get(&classic.labels).map(|at| &inputs.native[*at]);
-        let mut column = Column::empty(grid.count);
-        for step in 0..grid.count {
-            if twin.is_some_and(|twin| twin.column.histogram(step).is_some()) {
-                continue;
-            }
-            buckets.clear();
-            let present = classic.buckets.iter().filter_map(|(upper, c)| Some((*upper, c.float(step)?)));
-            buckets.extend(present.map(|(upper, count)| Bucket { upper, count }));
-            if buckets.is_empty() {
-                continue;
-            }
-            let (value, forced) = statistic.of_classic(step, &mut buckets);
-            if let Some(Forced { bounds, diff }) = forced {
-                let time = grid.time(step);
-                let mended = Mended { times: (time, time), bounds, diff, samples: 1 };
-                cx.notes.info_mended(span, scope.maybe_named(FORCED), mended);
-            }
-            column.floats[step] = value;
+    column
+}
+
+/// A classic histogram at all steps at which it is not a native one, too. `buckets` is scratch space.
+fn of_classic(
+    classic: &Classic,
+    inputs: &Inputs,
+    node: &Buckets,
+    cx: &Context<'_>,
+    grid: Grid,
+    statistic: &Statistic<'_>,
+    buckets: &mut Vec<Bucket>,
+) -> Column {
+    let name = kept_name(cx, classic.labels.metric_name().unwrap_or(""));
+    let scope = Scope { cx, span: node.span, arg_span: node.span, metric_name: name };
+    let twin = inputs.native_of(&classic.labels);
+    let mut column = Column::empty(grid.count);
+    for step in 0..grid.count {
+        if twin.is_some_and(|twin| twin.column.histogram(step).is_some()) {
+            continue;
         }
-        answer(&classic.labels, classic.drop_name, column)?;
+        buckets.clear();
+        let present = classic.buckets.iter().filter_map(|(upper, c)| Some((*upper, c.float(step)?)));
+        buckets.extend(present.map(|(upper, count)| Bucket { upper, count }));
+        if buckets.is_empty() {
+            continue;
+        }
+        let (value, forced) = statistic.of_classic(step, buckets);
+        if let Some(Forced { bounds, diff }) = forced {
+            let time = grid.time(step);
+            let mended = Mended { times: (time, time), bounds, diff, samples: 1 };
+            cx.notes.info_mended(node.span, scope.maybe_named(FORCED), mended);
+        }
+        column.floats[step] = value;
     }
-    Ok(())
+    column
 }
 
 const FORCED: &str = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";

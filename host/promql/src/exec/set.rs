@@ -4,7 +4,7 @@ use ahash::AHashMap;
 use model::Labels;
 
 use super::join::matches_by;
-use super::signature::{BySignature, PLACE_BYTES, Signatures};
+use super::signature::{self, BySignature, PLACE_BYTES, Signatures};
 use super::{Context, Grid, Series, Sink, Size};
 use crate::error::QueryError;
 use crate::parser::BinaryOp;
@@ -17,6 +17,8 @@ pub(crate) fn run(node: &Set, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>)
     match node.op {
         BinaryOp::Or => {
             let on_left = Present::find(&left, node, cx, grid)?;
+            let (places, places_held) = on_left.places(&right, node, cx)?;
+            let mut places = places.into_iter();
             let mut held = held + super::held(&right);
             // A series may come from the left at some steps and from the right at others.
             let mut known: AHashMap<(Labels, bool), usize> = AHashMap::new();
@@ -26,7 +28,10 @@ pub(crate) fn run(node: &Set, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>)
             {
                 cx.check()?;
                 let size = Size::of_series(&series);
-                let kept = if is_left { Some(series) } else { on_left.filter(series, node, grid, false) };
+                let kept = match is_left {
+                    true => Some(series),
+                    false => on_left.filter(series, places.next().flatten(), grid, false),
+                };
                 let Some(series) = kept else {
                     cx.release(size);
                     held = held.less(size);
@@ -41,6 +46,7 @@ pub(crate) fn run(node: &Set, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>)
                     }
                 }
             }
+            cx.release(places_held);
             on_left.release(cx);
             drop(known);
             super::pass_on(all, held, cx, sink)
@@ -49,11 +55,14 @@ pub(crate) fn run(node: &Set, cx: &Context<'_>, grid: Grid, sink: &mut Sink<'_>)
             let on_right = Present::find(&right, node, cx, grid)?;
             super::release(cx, &right);
             drop(right);
+            let (places, places_held) = on_right.places(&left, node, cx)?;
+            let mut places = places.into_iter();
             let keep = op == BinaryOp::And;
-            super::pass_on(left, held, cx, &mut |series| match on_right.filter(series, node, grid, keep) {
-                Some(series) => sink(series),
-                None => Ok(()),
+            super::pass_on(left, held, cx, &mut |series| {
+                let place = places.next().flatten();
+                on_right.filter(series, place, grid, keep).map_or(Ok(()), &mut *sink)
             })?;
+            cx.release(places_held);
             on_right.release(cx);
             Ok(())
         }
@@ -72,38 +81,50 @@ struct Present {
 
 impl Present {
     fn find(all: &[Series], node: &Set, cx: &Context<'_>, grid: Grid) -> Result<Self, QueryError> {
-        let mut span = Vec::new();
-        let mut present = Self {
-            signatures: Signatures::new(),
-            known: BySignature::default(),
-            steps: Vec::new(),
-            held: Size::default(),
-        };
-        for series in all {
-            cx.check()?;
-            span.clear();
-            series.labels.project(|name| matches_by(&node.matching, name), &mut span);
-            let next = present.known.len();
-            let at = *present.known.entry(present.signatures.of(&span)).or_insert(next);
+        let (mut known, mut steps): (BySignature<usize>, Vec<bool>) = Default::default();
+        let mut held = Size::default();
+        let signatures = Signatures::new();
+        let mut left = all.iter();
+        let matches = |name: &[u8]| matches_by(&node.matching, name);
+        signature::of_all(&[all], &matches, &signatures, cx, &mut |signature| {
+            let Some(series) = left.next() else { return Ok(()) };
+            let next = known.len();
+            let at = *known.entry(signature).or_insert(next);
             if at == next {
                 let size = Size::of_bytes(PLACE_BYTES + grid.count);
                 cx.hold(size)?;
-                present.held = present.held + size;
-                present.steps.resize(present.steps.len() + grid.count, false);
+                held = held + size;
+                steps.resize(steps.len() + grid.count, false);
             }
-            for (step, seen) in present.steps.iter_mut().skip(at * grid.count).take(grid.count).enumerate() {
+            for (step, seen) in steps.iter_mut().skip(at * grid.count).take(grid.count).enumerate() {
                 *seen |= series.column.has(step);
             }
-        }
-        Ok(present)
+            Ok(())
+        })?;
+        Ok(Self { signatures, known, steps, held })
     }
 
-    /// The series at the steps where there is (`keep`) or is not one of its signature.
-    fn filter(&self, mut series: Series, node: &Set, grid: Grid, keep: bool) -> Option<Series> {
-        let mut span = Vec::with_capacity(series.labels.as_encoded().len());
-        series.labels.project(|name| matches_by(&node.matching, name), &mut span);
-        let known = self.known.get(&self.signatures.of(&span));
-        let seen = known.and_then(|at| self.steps.get(at * grid.count..(at + 1) * grid.count));
+    /// Which of the signatures those series have, and what that list holds.
+    fn places(
+        &self,
+        all: &[Series],
+        node: &Set,
+        cx: &Context<'_>,
+    ) -> Result<(Vec<Option<usize>>, Size), QueryError> {
+        let held = Size::of_bytes(all.len() * size_of::<Option<usize>>());
+        cx.hold(held)?;
+        let mut places = Vec::with_capacity(all.len());
+        let matches = |name: &[u8]| matches_by(&node.matching, name);
+        signature::of_all(&[all], &matches, &self.signatures, cx, &mut |signature| {
+            places.push(self.known.get(&signature).copied());
+            Ok(())
+        })?;
+        Ok((places, held))
+    }
+
+    /// The series, whose signature is at `place`, at the steps where there is (`keep`) or is not one of it.
+    fn filter(&self, mut series: Series, place: Option<usize>, grid: Grid, keep: bool) -> Option<Series> {
+        let seen = place.and_then(|at| self.steps.get(at * grid.count..(at + 1) * grid.count));
         for step in 0..grid.count {
             if seen.is_some_and(|seen| seen[step]) != keep {
                 series.column.remove(step);

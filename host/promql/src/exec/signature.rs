@@ -8,6 +8,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use ahash::RandomState;
 
+use super::parallel::{self, Held};
+use super::{Context, Series, Size};
+use crate::error::QueryError;
+
 /// Hashes label sets, or parts of them, by their encoded spans.
 pub(crate) struct Signatures([RandomState; 2]);
 
@@ -26,6 +30,40 @@ impl Signatures {
         let [high, low] = self.0.each_ref().map(|hasher| u128::from(hasher.hash_one(span)));
         high << 64 | low
     }
+}
+
+/// A hash on its way to who takes it.
+struct Signature(u128);
+
+impl Held for Signature {
+    fn size(&self) -> Size {
+        Size::default()
+    }
+}
+
+/// Hands over the signatures of series by the labels whose names `keep` says yes to, one list after the other. Several
+/// threads compute them.
+pub(crate) fn of_all(
+    lists: &[&[Series]],
+    keep: &(dyn Fn(&[u8]) -> bool + Sync),
+    signatures: &Signatures,
+    cx: &Context<'_>,
+    take: &mut dyn FnMut(u128) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    let count = lists.iter().map(|list| list.len()).sum();
+    let of_place = |mut place: usize, span: &mut Vec<u8>| {
+        let list = lists.iter().find(|list| {
+            let within = place < list.len();
+            place -= if within { 0 } else { list.len() };
+            within
+        });
+        Ok(list.and_then(|list| list.get(place)).map(|series| {
+            span.clear();
+            series.labels.project(keep, span);
+            Signature(signatures.of(span))
+        }))
+    };
+    parallel::over(count, 1, cx, &of_place, &mut |Signature(signature)| take(signature))
 }
 
 /// A hash is hashed by taking half of it.

@@ -25,7 +25,7 @@ fn run_with(
     series: usize,
     batch_series: usize,
     options: EngineOptions,
-    evaluate: &Evaluate<'_, Series>,
+    evaluate: &EvaluateSeries<'_, Series>,
 ) -> Result<Vec<f64>, QueryError> {
     let (storage, control) = (storage(series), QueryControl::default());
     let options = EngineOptions { threads, ..options };
@@ -33,7 +33,8 @@ fn run_with(
     let request = Select { matchers: &[], start: Timestamp::EPOCH, end: Timestamp::EPOCH, step_ms: None };
     let (readers, _) = cx.select(&request, true)?;
     let mut found = Vec::new();
-    run(&readers, batch_series, Duration::ZERO, &cx, evaluate, &mut |series| {
+    let of_place = |place: usize, columns: &mut Columns| evaluate(&*readers[place], columns);
+    run(readers.len(), batch_series, Duration::ZERO, &cx, &of_place, &mut |series: Series| {
         found.push(series.column.floats[0]);
         Ok(())
     })?;
