@@ -9,6 +9,7 @@
 //! * A [`Summary`] is what consecutive floats come to, where the samples themselves are not needed.
 //! * An [`Exemplar`] is one observation that carries labels of its own, most often a `trace_id`.
 //! * A [`Matcher`] selects series by one label. A selector is a list of them, all of which must hold.
+//! * A [`FunctionCall`] is what a function that is not PromQL's own is asked.
 //! * [`Columns`] are many samples at once, each text written only once: what collectors yield.
 //! * [`span`] holds the nouns of traces, in OpenTelemetry's shape.
 //! * [`Append`] and [`Appender`] are the contract between whatever brings samples in and whatever keeps them.
@@ -17,6 +18,7 @@ mod append;
 mod columns;
 mod duration;
 mod exemplar;
+mod function_call;
 mod histogram;
 mod labels;
 mod matcher;
@@ -31,6 +33,7 @@ pub use append::{Append, AppendError, Appender, CommitError, FloatColumns, Refus
 pub use columns::{ColumnExemplar, ColumnHistogram, ColumnParts, Columns, ColumnsError};
 pub use duration::{ConfigDuration, DurationError, format_duration, parse_duration};
 pub use exemplar::Exemplar;
+pub use function_call::FunctionCall;
 pub use histogram::{
     BucketIter, BucketSpan, Buckets, Histogram, HistogramError, ResetHint, SCHEMA_MAX, SCHEMA_MIN,
 };

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::span::Span;
-use model::{Columns, Labels};
+use model::{Columns, FunctionCall, Labels};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime::Store as WasmStore;
@@ -25,7 +25,7 @@ use crate::kinds::collector::{Collect, Payload, Probe};
 use crate::kinds::decoder::{Chunk, Decode, Decoded};
 use crate::kinds::detector::{Detect, Job, Scores};
 use crate::kinds::discoverer::{Poll, Snapshot};
-use crate::kinds::function::{Eval, FunctionCall, Signature, Signatures};
+use crate::kinds::function::{Eval, Signature, Signatures};
 use crate::kinds::lifecycle::{Describe, Info, Init, Instantiate};
 use crate::kinds::processor::{ProcessSamples, ProcessSpans};
 use crate::kinds::receiver::{Notification, Notify};
@@ -395,13 +395,18 @@ impl Instance {
         .await
     }
 
-    /// Evaluates a function, within `timeout` or the plugin's own limit, whichever is shorter.
+    /// Evaluates the function of that name, without its prefix, within `timeout` or the plugin's own limit, whichever is shorter.
     ///
     /// # Errors
     /// [`CallError`] of any kind.
-    pub async fn eval(&self, call: FunctionCall, timeout: Duration) -> Result<Vec<f64>, CallError> {
+    pub async fn eval(
+        &self,
+        name: String,
+        call: FunctionCall,
+        timeout: Duration,
+    ) -> Result<Vec<f64>, CallError> {
         let time = timeout.min(self.config.limits.deadline.0);
-        self.call(time, |guest| Some(Eval { guest: guest.function.clone()?, call })).await
+        self.call(time, |guest| Some(Eval { guest: guest.function.clone()?, name, call })).await
     }
 
     /// Processes samples.

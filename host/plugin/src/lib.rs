@@ -55,7 +55,7 @@ pub use kinds::collector::Payload;
 pub use kinds::decoder::{Chunk, Decoded};
 pub use kinds::detector::{Job, Scores};
 pub use kinds::discoverer::{Snapshot, Target, TargetGroup};
-pub use kinds::function::{FunctionCall, ParameterType, Signature};
+pub use kinds::function::{ParameterType, Signature};
 pub use kinds::lifecycle::{Info, Wish};
 pub use kinds::receiver::{Alert, AlertStatus, Notification};
 pub use kinds::{Kind, Label};

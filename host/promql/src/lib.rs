@@ -43,7 +43,7 @@ pub use answer::{Answer, AnswerSeries, MatrixSeries, QueryResult, QueryValue, Se
 pub use engine::{Engine, EngineOptions, QueryControl, Times};
 pub use error::QueryError;
 pub use explain::{Operator, OperatorStats};
-pub use external::{EXTERNAL_PREFIX, ExternalCall, ExternalFunction, ExternalFunctions, ExternalLimits};
+pub use external::{EXTERNAL_PREFIX, ExternalFunction, ExternalFunctions, ExternalLimits};
 pub use features::Features;
 pub use functions::Signature;
 pub use memory::{MemoryPool, PoolUsage};

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use expect_test::{Expect, expect};
-use model::{Labels, Timestamp, Value};
+use model::{FunctionCall, Labels, Timestamp, Value};
 use promql::script::MemoryStorage;
 use promql::{
-    Engine, EngineOptions, ExternalCall, ExternalFunction, ExternalFunctions, ExternalLimits, QueryControl,
-    QueryError, QueryResult, QueryValue, ValueType,
+    Engine, EngineOptions, ExternalFunction, ExternalFunctions, ExternalLimits, QueryControl, QueryError,
+    QueryResult, QueryValue, ValueType,
 };
 
 /// Multiplies a vector; or, of a range vector, counts what each window holds.
@@ -26,7 +26,7 @@ impl ExternalFunction for Fake {
         1
     }
 
-    fn eval(&self, call: ExternalCall, limits: &ExternalLimits) -> Result<Vec<f64>, String> {
+    fn eval(&self, call: FunctionCall, limits: &ExternalLimits) -> Result<Vec<f64>, String> {
         assert!(!limits.is_over());
         self.calls.lock().unwrap().push((call.series, call.values.len()));
         if call.texts.iter().any(|text| text == "fail") {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
+use model::FunctionCall;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -15,7 +16,6 @@ use crate::kinds::Label;
 use crate::kinds::collector::Payload;
 use crate::kinds::detector::{Job, Scores};
 use crate::kinds::discoverer::{Snapshot, Target, TargetGroup};
-use crate::kinds::function::FunctionCall;
 use crate::kinds::receiver::{AlertStatus, Notification};
 use crate::limits::ByteSize;
 use crate::status::InstanceState;
@@ -736,24 +736,24 @@ async fn guests_of_every_released_version_work() {
     assert_eq!(second.kinds(), [Kind::Function]);
     let names: Vec<_> = second.signatures().iter().map(|signature| signature.name.as_str()).collect();
     assert_eq!(names, ["ewma", "robust_slope"]);
-    let call = |name: &str, steps, values: Vec<f64>| FunctionCall {
-        name: name.to_owned(),
+    let call = |steps, values: Vec<f64>| FunctionCall {
         steps,
         series: 1,
         step_ms: 1000,
         values,
         ..FunctionCall::default()
     };
-    let mut ewma = call("ewma", 3, vec![0.0, 1.0, 1.0]);
+    let eval = |name: &str, call| second.eval(name.to_owned(), call, LONG);
+    let mut ewma = call(3, vec![0.0, 1.0, 1.0]);
     ewma.scalars = vec![0.5; 3];
-    assert_eq!(second.eval(ewma, LONG).await.unwrap(), [0.0, 0.5, 0.75]);
-    let mut slope = call("robust_slope", 1, vec![1.0, 3.0, 5.0]);
+    assert_eq!(eval("ewma", ewma).await.unwrap(), [0.0, 0.5, 0.75]);
+    let mut slope = call(1, vec![1.0, 3.0, 5.0]);
     (slope.timestamps_ms, slope.window_starts, slope.window_ends) = (vec![0, 1000, 2000], vec![0], vec![3]);
-    assert_eq!(second.eval(slope, LONG).await.unwrap(), [2.0]);
-    let error = second.eval(call("nothing", 1, vec![1.0]), LONG).await.unwrap_err();
+    assert_eq!(eval("robust_slope", slope).await.unwrap(), [2.0]);
+    let error = eval("nothing", call(1, vec![1.0])).await.unwrap_err();
     assert_eq!(error.message, "there is no function nothing");
     // As many calls at once as there may be instances, and more take turns.
-    let calls = (0..8).map(|_| second.eval(call("ewma", 1, vec![7.0]), LONG));
+    let calls = (0..8).map(|_| eval("ewma", call(1, vec![7.0])));
     for answer in futures::future::join_all(calls).await {
         assert_eq!(answer.unwrap(), [7.0]);
     }

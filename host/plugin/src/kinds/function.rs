@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use model::FunctionCall;
 use serde::Serialize;
 use wasmtime::Store;
 
@@ -37,23 +38,6 @@ pub enum ParameterType {
     Scalar,
     /// A text.
     Text,
-}
-
-/// One call; fields as in the interface.
-#[derive(Debug, Clone, Default, PartialEq)]
-#[expect(missing_docs, reason = "the interface documents them, once")]
-pub struct FunctionCall {
-    pub name: String,
-    pub start_ms: i64,
-    pub step_ms: u64,
-    pub steps: u32,
-    pub series: u32,
-    pub values: Vec<f64>,
-    pub timestamps_ms: Vec<i64>,
-    pub window_starts: Vec<u32>,
-    pub window_ends: Vec<u32>,
-    pub scalars: Vec<f64>,
-    pub texts: Vec<String>,
 }
 
 /// Asks which functions there are.
@@ -114,6 +98,7 @@ fn signature_in(raw: guest::Signature) -> Result<Signature, Refusal> {
 /// Evaluates one call.
 pub(crate) struct Eval {
     pub(crate) guest: guest::Guest,
+    pub(crate) name: String,
     pub(crate) call: FunctionCall,
 }
 
@@ -130,7 +115,6 @@ impl Call for Eval {
 
     async fn run(self, store: &mut Store<State>) -> wasmtime::Result<Answered> {
         let FunctionCall {
-            name,
             start_ms,
             step_ms,
             steps,
@@ -142,13 +126,15 @@ impl Call for Eval {
             scalars,
             texts,
         } = self.call;
-        let expected = steps as usize * series as usize;
+        let expected = steps.saturating_mul(series);
+        // An answer of so many values would be far over what may cross.
+        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let call = guest::Call {
-            name,
+            name: self.name,
             start_ms,
             step_ms,
-            steps,
-            series,
+            steps: narrow(steps),
+            series: narrow(series),
             values,
             timestamps_ms,
             window_starts,

@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use model::Labels;
 use model::staleness::{STALE_NAN, is_stale};
+use model::{FunctionCall, Labels};
 
 use super::context::Distinct;
 use super::window::Sliding;
 use super::{Column, Context, Grid, Series, Sink, Size, range};
 use crate::error::QueryError;
-use crate::external::{ExternalCall, ExternalLimits};
+use crate::external::ExternalLimits;
 use crate::plan::{External, ExternalInput};
 use crate::read::Columns;
 
@@ -33,7 +33,7 @@ pub(crate) fn run(
     for scalar in &node.scalars {
         scalars.extend(super::scalar(scalar, cx, grid)?);
     }
-    let mut gathered = Gathered { node, cx, grid, scalars, call: ExternalCall::default(), rows: Vec::new() };
+    let mut gathered = Gathered { node, cx, grid, scalars, call: FunctionCall::default(), rows: Vec::new() };
     gathered.begin();
     let mut distinct = Distinct::new(cx);
     let mut pass = |series: Series| {
@@ -63,7 +63,7 @@ struct Gathered<'a, 'q> {
     grid: Grid,
     /// The scalar arguments, the same in each call.
     scalars: Vec<f64>,
-    call: ExternalCall,
+    call: FunctionCall,
     rows: Vec<Row>,
 }
 
@@ -79,13 +79,13 @@ struct Row {
 impl Gathered<'_, '_> {
     fn begin(&mut self) {
         let steps = self.grid.count;
-        self.call = ExternalCall {
+        self.call = FunctionCall {
             start_ms: self.grid.start,
             step_ms: if steps > 1 { u64::try_from(self.grid.step).unwrap_or(0) } else { 0 },
             steps,
             scalars: self.scalars.clone(),
             texts: self.node.texts.clone(),
-            ..ExternalCall::default()
+            ..FunctionCall::default()
         };
     }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
 use arc_swap::ArcSwap;
-use plugin::{FunctionCall, Instance, Kind, ParameterType, Signature};
-use promql::{EXTERNAL_PREFIX, ExternalCall, ExternalFunction, ExternalFunctions, ExternalLimits, ValueType};
+use model::FunctionCall;
+use plugin::{Instance, Kind, ParameterType, Signature};
+use promql::{EXTERNAL_PREFIX, ExternalFunction, ExternalFunctions, ExternalLimits, ValueType};
 use tokio::runtime::Handle;
 
 use super::RunningSet;
@@ -122,37 +123,10 @@ impl ExternalFunction for PluginFunction {
     }
 
     // On the query's own thread, which may block.
-    fn eval(&self, call: ExternalCall, limits: &ExternalLimits) -> Result<Vec<f64>, String> {
-        let ExternalCall {
-            start_ms,
-            step_ms,
-            steps,
-            series,
-            values,
-            timestamps_ms,
-            window_starts,
-            window_ends,
-            scalars,
-            texts,
-        } = call;
-        let counts = (u32::try_from(steps), u32::try_from(series));
-        let (Ok(steps), Ok(series)) = counts else { return Err("too many steps or series".to_owned()) };
-        let call = FunctionCall {
-            name: self.name.clone(),
-            start_ms,
-            step_ms,
-            steps,
-            series,
-            values,
-            timestamps_ms,
-            window_starts,
-            window_ends,
-            scalars,
-            texts,
-        };
+    fn eval(&self, call: FunctionCall, limits: &ExternalLimits) -> Result<Vec<f64>, String> {
         let left = limits.deadline.saturating_duration_since(StdInstant::now());
         self.runtime.block_on(async {
-            let mut eval = std::pin::pin!(self.instance.eval(call, left));
+            let mut eval = std::pin::pin!(self.instance.eval(self.name.clone(), call, left));
             let mut look = tokio::time::interval(LOOK_INTERVAL);
             loop {
                 tokio::select! {

@@ -7,10 +7,10 @@ use anyhow::{Context as _, bail, ensure};
 use formats::otlp::traces::JsonDialect;
 use formats::otlp::{self, Encoding};
 use model::{
-    BucketSpan, Buckets, ColumnExemplar, ColumnHistogram, ColumnParts, Columns, Histogram, Labels, Metadata,
-    MetricKind, span::Span,
+    BucketSpan, Buckets, ColumnExemplar, ColumnHistogram, ColumnParts, Columns, FunctionCall, Histogram,
+    Labels, Metadata, MetricKind, span::Span,
 };
-use plugin::{CallError, Chunk, FunctionCall, Instance, Job, Kind, Label, Payload};
+use plugin::{CallError, Chunk, Instance, Job, Kind, Label, Payload};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -47,9 +47,10 @@ pub(super) async fn call(
             rest: json!({"consumed": decoded.consumed, "rejected": decoded.rejected, "reason": decoded.reason}),
         }),
         Kind::Function => {
-            let call = read::<FunctionInput>(input)?.call()?;
-            let steps = call.steps as usize;
-            instance.eval(call, time).await.map(|values| rest(rows(&values, steps)))
+            let input: FunctionInput = read(input)?;
+            let (name, call) = (input.function.clone(), input.call()?);
+            let steps = call.steps;
+            instance.eval(name, call, time).await.map(|values| rest(rows(&values, steps)))
         }
         Kind::Detector => {
             let DetectorInput { history, job } = read(input)?;
@@ -217,7 +218,7 @@ struct FunctionInput {
     window_ms: i64,
     /// Of a range: how many steps.
     #[serde(default)]
-    steps: Option<u32>,
+    steps: Option<usize>,
     /// For each argument that is a scalar, its value at each step.
     #[serde(default)]
     scalars: Vec<Vec<f64>>,
@@ -229,11 +230,10 @@ impl FunctionInput {
     fn call(self) -> anyhow::Result<FunctionCall> {
         let (steps, values) = flat(&self.values)?;
         let mut call = FunctionCall {
-            name: self.function,
             start_ms: self.start_ms,
             step_ms: self.step_ms,
-            steps: self.steps.unwrap_or(if self.samples.is_empty() { steps } else { 1 }),
-            series: narrow(self.values.len().max(self.samples.len())),
+            steps: self.steps.unwrap_or(if self.samples.is_empty() { steps as usize } else { 1 }),
+            series: self.values.len().max(self.samples.len()),
             values,
             scalars: self.scalars.concat(),
             texts: self.texts,
@@ -244,7 +244,7 @@ impl FunctionInput {
             call.values.extend(row.iter().map(|(_, value)| value));
             call.timestamps_ms.extend(row.iter().map(|(at, _)| at));
             for step in 0..call.steps {
-                let end = self.start_ms + i64::from(step) * i64::try_from(self.step_ms)?;
+                let end = self.start_ms + i64::try_from(step)? * i64::try_from(self.step_ms)?;
                 let within = |until: i64| from + row.partition_point(|(at, _)| *at <= until);
                 call.window_starts.push(narrow(within(end - self.window_ms)));
                 call.window_ends.push(narrow(within(end)));
