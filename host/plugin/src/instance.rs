@@ -34,16 +34,13 @@ use crate::kinds::{Kind, Label};
 use crate::kv::Store;
 use crate::learnt::Model;
 use crate::limits::{DESCRIBE_DEADLINE, LOG_LINE_BYTES_MAX};
+use crate::losses::{Admission, Losses, Rest};
 use crate::state::{State, Tenant};
 use crate::status::{Health, InstanceState, InstanceStatus};
 use crate::watch::FileStamp;
 
-/// The first pause of a plugin that failed twice in a row.
-const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// Under which key a model is kept.
 const MODEL_KEY: &str = "model";
-/// The longest pause.
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// What an instance is made of.
 pub(crate) struct Parts {
@@ -76,7 +73,7 @@ pub struct Instance {
     /// A turn for each guest that there may be at once.
     turns: Semaphore,
     /// Apart from the guests, as is all that follows, so that nobody waits for a call to look at it.
-    losses: parking_lot::Mutex<Losses>,
+    losses: Losses,
     health: parking_lot::Mutex<Health>,
     paused: AtomicBool,
     /// What the functions of a plugin are.
@@ -85,17 +82,6 @@ pub struct Instance {
     model: parking_lot::Mutex<Option<Arc<Model>>>,
     /// Where that is kept.
     models: Option<Arc<Store>>,
-}
-
-/// How often guests were lost, and for how long the plugin is left alone because of it.
-#[derive(Default)]
-struct Losses {
-    /// In a row.
-    count: u32,
-    /// Not before this moment may there be a new guest.
-    resting_until: Option<Instant>,
-    /// What was lost last, for those who are turned away.
-    last: String,
 }
 
 /// An instance in its store.
@@ -220,28 +206,6 @@ fn found<I, T>(
     interface.as_ref().map(load).transpose()
 }
 
-impl Losses {
-    /// Notes that a guest was lost and how long to leave the plugin alone. The first loss may be an accident.
-    fn lose(&mut self, failure: &Failure, now: Instant) {
-        self.count = self.count.saturating_add(1);
-        self.last = format!("{} ({})", failure.message, failure.kind);
-        self.resting_until = match self.count {
-            0 | 1 => None,
-            n => {
-                let pause = BACKOFF_FIRST.saturating_mul(1 << (n - 2).min(16)).min(BACKOFF_MAX);
-                Some(now + pause)
-            }
-        };
-    }
-
-    /// How long the plugin is still being left alone, where it is. After that one attempt is let through, and another
-    /// loss doubles the time.
-    fn rest(&self, now: Instant) -> Option<Duration> {
-        let left = self.resting_until?.saturating_duration_since(now);
-        (!left.is_zero()).then_some(left)
-    }
-}
-
 impl Instance {
     /// An instance around a guest that has been started.
     pub(crate) fn new(parts: Parts) -> Self {
@@ -262,7 +226,7 @@ impl Instance {
             stamp,
             idle: parking_lot::Mutex::new(vec![guest]),
             turns,
-            losses: parking_lot::Mutex::default(),
+            losses: Losses::none(),
             health: parking_lot::Mutex::default(),
             paused: AtomicBool::new(false),
             signatures,
@@ -325,7 +289,7 @@ impl Instance {
     /// Calls it again, at once even where it was being left alone.
     pub fn resume(&self) {
         self.paused.store(false, Ordering::Relaxed);
-        *self.losses.lock() = Losses::default();
+        self.losses.forget();
     }
 
     /// Whether an operator has paused it.
@@ -494,7 +458,7 @@ impl Instance {
             Ok(_turn) => self.call_one(deadline, make).await,
             Err(_) => Err(self.refuse::<C>(FailureKind::Deadline, "another call did not end in time")),
         };
-        let resting_until = self.losses.lock().resting_until;
+        let resting_until = self.losses.resting_until();
         let answer = answer.map_err(|failure| {
             let Failure { operation, kind, message, stderr, .. } = failure;
             let plugin = Arc::clone(&self.tenant.name);
@@ -533,9 +497,13 @@ impl Instance {
             return Err(self.refuse::<C>(FailureKind::Paused, "an operator has paused the plugin"));
         }
         let idle = self.idle.lock().pop();
-        let mut guest = match idle {
-            Some(guest) => guest,
-            None => self.new_guest::<C>(deadline).await?,
+        // Held until the call has ended, since that decides.
+        let (mut guest, _admission) = match idle {
+            Some(guest) => (guest, None),
+            None => {
+                let admission = self.admit::<C>()?;
+                (self.new_guest(deadline).await?, Some(admission))
+            }
         };
         if let Err(failure) = self.load_model(&mut guest, deadline).await {
             return Err(self.lost(guest, failure));
@@ -561,22 +529,19 @@ impl Instance {
         }
     }
 
-    /// Starts a guest, unless the plugin is being left alone.
-    async fn new_guest<C: Call>(&self, deadline: Deadline) -> Result<Guest, Failure> {
-        let refused = {
-            let losses = self.losses.lock();
-            losses.rest(Instant::now()).map(|retry_after| {
-                let message =
-                    format!("failed {} times in a row, the last time: {}", losses.count, losses.last);
-                (FailureKind::Suspended { retry_after }, message)
-            })
-        };
-        if let Some((kind, message)) = refused {
-            return Err(self.refuse::<C>(kind, message));
-        }
+    /// Lets a call through to a new guest, unless the plugin is being left alone.
+    fn admit<C: Call>(&self) -> Result<Admission<'_>, Failure> {
+        self.losses.admit(Instant::now()).map_err(|rest| {
+            let Rest { retry_after, message } = rest;
+            self.refuse::<C>(FailureKind::Suspended { retry_after }, message)
+        })
+    }
+
+    /// Starts a guest.
+    async fn new_guest(&self, deadline: Deadline) -> Result<Guest, Failure> {
         self.tenant.metrics.restarts.with_label_values(&[&*self.tenant.name]).inc();
         let started = Guest::start(&self.loaded, &self.tenant, &self.config_json, deadline).await;
-        started.inspect_err(|failure| self.losses.lock().lose(failure, Instant::now()))
+        started.inspect_err(|failure| self.losses.lose(failure, Instant::now()))
     }
 
     /// Gives a detector what it has learnt, unless it has it already. A model that it refuses is forgotten.
@@ -602,7 +567,7 @@ impl Instance {
     fn lost(&self, guest: Guest, failure: Failure) -> Failure {
         if failure.lost_guest {
             drop(guest);
-            self.losses.lock().lose(&failure, Instant::now());
+            self.losses.lose(&failure, Instant::now());
         } else {
             self.give_back(guest);
         }
@@ -611,7 +576,7 @@ impl Instance {
 
     /// Keeps a guest for the next call, unless it is worn.
     fn give_back(&self, guest: Guest) {
-        *self.losses.lock() = Losses::default();
+        self.losses.forget();
         match guest.worn(&self.config.recycle) {
             Some(reason) => {
                 self.tenant.metrics.recycled.with_label_values(&[self.name(), reason]).inc();
@@ -630,35 +595,4 @@ fn log_failure(error: &CallError) {
     let message = printable(message);
     let (plugin, version) = (&**plugin, &**version);
     tracing::warn!(plugin, version, %operation, %kind, error = message, stderr, "a plugin fails");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plugin_that_keeps_failing_is_left_alone_for_longer_and_longer() {
-        let failure = || Failure {
-            operation: Operation::Collect,
-            kind: FailureKind::Trap,
-            message: "boom".to_owned(),
-            stderr: String::new(),
-            lost_guest: true,
-        };
-        let mut losses = Losses::default();
-        let mut now = Instant::now();
-        losses.lose(&failure(), now);
-        assert_eq!(losses.rest(now), None, "the first loss may be an accident");
-        for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-            let pause = Duration::from_secs(pause);
-            losses.lose(&failure(), now);
-            assert_eq!(losses.rest(now), Some(pause));
-            now += pause;
-            assert_eq!(losses.rest(now), None);
-        }
-        losses.count = u32::MAX;
-        losses.lose(&failure(), now);
-        assert_eq!(losses.rest(now), Some(BACKOFF_MAX));
-        assert_eq!((losses.count, losses.last.as_str()), (u32::MAX, "boom (trap)"));
-    }
 }

@@ -28,6 +28,7 @@ mod kinds;
 mod kv;
 mod learnt;
 mod limits;
+mod losses;
 mod metrics;
 mod net;
 mod state;

@@ -464,6 +464,44 @@ async fn a_plugin_that_fails_twice_is_left_alone() {
 }
 
 #[tokio::test]
+async fn after_each_rest_one_call_decides_whether_a_plugin_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap().join("file");
+    let setup = setup();
+    let insist = |config: &mut PluginConfig| {
+        config.config = json!({"url": path.to_str().unwrap()});
+        config.grants.files = vec![FileGrant { path: path.clone(), mode: FileMode::Read }];
+    };
+    let instance = setup.start("insist", insist).await.unwrap();
+    let failure = async || instance.collect(LONG).await.unwrap_err().kind;
+    let rest = async || match failure().await {
+        FailureKind::Suspended { retry_after } => retry_after,
+        other => panic!("it is called, and fails: {other:?}"),
+    };
+    // From here on time stands still but for what is said.
+    tokio::time::pause();
+    assert_eq!(failure().await, FailureKind::Trap);
+    for seconds in [1, 2, 4] {
+        assert_eq!(failure().await, FailureKind::Trap);
+        assert_eq!(instance.status().state, InstanceState::Suspended);
+        assert_eq!(rest().await, Duration::from_secs(seconds));
+        tokio::time::advance(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
+        assert_eq!(rest().await, Duration::from_millis(1));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(instance.status().state, InstanceState::Failed);
+    }
+    std::fs::write(&path, "back 1\n").unwrap();
+    assert_eq!(text(instance.collect(LONG).await.unwrap()), "back 1\n");
+    assert_eq!(instance.status().state, InstanceState::Running);
+    // What was is forgotten: the next failure may be an accident again.
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(failure().await, FailureKind::Trap);
+    assert_eq!(failure().await, FailureKind::Trap);
+    assert_eq!(rest().await, Duration::from_secs(1));
+    assert_eq!(setup.metric("stormglass_plugin_calls_total", &["collect", "suspended"]), 7.0);
+}
+
+#[tokio::test]
 async fn an_abandoned_call_takes_its_instance_along_and_no_more() {
     let setup = setup();
     let instance = setup.start("spin", |_| ()).await.unwrap();
@@ -814,6 +852,24 @@ async fn a_worn_instance_is_replaced_between_calls() {
         assert_eq!(collected(&instance).await, "fixture_up 1\nfixture_collections 1\n");
     }
     assert_eq!(setup.metric("stormglass_plugin_recycled_total", &["healthy", "memory"]), 2.0);
+}
+
+#[tokio::test]
+async fn an_old_instance_is_replaced_between_calls() {
+    let setup = setup();
+    let age = Duration::from_secs(3600);
+    let recycle = |config: &mut PluginConfig| config.recycle.age = Some(model::ConfigDuration(age));
+    let instance = setup.start("healthy", recycle).await.unwrap();
+    tokio::time::pause();
+    let collections = async || text(instance.collect(LONG).await.unwrap()).trim_end().chars().last().unwrap();
+    assert_eq!(collections().await, '1');
+    tokio::time::advance(age).await;
+    // The call that finds it old is its last.
+    assert_eq!(collections().await, '2');
+    assert_eq!(collections().await, '1');
+    tokio::time::advance(age / 2).await;
+    assert_eq!(collections().await, '2');
+    assert_eq!(setup.metric("stormglass_plugin_recycled_total", &["healthy", "age"]), 1.0);
 }
 
 #[tokio::test]
