@@ -211,9 +211,10 @@ fn what_plugins_ask_of_the_host() {
     let folder = tempfile::tempdir().unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&seen);
+    // A server that repeats what it was sent.
     let listener = Listener::start(move |request| {
-        kept.lock().unwrap().push(request.headers);
-        ("text/plain", "hello".to_owned())
+        kept.lock().unwrap().push(request.headers.clone());
+        ("text/plain", request.headers)
     });
     let address = listener.address.to_string();
     server::collect_plugins(&folder.path().join("plugins"));
@@ -241,7 +242,15 @@ plugins:
         open = at("open.txt"),
         sent = at("sent.txt"),
     );
-    fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+    let grants =
+        config.split_once("    grants:").and_then(|(_, rest)| rest.split_once("  - name")).unwrap().0;
+    let blabs = ["fail", "panic"].map(|blab| {
+        format!(
+            "  - name: blab-{blab}\n    plugin: asker\n    interval: 1s\n    \
+             config: {{url: \"http://{address}/\", blab: {blab}}}\n    grants:{grants}"
+        )
+    });
+    fs::write(folder.path().join("prometheus.yml"), config + &blabs.concat()).unwrap();
     let ports = Ports::free();
     let mut server = Server::start(folder.path(), ports);
     let api = server.api.clone();
@@ -284,13 +293,27 @@ plugins:
         "{metrics}"
     );
     assert!(metrics.contains("stormglass_plugin_own_dropped_total{plugin=\"granted\"}"));
-    let shown = api.get("/api/v1/plugins").body;
-    assert!(!shown.contains("t0ken") && !shown.contains("sesame"), "a secret is shown: {shown}");
+    // Plugins that say what they know are shown saying it, without the secrets.
+    let mut shown = until("those that blab have done so", PATIENCE, || {
+        let shown = api.get("/api/v1/plugins").body;
+        (shown.matches("it ends with").count() >= 2).then_some(shown)
+    });
+    shown += &api.get("/api/v1/status/config").body;
+    shown += &metrics;
+    let log = server.log().join("\n");
+    for line in ["it ends with <secret> and", "uthorization: Bearer <secret>"] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    assert!(log.contains("the log is told <secret> and"), "{log}");
+    for secret in ["t0ken", "sesame"] {
+        assert!(!shown.contains(secret), "a secret is shown: {shown}");
+        assert!(!log.contains(secret), "a secret is in the log: {log}");
+    }
 
     // The store outlives the server, and each entry has its own.
     let before = api.value(&answer("kv")).unwrap();
     server.terminate();
-    assert_eq!(server.unexpected(&[]), Vec::<String>::new());
+    assert_eq!(server.unexpected(&["plugin=blab-"]), Vec::<String>::new());
     let server = Server::start(folder.path(), ports);
     until_value(&server.api, &answer("kv"), |count| count > before);
 }

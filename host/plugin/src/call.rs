@@ -153,7 +153,8 @@ pub(crate) async fn call<C: Call>(
     let state = store.data();
     let tenant = &state.tenant;
     let answer = answer.map_err(|refusal| {
-        let Refusal { kind, mut message } = refusal;
+        let Refusal { kind, message } = refusal;
+        let mut message = tenant.hidden.redact(message);
         message.truncate(message.floor_char_boundary(LOG_LINE_BYTES_MAX));
         if kind == FailureKind::Deadline {
             message = deadline.missed();
@@ -172,7 +173,8 @@ pub(crate) async fn call<C: Call>(
             }
             None => kind,
         };
-        Failure { operation: C::OPERATION, kind, message, stderr: state.stderr.take(), lost_guest }
+        let stderr = tenant.hidden.redact_end(state.stderr.take());
+        Failure { operation: C::OPERATION, kind, message, stderr, lost_guest }
     });
 
     let outcome = answer.as_ref().map_or_else(|failure| failure.kind.as_str(), |_| "ok");

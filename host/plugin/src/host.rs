@@ -246,6 +246,7 @@ impl Host {
         Tenant {
             name: Arc::from(name),
             grants: Arc::new(grants),
+            hidden: Arc::default(),
             limits: Arc::new(limits),
             client: self.client.clone(),
             network: Arc::clone(&self.network),

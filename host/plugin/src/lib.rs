@@ -21,6 +21,7 @@ mod engine;
 mod error;
 mod fake;
 mod grants;
+mod hidden;
 mod host;
 mod imports;
 mod instance;

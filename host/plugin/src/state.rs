@@ -13,6 +13,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::engine::Running;
 use crate::fake::{Fake, StoppedClock};
 use crate::grants::{Denied, Grants};
+use crate::hidden::Hidden;
 use crate::imports::http::Client;
 use crate::imports::net::Connections;
 use crate::imports::query::Query;
@@ -33,6 +34,8 @@ pub(crate) type Own = HasSelf<State>;
 pub(crate) struct Tenant {
     pub(crate) name: Arc<str>,
     pub(crate) grants: Arc<Grants>,
+    /// What operators must not see of what it says; the same for all its instances, since a store outlives them.
+    pub(crate) hidden: Arc<Hidden>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) client: Client,
     pub(crate) network: Arc<Network>,

@@ -70,6 +70,13 @@ impl SecretHeader {
     }
 }
 
+/// A header with a secret in it.
+pub(crate) struct FilledHeader {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) secret: String,
+}
+
 fn authorization() -> String {
     "Authorization".to_owned()
 }
@@ -155,15 +162,18 @@ impl Grants {
         grant.read().map_err(SecretError::Unavailable)
     }
 
-    /// The headers that the host sets in a request to the URL's server, with their values. Blocks.
+    /// The headers that the host sets in a request to the URL's server. Blocks.
     ///
     /// # Errors
     /// Which secret cannot be read.
-    pub(crate) fn secret_headers(&self, url: &Url) -> Result<Vec<(String, String)>, String> {
+    pub(crate) fn secret_headers(&self, url: &Url) -> Result<Vec<FilledHeader>, String> {
         let headers = self.secrets.iter().filter_map(|grant| Some((grant, grant.header.as_ref()?)));
         headers
             .filter(|(_, header)| header.server.covers(url))
-            .map(|(grant, header)| Ok((header.name.clone(), header.value(&grant.read()?))))
+            .map(|(grant, header)| {
+                let secret = grant.read()?;
+                Ok(FilledHeader { name: header.name.clone(), value: header.value(&secret), secret })
+            })
             .collect()
     }
 

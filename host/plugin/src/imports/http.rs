@@ -18,10 +18,11 @@ use url::Url;
 
 use crate::bindings::stormglass::host::http::{Error, Header, Host, Request, Response};
 use crate::error::PluginError;
+use crate::grants::secret::FilledHeader;
 use crate::grants::tls::TlsFiles;
 use crate::grants::{Denied, Grants, check_address};
 use crate::limits::{HTTP_HEADERS_MAX, HTTP_TIMEOUT_MAX, REDIRECTS_MAX};
-use crate::state::State;
+use crate::state::{State, Tenant};
 
 /// Headers that frame the message or name the server; a guest that could set them could smuggle a second request or
 /// reach a server behind the one it was granted.
@@ -142,10 +143,7 @@ impl Host for State {
             });
         }
         let timeout = timeout(request.timeout_ms, self.time_left());
-        let client = self.tenant.client.clone();
-        let limit = self.tenant.limits.response.0;
-        let fetched =
-            tokio::time::timeout(timeout, fetch(&client, &self.tenant.grants, request, limit)).await;
+        let fetched = tokio::time::timeout(timeout, fetch(&self.tenant, request)).await;
         let (decision, answer) = match fetched {
             Ok(Ok(response)) => ("allowed", Ok(response)),
             Ok(Err(Refused::Denied(denied))) => ("denied", Err(Error::Denied(self.deny(denied)))),
@@ -171,12 +169,8 @@ pub(super) fn timeout_within(max: Duration, asked_ms: Option<u64>, left: Duratio
     asked_ms.map_or(limit, |asked| limit.min(Duration::from_millis(asked)))
 }
 
-async fn fetch(
-    client: &Client,
-    grants: &Arc<Grants>,
-    request: Request,
-    limit: u64,
-) -> Result<Response, Refused> {
+async fn fetch(tenant: &Tenant, request: Request) -> Result<Response, Refused> {
+    let (client, grants) = (&tenant.client, &tenant.grants);
     let mut url = Url::parse(&request.url).map_err(|error| invalid(format!("url: {error}")))?;
     let mut method = Method::from_bytes(request.method.as_bytes())
         .map_err(|_| invalid(format!("method {:?}", request.method)))?;
@@ -189,13 +183,13 @@ async fn fetch(
             .of(grants, &url)
             .await?
             .request(method.clone(), url.clone())
-            .headers(with_secrets(&headers, grants, &url).await?)
+            .headers(with_secrets(&headers, tenant, &url).await?)
             .body(body.clone())
             .send()
             .await
             .map_err(|error| transport_error(&error))?;
         let Some(next) = redirect(&response, &url)? else {
-            return read_response(response, limit).await;
+            return read_response(response, tenant.limits.response.0).await;
         };
         let see_other = response.status() == StatusCode::SEE_OTHER && method != Method::HEAD;
         let moved_post = matches!(response.status(), StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND)
@@ -240,18 +234,21 @@ pub(super) fn header_map(headers: &[Header]) -> Result<HeaderMap, Refused> {
 /// each hop anew, so that none goes to where a redirect leads.
 pub(super) async fn with_secrets(
     headers: &HeaderMap,
-    grants: &Arc<Grants>,
+    tenant: &Tenant,
     url: &Url,
 ) -> Result<HeaderMap, Refused> {
     let mut headers = headers.clone();
-    if !grants.has_secret_headers() {
+    if !tenant.grants.has_secret_headers() {
         return Ok(headers);
     }
-    let (grants, url) = (Arc::clone(grants), url.clone());
+    let (grants, url) = (Arc::clone(&tenant.grants), url.clone());
     // Reading a file may hang.
     let secrets = tokio::task::spawn_blocking(move || grants.secret_headers(&url)).await;
     let secrets = secrets.map_err(|error| error.to_string()).and_then(|secrets| secrets);
-    for (name, value) in secrets.map_err(Error::Other)? {
+    for FilledHeader { name, value, secret } in secrets.map_err(Error::Other)? {
+        // Servers repeat what they refuse. Of a password with a user the header has both, encoded.
+        tenant.hidden.add(&secret);
+        tenant.hidden.add(value.rsplit(' ').next().unwrap_or_default());
         let name = HeaderName::from_bytes(name.as_bytes());
         let value = HeaderValue::from_str(&value);
         let (Ok(name), Ok(mut value)) = (name, value) else {

@@ -88,7 +88,7 @@ async fn ask(
         Url::parse(&request.url).map_err(|error| Refused::Error(Error::Invalid(format!("url: {error}"))))?;
     let headers = header_map(&request.headers)?;
     tenant.grants.check_url(&url)?;
-    let mut headers = with_secrets(&headers, &tenant.grants, &url).await?;
+    let mut headers = with_secrets(&headers, tenant, &url).await?;
     let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
         return Err(Error::Invalid("url: no host".to_owned()).into());
     };

@@ -17,7 +17,7 @@ impl Host for State {
         }
         self.call.log_lines += 1;
         let plugin = &*self.tenant.name;
-        let message = printable(&message);
+        let message = printable(&self.tenant.hidden.redact(message));
         if let Some(fake) = &self.tenant.fake {
             fake.log(name(level), &message);
             return Ok(());

@@ -8,12 +8,13 @@ impl Host for State {
     async fn get(&mut self, name: String) -> wasmtime::Result<Result<String, Error>> {
         self.count_host_call()?;
         if let Some(fake) = self.tenant.fake.clone() {
-            return Ok(fake.secret(&name).map_err(|denied| Error::Denied(self.deny(denied))));
+            let given = fake.secret(&name).inspect(|secret| self.tenant.hidden.add(secret));
+            return Ok(given.map_err(|denied| Error::Denied(self.deny(denied))));
         }
         let grants = std::sync::Arc::clone(&self.tenant.grants);
         // Reading a file may hang.
         let read = tokio::task::spawn_blocking(move || grants.read_secret(&name)).await?;
-        Ok(read.map_err(|error| match error {
+        Ok(read.inspect(|secret| self.tenant.hidden.add(secret)).map_err(|error| match error {
             SecretError::Denied(denied) => Error::Denied(self.deny(denied)),
             SecretError::Unavailable(what) => Error::Unavailable(what),
         }))

@@ -1,9 +1,11 @@
 //! A collector that asks the host for everything there is, and tells as samples what it was answered: `asker_answer` has
-//! what came of each request, `asker_denied` which requests were refused.
+//! what came of each request, `asker_denied` which requests were refused. Told to blab, it does what no plugin should: it
+//! writes what it knows of secrets to the log, to its standard error and into its errors.
 
 use serde::Deserialize;
 use stormglass_sdk::{
-    Collector, Metrics, Plugin, Result, clock, collector, files, http, kv, query, secrets, telemetry,
+    Collector, Error, Metrics, Plugin, Result, clock, collector, files, http, kv, log, query, secrets,
+    telemetry,
 };
 
 #[derive(Debug, Deserialize)]
@@ -11,6 +13,18 @@ use stormglass_sdk::{
 struct Config {
     /// What is asked over HTTP.
     url: String,
+    /// How it blabs, if it does.
+    #[serde(default)]
+    blab: Option<Blab>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Blab {
+    /// In an error.
+    Fail,
+    /// As it panics.
+    Panic,
 }
 
 struct Asker {
@@ -20,7 +34,7 @@ struct Asker {
 impl Plugin for Asker {
     type Config = Config;
 
-    const CONFIG_SCHEMA: &'static str = r#"{"type": "object", "additionalProperties": false, "required": ["url"], "properties": {"url": {"type": "string"}}}"#;
+    const CONFIG_SCHEMA: &'static str = r#"{"type": "object", "additionalProperties": false, "required": ["url"], "properties": {"url": {"type": "string"}, "blab": {"enum": ["fail", "panic"]}}}"#;
 
     fn init(config: Config) -> Result<Self> {
         Ok(Self { config })
@@ -29,6 +43,17 @@ impl Plugin for Asker {
 
 impl Collector for Asker {
     fn collect(&mut self, out: &mut Metrics) -> Result<()> {
+        if let Some(blab) = self.config.blab {
+            let secret = secrets::get("open")?;
+            let echo = http::get(&self.config.url)?;
+            let echo = String::from_utf8_lossy(&echo.body).replace("\r\n", " ");
+            log::info!("the log is told {secret} and {echo}");
+            let what = format!("it ends with {secret} and {echo}");
+            match blab {
+                Blab::Fail => return Err(Error::permanent(what)),
+                Blab::Panic => panic!("{what}"),
+            }
+        }
         let count = kv::get_json::<f64>("count")?.unwrap_or(0.0) + 1.0;
         kv::set_json("count", &count)?;
         telemetry::counter_add("asked_total", &[("by", "asker")], 1.0);
