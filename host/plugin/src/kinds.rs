@@ -9,6 +9,7 @@ pub(crate) mod function;
 pub(crate) mod lifecycle;
 pub(crate) mod processor;
 pub(crate) mod receiver;
+mod rounded;
 pub(crate) mod trainer;
 
 use std::fmt;

@@ -2,7 +2,7 @@
  * Spans as a processor sees them, to and from the interface's records.
  *
  * The runtime hands integers over as numbers: those beyond 2^53, and with them times in nanoseconds since the epoch, are
- * rounded, times to a multiple of 256.
+ * rounded, times to a multiple of 256. The server puts right what comes back unchanged.
  */
 
 /** A list or a map within an attribute, as JSON: numbers in it are exact, which `parse` need not keep. */

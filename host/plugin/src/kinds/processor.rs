@@ -12,6 +12,7 @@ use model::span::{
 use wasmtime::Store;
 
 use super::batch::{batch_in, batch_out, check_size};
+use super::rounded;
 use crate::bindings::exports::stormglass::plugin::{sample_processor, span_processor as guest};
 use crate::bindings::stormglass::types::types::{self, PluginError as GuestError};
 use crate::call::{Call, Refusal};
@@ -42,6 +43,12 @@ impl Call for ProcessSamples {
     }
 }
 
+/// What a guest was given, and what it answered.
+pub(crate) struct Answered {
+    given: guest::Spans,
+    answer: Result<guest::Spans, GuestError>,
+}
+
 /// Processes spans.
 pub(crate) struct ProcessSpans<'a> {
     pub(crate) guest: guest::Guest,
@@ -50,16 +57,19 @@ pub(crate) struct ProcessSpans<'a> {
 
 impl Call for ProcessSpans<'_> {
     const OPERATION: Operation = Operation::ProcessSpans;
-    type Raw = Result<guest::Spans, GuestError>;
+    type Raw = Answered;
     type Answer = Vec<Span>;
 
-    async fn run(self, store: &mut Store<State>) -> wasmtime::Result<Self::Raw> {
-        let spans = spans_out(self.spans);
-        self.guest.call_process(store, &spans).await
+    async fn run(self, store: &mut Store<State>) -> wasmtime::Result<Answered> {
+        let given = spans_out(self.spans);
+        let answer = self.guest.call_process(store, &given).await?;
+        Ok(Answered { given, answer })
     }
 
-    fn check(raw: Self::Raw, _limits: &Limits) -> Result<Vec<Span>, Refusal> {
-        spans_in(raw?).map_err(Refusal::output)
+    fn check(raw: Answered, _limits: &Limits) -> Result<Vec<Span>, Refusal> {
+        let mut spans = raw.answer?;
+        rounded::restore(&raw.given, &mut spans);
+        spans_in(spans).map_err(Refusal::output)
     }
 }
 
