@@ -234,11 +234,16 @@ fn a_plugin_that_cannot_start_is_refused_and_the_others_run_on() {
         let before = api.value("count_over_time(up{job=\"good\"}[10m])").unwrap();
         until_value(&api, "count_over_time(up{job=\"good\"}[10m])", |count| count > before);
     }
+    // All that cannot start are named, in the order of their entries.
+    configure("  - {name: bad-b, plugin: nowhere}\n  - {name: bad-a, plugin: neither}\n");
+    let body = api.post("/-/reload", &[], b"").body;
+    let named = ["nowhere", "neither"].map(|plugin| body.find(plugin));
+    assert!(named[0].is_some() && named[0] < named[1], "{body}");
     // What was too late is not in the way of what comes after it, and is gone.
     until("no compilation goes on", PATIENCE, || server.children().is_empty().then_some(()));
     configure("  - {name: late, plugin: smoothing}\n");
     assert_eq!(api.post("/-/reload", &[], b"").status, 200);
     assert_eq!(api.value("min_over_time(up{job=\"good\"}[10m])"), Some(1.0));
     server.terminate();
-    assert_eq!(server.unexpected(&["bad", "wasm_ewma"]), Vec::<String>::new());
+    assert_eq!(server.unexpected(&["bad", "nowhere", "wasm_ewma"]), Vec::<String>::new());
 }

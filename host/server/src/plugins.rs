@@ -9,15 +9,19 @@ mod query;
 mod receivers;
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread;
 use std::time::SystemTime;
 
 use alerting::template::Prelude;
 use arc_swap::ArcSwap;
+use futures::StreamExt as _;
 use model::Timestamp;
 use plugin::{Host, Instance, Kind, PluginConfig, PluginError};
 use serde::Serialize;
 use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use self::collectors::PluginCollector;
 pub(crate) use self::columns::{ColumnsWriter, exposition, labels_of};
@@ -25,6 +29,9 @@ pub(crate) use self::discoverers::PluginDiscoverer;
 pub(crate) use self::functions::{PluginFunctions, called};
 use self::metrics::PluginGauges;
 pub(crate) use self::receivers::PluginReceiver;
+
+/// Plugins that start at one time, however many processors there are: each may hold a file of 32 MiB.
+const STARTS_MAX: usize = 8;
 
 /// One plugin that runs as it is configured.
 #[derive(Clone)]
@@ -52,33 +59,35 @@ impl Plugins {
         Ok(Self { host, running, installed: Notify::new() })
     }
 
-    /// Starts what is new or changed, and what is named to be renewed, and keeps all else; changes nothing yet.
+    /// Starts what is new or changed, and what is named to be renewed, and keeps all else; changes nothing yet. Several
+    /// start at one time.
     ///
     /// # Errors
-    /// Every plugin that cannot be started, by name, with the reason.
+    /// Every plugin that cannot be started, by name, with the reason, in the order of the configuration.
     pub(crate) async fn prepare(
         &self,
         configs: &[PluginConfig],
         renew: Option<&str>,
     ) -> Result<RunningSet, Vec<(String, PluginError)>> {
         let current = self.running.load();
+        let starts: Vec<_> = configs
+            .iter()
+            .map(|config| {
+                let unchanged = current
+                    .get(&config.name)
+                    .filter(|running| running.config == *config && self.host.is_current(&running.instance))
+                    .filter(|_| renew != Some(config.name.as_str()))
+                    .map(|running| Arc::clone(&running.instance));
+                start(Arc::clone(&self.host), config.clone(), unchanged)
+            })
+            .collect();
         let mut set = RunningSet::new();
         let mut errors = Vec::new();
-        for config in configs {
-            let unchanged = current
-                .get(&config.name)
-                .filter(|running| running.config == *config && self.host.is_current(&running.instance))
-                .filter(|_| renew != Some(config.name.as_str()));
-            let instance = match unchanged {
-                Some(running) => Ok(Arc::clone(&running.instance)),
-                None => self.host.start(config.clone()).await,
-            };
+        let mut started = futures::stream::iter(starts).buffered(starts_at_once());
+        while let Some((config, instance)) = started.next().await {
             match instance {
-                Ok(instance) => {
-                    let config = config.clone();
-                    set.insert(config.name.clone(), Running { config, instance });
-                }
-                Err(error) => errors.push((config.name.clone(), error)),
+                Ok(instance) => drop(set.insert(config.name.clone(), Running { config, instance })),
+                Err(error) => errors.push((config.name, error)),
             }
         }
         if errors.is_empty() { Ok(set) } else { Err(errors) }
@@ -166,6 +175,28 @@ impl Plugins {
             .collect();
         PluginList { plugins }
     }
+}
+
+/// Starts a plugin, unless there is an instance to go on with.
+async fn start(
+    host: Arc<Host>,
+    config: PluginConfig,
+    unchanged: Option<Arc<Instance>>,
+) -> (PluginConfig, Result<Arc<Instance>, PluginError>) {
+    if let Some(instance) = unchanged {
+        return (config, Ok(instance));
+    }
+    // A task of its own, so that guests of several plugins start on several processors.
+    let wanted = config.clone();
+    let task = AbortOnDropHandle::new(tokio::spawn(async move { host.start(wanted).await }));
+    let instance = task.await.unwrap_or_else(|error| Err(PluginError::Host(format!("starting it: {error}"))));
+    (config, instance)
+}
+
+/// How many plugins start at one time: one for each processor, and at least two, so that one that waits for a server as it
+/// starts, or for its compiler, does not keep the next from going ahead. More would hold more files in memory and be no faster.
+pub(crate) fn starts_at_once() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).clamp(2, STARTS_MAX)
 }
 
 /// The answer of `/api/v1/plugins`.

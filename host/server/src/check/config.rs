@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use futures::StreamExt as _;
 use plugin::{Host, HostOptions};
 
 use super::Verdict;
@@ -12,6 +13,7 @@ use super::rules;
 use crate::cli::{CheckConfig, Lint};
 use crate::config::{self, ConfigErrors};
 use crate::notifier::Notifier;
+use crate::plugins::starts_at_once;
 
 /// Reads each configuration and all that it names; loads each plugin and asks it whether its configuration is right.
 pub(crate) async fn check(args: CheckConfig) -> anyhow::Result<ExitCode> {
@@ -79,8 +81,12 @@ async fn check_plugins(args: &CheckConfig, mut examined: config::Examined) -> an
     .context("set up the plugin host")?;
     let mut kinds = BTreeMap::new();
     let mut errors = Vec::new();
-    for config in &loaded.plugins {
-        match host.check(config).await {
+    let host = &host;
+    let check = |config| async move { (config, host.check(config).await) };
+    let checks: Vec<_> = loaded.plugins.iter().map(check).collect();
+    let mut checked = futures::stream::iter(checks).buffered(starts_at_once());
+    while let Some((config, found)) = checked.next().await {
+        match found {
             Ok(found) => drop(kinds.insert(config.name.clone(), found)),
             Err(error) => errors.push(loaded.plugin_error(&config.name, "plugins", error)),
         }
