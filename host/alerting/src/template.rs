@@ -222,6 +222,7 @@ impl Template {
             external_url: &data.external_url,
             at: data.at,
             dialect: Dialect::Rule,
+            html: false,
         };
         match exec::render(&self.nodes, &self.named, around, answers, bytes_max) {
             Ok(text) => Ok(Rendered::Text(text)),

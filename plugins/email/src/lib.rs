@@ -53,6 +53,9 @@ pub struct Config {
     tls_config: Tls,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// The subject, where no header has one.
+    #[serde(default)]
+    subject: Option<String>,
     /// The plain part, in place of our own.
     #[serde(default)]
     text: Option<String>,
@@ -219,6 +222,7 @@ impl Config {
             from: &self.from,
             to: &self.to,
             headers: &self.headers,
+            subject: self.subject.as_deref().filter(|subject| !subject.is_empty()),
             now_ms,
             hello: &self.hello,
             text: self.text.as_deref(),

@@ -27,6 +27,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) to: &'a str,
     /// Headers of the operator's, which come in place of ours.
     pub(crate) headers: &'a BTreeMap<String, String>,
+    /// The subject, where none of them is one; our own where there is none.
+    pub(crate) subject: Option<&'a str>,
     pub(crate) now_ms: i64,
     /// The name of this side, for message ids.
     pub(crate) hello: &'a str,
@@ -46,7 +48,7 @@ pub(crate) fn write(envelope: &Envelope<'_>, notification: &Notification) -> Str
     let id = hash(&notification.idempotency_key);
     let boundary = format!("=_{id}");
     for (name, value) in [
-        ("Subject", subject(notification)),
+        ("Subject", envelope.subject.map_or_else(|| subject(notification), str::to_owned)),
         ("To", envelope.to.to_owned()),
         ("From", envelope.from.to_owned()),
         ("Message-Id", format!("<{id}@{}>", envelope.hello)),

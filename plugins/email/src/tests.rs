@@ -126,6 +126,7 @@ fn a_message_has_what_was_asked_for_and_nothing_that_labels_add() {
         from: "Storm <storm@example.org>",
         to: "a@example.org",
         headers: &headers,
+        subject: None,
         now_ms: 0,
         hello: "localhost",
         text: None,
@@ -164,6 +165,9 @@ fn texts_are_those_of_templates() {
     let text = written(&notification);
     assert!(text.contains("\ndisk full") && text.contains("\n<p>full</p>"), "{text}");
     assert!(!text.contains("Labels:") && text.contains("X-Team: db\n"), "{text}");
+    // A header comes before the subject.
+    notification.common_annotations.extend(labels(&[("__text__/subject", "by default")]));
+    assert!(!written(&notification).contains("by default"));
     assert!(text.contains("Subject: ") && !text.lines().any(|line| line.starts_with("Bcc")), "{text}");
 }
 

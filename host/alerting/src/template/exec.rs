@@ -42,6 +42,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) at: Timestamp,
     /// Whose functions those are that both systems have by one name.
     pub(super) dialect: Dialect,
+    /// Whether the text is HTML: values that are printed are then escaped, unless the pipeline says that they are HTML.
+    pub(super) html: bool,
 }
 
 /// Renders the nodes.
@@ -58,6 +60,11 @@ pub(super) fn render(
     let mut exec = Exec { out: String::new(), bytes_max, scope, steps: 0, depth: 0, named, data, answers };
     exec.nodes(nodes, data.dot)?;
     Ok(exec.out)
+}
+
+/// Whether what a pipeline yields is HTML already.
+fn yields_html(pipeline: &Pipeline) -> bool {
+    matches!(pipeline.0.last(), Some(Command::Call(name, _)) if matches!(name.as_str(), "html" | "safeHtml"))
 }
 
 struct Exec<'a> {
@@ -108,9 +115,18 @@ impl Exec<'_> {
             Node::Text(text) => self.write(text)?,
             Node::Print(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
-                match value {
-                    Value::Nil => self.write(functions::NO_VALUE)?,
-                    value => self.write(&format::print(&value))?,
+                let printed;
+                let text = match value {
+                    Value::Nil => functions::NO_VALUE,
+                    value => {
+                        printed = format::print(&value);
+                        printed.as_str()
+                    }
+                };
+                if self.data.html && !yields_html(pipeline) {
+                    self.write(&functions::html(text))?;
+                } else {
+                    self.write(text)?;
                 }
             }
             Node::Assign { name, declare, value } => {

@@ -597,7 +597,7 @@ fn out_of_range(at: i64) -> String {
     format!("index out of range: {at}")
 }
 
-fn html(text: &str) -> String {
+pub(super) fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

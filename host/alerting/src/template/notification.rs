@@ -68,12 +68,31 @@ impl NotificationTemplate {
     /// # Errors
     /// [`TemplateError::Execution`] or [`TemplateError::TooLarge`].
     pub fn render(&self, data: &NotificationData, bytes_max: usize) -> Result<String, TemplateError> {
+        self.render_as(data, bytes_max, false)
+    }
+
+    /// The same for a text that is HTML, in which no value of an alert adds elements: `safeHtml` lets one, as in
+    /// Alertmanager.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn render_html(&self, data: &NotificationData, bytes_max: usize) -> Result<String, TemplateError> {
+        self.render_as(data, bytes_max, true)
+    }
+
+    fn render_as(
+        &self,
+        data: &NotificationData,
+        bytes_max: usize,
+        html: bool,
+    ) -> Result<String, TemplateError> {
         let around = Surroundings {
             dot: &data.dot,
             variables: &[],
             external_url: &data.external_url,
             at: data.at,
             dialect: Dialect::Notification,
+            html,
         };
         exec::render(&self.nodes, &self.named, around, &Answers::default(), bytes_max).map_err(|stop| {
             match stop {

@@ -15,6 +15,8 @@ use crate::config::receivers::texts;
 /// What the names of the common annotations begin with that hold rendered texts; a JSON pointer to where the text belongs
 /// in the plugin's configuration follows.
 const TEXT_PREFIX: &str = "__text__";
+/// The text that is HTML, by the name that Alertmanager gives it.
+const HTML_TEXT: &str = "/html";
 /// The largest text: more than any service takes, and far less than what a call may carry.
 const TEXT_BYTES_MAX: usize = 256 << 10;
 
@@ -53,7 +55,11 @@ impl PluginReceiver {
         }
         let data = NotificationData::new(notification, Timestamp::from_system(SystemTime::now()));
         let rendered = self.texts.iter().filter_map(|(pointer, template)| {
-            let text = template.render(&data, TEXT_BYTES_MAX).inspect_err(|error| {
+            let text = match pointer.as_str() {
+                HTML_TEXT => template.render_html(&data, TEXT_BYTES_MAX),
+                _ => template.render(&data, TEXT_BYTES_MAX),
+            };
+            let text = text.inspect_err(|error| {
                 tracing::error!(receiver = notification.receiver, pointer, %error, "render a text of a notification");
             });
             Some(Label { name: format!("{TEXT_PREFIX}{pointer}"), value: text.ok()? })

@@ -112,6 +112,76 @@ fn alerts_are_listed() {
 }
 
 #[test]
+fn a_mail_shows_all_there_is_and_no_label_adds_to_it() {
+    let mut notification = notification(false);
+    notification.receiver = "<team>".to_owned();
+    notification.alerts[0].annotations = Labels::from_pairs([("summary", "<script>\"a\" & 'b'")]);
+    notification.alerts[1].generator_url = "javascript:alert(1)".to_owned();
+    let data = NotificationData::new(&notification, Timestamp::from_millis(0));
+    let template = NotificationTemplate::parse(
+        r#"{{ template "email.default.html" . }}"#,
+        &Prelude::standard().unwrap(),
+    );
+    let shown = template.unwrap().render_html(&data, 10_000).unwrap();
+    expect![[r##"
+        <!DOCTYPE html>
+        <html>
+        <head><meta charset="UTF-8"></head>
+        <body style="margin:0;padding:16px;font-family:sans-serif;font-size:15px;color:#222">
+        <h2 style="margin:0 0 8px">Down</h2>
+        <p style="margin:0">1 firing, 1 resolved</p>
+        <div style="margin:12px 0;padding:4px 12px;border-left:5px solid #b3261e">
+        <p style="margin:4px 0"><b>Down</b> since 2015-06-23 13:19:44 UTC</p>
+        <p style="margin:4px 0"><span style="color:#666">summary</span>
+        &lt;script&gt;&#34;a&#34; &amp; &#39;b&#39;</p>
+        <table style="border-collapse:collapse;font-size:13px">
+        <tr><td style="padding:1px 12px 1px 0;color:#666">alertname</td>
+        <td>Down</td></tr>
+        <tr><td style="padding:1px 12px 1px 0;color:#666">a</td>
+        <td>x</td></tr>
+        <tr><td style="padding:1px 12px 1px 0;color:#666">instance</td>
+        <td>a:1</td></tr>
+        <tr><td style="padding:1px 12px 1px 0;color:#666">job</td>
+        <td>api</td></tr>
+        </table>
+        <p style="margin:4px 0"><a href="http://prom/graph">Where it comes from</a></p>
+        </div>
+        <div style="margin:12px 0;padding:4px 12px;border-left:5px solid #2e7d32">
+        <p style="margin:4px 0"><b>Down</b> from 2015-06-23 13:19:44 UTC to 2015-06-23 13:20:00 UTC</p>
+        <p style="margin:4px 0"><span style="color:#666">summary</span>
+        b:2 is down</p>
+        <table style="border-collapse:collapse;font-size:13px">
+        <tr><td style="padding:1px 12px 1px 0;color:#666">alertname</td>
+        <td>Down</td></tr>
+        <tr><td style="padding:1px 12px 1px 0;color:#666">a</td>
+        <td>x</td></tr>
+        <tr><td style="padding:1px 12px 1px 0;color:#666">instance</td>
+        <td>b:2</td></tr>
+        <tr><td style="padding:1px 12px 1px 0;color:#666">job</td>
+        <td>api</td></tr>
+        </table>
+        </div>
+        <p style="font-size:13px;color:#666">Sent to &lt;team&gt; by
+        <a href="http://am">http://am</a></p>
+        </body>
+        </html>
+    "##]]
+    .assert_eq(&shown);
+
+    let check = |text: &str, expected: &str| {
+        let template = NotificationTemplate::parse(text, &Prelude::standard().unwrap()).unwrap();
+        assert_eq!(template.render_html(&data, 10_000).as_deref(), Ok(expected), "{text}");
+    };
+    check("<b>{{ .Receiver }}</b>", "<b>&lt;team&gt;</b>");
+    check("{{ .Receiver | html }} {{ html .Receiver }}", "&lt;team&gt; &lt;team&gt;");
+    check("{{ .Receiver | safeHtml }} {{ safeHtml \"<br>\" }}", "<team> <br>");
+    check(
+        "{{ with .Receiver }}{{ toUpper . }}{{ end }}{{ define \"x\" }}{{ . }}{{ end }}{{ template \"x\" .Receiver }}",
+        "&lt;TEAM&gt;&lt;team&gt;",
+    );
+}
+
+#[test]
 fn texts_use_labels_times_and_functions() {
     check("{{ .CommonLabels.job }}{{ .CommonLabels.none }}", "api");
     check("{{ range .Alerts }}{{ template \"mine\" . }}{{ end }}", "<a:1><b:2>");
