@@ -1,11 +1,7 @@
 //! Polls of a Consul that answers as the documentation of its API shows.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::rc::Rc;
-
 use expect_test::{Expect, expect};
-use stormglass_sdk::testing::{Host, init, response};
+use stormglass_sdk::testing::{self, Host, init, response};
 
 use super::*;
 
@@ -36,10 +32,7 @@ const WEB: &str = r#"[
 
 /// The snapshot as lines, and what was asked.
 fn poll(config: &str) -> (String, Vec<String>) {
-    let asked = Rc::new(RefCell::new(Vec::new()));
-    let kept = Rc::clone(&asked);
-    let host = Host::new().http(move |request| {
-        kept.borrow_mut().push(request.url.clone());
+    let host = Host::new().http(|request| {
         let path = request.url.split('?').next().unwrap_or_default();
         Ok(match path.rsplit('/').next() {
             Some("self") => response(200, AGENT),
@@ -49,19 +42,12 @@ fn poll(config: &str) -> (String, Vec<String>) {
         })
     });
     let mut plugin: Consul = init(config).unwrap();
-    let snapshot = host.run(|| plugin.poll()).unwrap();
-    let mut text = format!("again after {:?} ms\n", snapshot.next_poll_ms.unwrap());
-    for group in snapshot.groups {
-        let show = |labels: &[Label]| -> String {
-            labels.iter().map(|l| format!("\n    {}={}", l.name.trim_start_matches(META), l.value)).collect()
-        };
-        text += &format!("{}{}\n", group.source, show(&group.labels));
-        for target in group.targets {
-            text += &format!("  {}{}\n", target.address, show(&target.labels));
-        }
-    }
-    let asked = asked.take();
-    (text, asked)
+    host.run(|| {
+        let snapshot = plugin.poll().unwrap();
+        let groups = testing::render_snapshot(&snapshot).replace(META, "");
+        let text = format!("again after {:?} ms\n{groups}", snapshot.next_poll_ms.unwrap());
+        (text, testing::requests().into_iter().map(|request| request.url).collect())
+    })
 }
 
 fn check(config: &str, expected: &Expect) {
@@ -143,9 +129,5 @@ fn a_consul_that_fails_is_told() {
 
 #[test]
 fn the_schema_knows_every_key() {
-    let schema: serde_json::Value = serde_json::from_str(Consul::CONFIG_SCHEMA).unwrap();
-    let keys: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-    let unknown = init::<Consul>(r#"{"nonsense": 1}"#).map(drop).unwrap_err();
-    let known: BTreeSet<_> = unknown.message().split('`').skip(3).step_by(2).collect();
-    assert_eq!(keys, known, "{unknown}");
+    testing::assert_schema_has_every_key::<Consul>(r#"{"nonsense": 1}"#);
 }

@@ -1,13 +1,9 @@
 //! Polls of an API server that answers as a cluster does.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
-use stormglass_sdk::Label;
 use stormglass_sdk::http::Request;
-use stormglass_sdk::testing::{Host, init, response};
+use stormglass_sdk::testing::{self, Host, init, response};
 
 use super::*;
 use crate::labels::META;
@@ -109,29 +105,14 @@ fn answer(request: &Request) -> stormglass_sdk::http::Response {
     response(200, json!({"kind": "List", "metadata": {"continue": next}, "items": items}).to_string())
 }
 
-fn show(labels: &[Label]) -> String {
-    labels.iter().map(|l| format!("\n    {}={}", l.name.trim_start_matches(META), l.value)).collect()
-}
-
 /// The groups as text, and what was asked.
 fn poll(config: &str) -> (String, Vec<String>) {
-    let asked = Rc::new(RefCell::new(Vec::new()));
-    let kept = Rc::clone(&asked);
-    let host = Host::new().http(move |request| {
-        kept.borrow_mut().push(request.url.clone());
-        Ok(answer(request))
-    });
     let config = format!(r#"{{"api_server": "https://k8s:6443/", {config}}}"#);
     let mut plugin: Kubernetes = init(&config).unwrap();
-    let mut text = String::new();
-    for group in host.run(|| plugin.poll()).unwrap().groups {
-        text += &format!("{}{}\n", group.source, show(&group.labels));
-        for target in group.targets {
-            text += &format!("  {}{}\n", target.address, show(&target.labels));
-        }
-    }
-    let asked = asked.take();
-    (text, asked)
+    Host::new().http(|request| Ok(answer(request))).run(|| {
+        let text = testing::render_snapshot(&plugin.poll().unwrap()).replace(META, "");
+        (text, testing::requests().into_iter().map(|request| request.url).collect())
+    })
 }
 
 fn check(config: &str, expected: &Expect) {

@@ -1,9 +1,5 @@
 //! Alerts to an Opsgenie that answers what each test says.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::rc::Rc;
-
 use stormglass_sdk::http::{Header, Response};
 use stormglass_sdk::testing::{self, Host, init, response};
 use stormglass_sdk::{Error, Label};
@@ -19,16 +15,9 @@ fn notification(status: AlertStatus, texts: &[(&str, &str)]) -> Notification {
 }
 
 fn notify(config: &str, notification: &Notification, answer: Response) -> (Result<()>, Vec<Request>) {
-    let seen = Rc::new(RefCell::new(Vec::new()));
-    let keep = Rc::clone(&seen);
-    let host = Host::new().secret("api_key", "k3y").http(move |request| {
-        keep.borrow_mut().push(request.clone());
-        Ok(answer.clone())
-    });
+    let host = Host::new().secret("api_key", "k3y").http(move |_| Ok(answer.clone()));
     let mut plugin: Opsgenie = init(config).unwrap();
-    let result = host.run(|| plugin.notify(notification));
-    let requests = seen.take();
-    (result, requests)
+    host.run(|| (plugin.notify(notification), testing::requests()))
 }
 
 fn accepted() -> Response {
@@ -128,9 +117,5 @@ fn what_may_pass_is_retryable() {
 
 #[test]
 fn the_schema_knows_every_key() {
-    let schema: Value = serde_json::from_str(Opsgenie::CONFIG_SCHEMA).unwrap();
-    let keys: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-    let unknown = init::<Opsgenie>(r#"{"nonsense": 1}"#).map(drop).unwrap_err();
-    let known: BTreeSet<_> = unknown.message().split('`').skip(3).step_by(2).collect();
-    assert_eq!(keys, known, "{unknown}");
+    testing::assert_schema_has_every_key::<Opsgenie>(r#"{"nonsense": 1}"#);
 }

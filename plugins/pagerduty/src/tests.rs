@@ -1,8 +1,5 @@
 //! Events to a PagerDuty that answers what each test says.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -17,16 +14,9 @@ fn notification(status: AlertStatus, texts: &[(&str, &str)]) -> Notification {
 }
 
 fn notify(config: &str, notification: &Notification, answer: Response) -> (Result<()>, Option<Request>) {
-    let seen = Rc::new(RefCell::new(None));
-    let keep = Rc::clone(&seen);
-    let host = Host::new().secret("routing_key", "R0UT1NG").http(move |request| {
-        keep.replace(Some(request.clone()));
-        Ok(answer.clone())
-    });
+    let host = Host::new().secret("routing_key", "R0UT1NG").http(move |_| Ok(answer.clone()));
     let mut plugin: PagerDuty = init(config).unwrap();
-    let result = host.run(|| plugin.notify(notification));
-    let request = seen.take();
-    (result, request)
+    host.run(|| (plugin.notify(notification), testing::requests().pop()))
 }
 
 fn accepted() -> Response {
@@ -124,9 +114,5 @@ fn what_may_pass_is_retryable() {
 
 #[test]
 fn the_schema_knows_every_key() {
-    let schema: Value = serde_json::from_str(PagerDuty::CONFIG_SCHEMA).unwrap();
-    let keys: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-    let unknown = init::<PagerDuty>(r#"{"nonsense": 1}"#).map(drop).unwrap_err();
-    let known: BTreeSet<_> = unknown.message().split('`').skip(3).step_by(2).collect();
-    assert_eq!(keys, known, "{unknown}");
+    testing::assert_schema_has_every_key::<PagerDuty>(r#"{"nonsense": 1}"#);
 }

@@ -1,15 +1,11 @@
 //! Deliveries to an endpoint that answers what each test says.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::time::Duration;
 
 use expect_test::expect;
 use stormglass_sdk::http::{Header, Response};
-use stormglass_sdk::testing::{Host, init, response};
+use stormglass_sdk::testing::{self, Host, init, response};
 use stormglass_sdk::{Alert, AlertStatus, Error, Label};
-
-use std::time::Duration;
 
 use super::*;
 
@@ -43,16 +39,9 @@ fn notification() -> Notification {
 
 /// Delivers with this configuration to an endpoint that answers so, and yields the request as well.
 fn notify(config: &str, answer: Result<Response, http::Error>) -> (Result<()>, Option<Request>) {
-    let seen = Rc::new(RefCell::new(None));
-    let keep = Rc::clone(&seen);
-    let host = Host::new().secret("url", "http://secret.example.com/y").http(move |request| {
-        keep.replace(Some(request.clone()));
-        answer.clone()
-    });
+    let host = Host::new().secret("url", "http://secret.example.com/y").http(move |_| answer.clone());
     let mut plugin: Webhook = init(config).unwrap();
-    let result = host.run(|| plugin.notify(&notification()));
-    let request = seen.take();
-    (result, request)
+    host.run(|| (plugin.notify(&notification()), testing::requests().pop()))
 }
 
 const CONFIG: &str = r#"{"url": "http://hooks.example.com/x"}"#;
@@ -138,11 +127,7 @@ fn the_request_carries_what_is_configured() {
 
 #[test]
 fn the_schema_knows_every_key() {
-    let schema: serde_json::Value = serde_json::from_str(Webhook::CONFIG_SCHEMA).unwrap();
-    let keys: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-    let unknown = init::<Webhook>(r#"{"url": "u", "nonsense": 1}"#).map(drop).unwrap_err();
-    let known: BTreeSet<_> = unknown.message().split('`').skip(3).step_by(2).collect();
-    assert_eq!(keys, known, "{unknown}");
+    testing::assert_schema_has_every_key::<Webhook>(r#"{"url": "u", "nonsense": 1}"#);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::fmt::{self, Write};
 use crate::files::Volume;
 use crate::http::{self, Request, Response};
 use crate::log::Level;
-use crate::{AlertStatus, Batch, Label, Metrics, Notification, Plugin, Result};
+use crate::{AlertStatus, Batch, Label, Metrics, Notification, Plugin, Result, Snapshot};
 
 pub use self::script::Script;
 
@@ -36,6 +36,7 @@ pub struct Host {
     now_ms: i64,
     files: BTreeMap<String, Vec<u8>>,
     links: BTreeMap<String, String>,
+    requests: Vec<Request>,
     volumes: BTreeMap<String, Volume>,
     fetch: Option<Fetch>,
     trace: Option<Trace>,
@@ -178,6 +179,11 @@ pub fn logged() -> Vec<String> {
     CURRENT.with_borrow(|host| host.iter().flat_map(|h| &h.lines).map(|(_, line)| line.clone()).collect())
 }
 
+/// The HTTP requests sent since [`Host::run`] began, in their order; to be asked inside of it.
+pub fn requests() -> Vec<Request> {
+    CURRENT.with_borrow(|host| host.as_ref().map(|host| host.requests.clone()).unwrap_or_default())
+}
+
 /// What the plugin's store holds; to be asked inside of [`Host::run`]. Values do not run out in tests.
 pub fn stored() -> BTreeMap<String, Vec<u8>> {
     CURRENT.with_borrow(|host| host.as_ref().map(|host| host.values.clone()).unwrap_or_default())
@@ -205,9 +211,39 @@ pub fn render_batch(batch: &Batch) -> String {
     text
 }
 
+/// The groups of a snapshot as lines of text: its source, labels and targets, each with its own labels below it.
+pub fn render_snapshot(snapshot: &Snapshot) -> String {
+    let labels = |labels: &[Label]| -> String {
+        labels.iter().map(|Label { name, value }| format!("\n    {name}={value}")).collect()
+    };
+    let mut text = String::new();
+    for group in &snapshot.groups {
+        text += &format!("{}{}\n", group.source, labels(&group.labels));
+        for target in &group.targets {
+            text += &format!("  {}{}\n", target.address, labels(&target.labels));
+        }
+    }
+    text
+}
+
 /// Starts a plugin from the JSON text of its configuration, as the server does, without checking the schema.
 pub fn init<P: Plugin>(config: &str) -> Result<P> {
     crate::export::parse_config(config).and_then(P::init)
+}
+
+/// Holds a plugin to it that its schema has just the keys that its configuration has. `unknown` is a configuration with one
+/// that neither has, in answer to which the reader of configurations names those that it knows.
+///
+/// # Panics
+/// Where they differ.
+pub fn assert_schema_has_every_key<P: Plugin>(unknown: &str) {
+    let schema: serde_json::Value = serde_json::from_str(P::CONFIG_SCHEMA).expect("the schema is JSON");
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let keys: BTreeSet<&str> = properties.map(|(key, _)| key.as_str()).collect();
+    let error = init::<P>(unknown).map(drop).expect_err("it knows every key that it is given");
+    // "unknown field `x`, expected one of `a`, `b`": every second piece is a name.
+    let known: BTreeSet<&str> = error.message().split('`').skip(3).step_by(2).collect();
+    assert_eq!(keys, known, "the keys of the schema, and those of the configuration: {error}");
 }
 
 /// The first attempt at telling that the group `alertname="Down"` fires, of no alerts. `texts` are what the server has
@@ -284,7 +320,11 @@ pub(crate) mod host {
 
         pub(crate) fn fetch(request: &Request) -> Result<Response, Error> {
             // The closure leaves the host while it runs, so that it may log or read a file itself.
-            let fetch = current(|host| host.fetch.take()).ok_or_else(|| Error::Denied(NO_HOST.into()))?;
+            let fetch = current(|host| {
+                host.requests.push(request.clone());
+                host.fetch.take()
+            });
+            let fetch = fetch.ok_or_else(|| Error::Denied(NO_HOST.into()))?;
             let mut fetch =
                 fetch.ok_or_else(|| Error::Denied(format!("http: {} is not granted", request.url)))?;
             let result = fetch(request);
