@@ -6,7 +6,7 @@ use serde::Deserialize;
 use stormglass_sdk::{Error, MetricKind, Metrics, Result};
 
 use crate::protocol::Rows;
-use crate::{number, text};
+use crate::tell_columns;
 
 /// A question.
 #[derive(Debug, Deserialize)]
@@ -53,27 +53,15 @@ impl Custom {
 
     /// Tells its answer.
     pub(crate) fn tell(&self, rows: &Rows, out: &mut Metrics) {
-        let place = |name: &str| rows.columns.iter().position(|column| column == name);
-        let labels: Vec<_> = self
-            .columns
-            .iter()
-            .filter(|(_, column)| column.usage == Usage::Label)
-            .filter_map(|(name, _)| Some((name.as_str(), place(name)?)))
-            .collect();
-        for (name, column) in &self.columns {
+        let labels = self.columns.iter().filter(|(_, column)| column.usage == Usage::Label);
+        let values = self.columns.iter().filter_map(|(name, column)| {
             let kind = match column.usage {
-                Usage::Label => continue,
+                Usage::Label => return None,
                 Usage::Gauge => MetricKind::Gauge,
                 Usage::Counter => MetricKind::Counter,
             };
-            let Some(value) = place(name) else { continue };
-            let mut family = out.family(&format!("{}_{name}", self.name), kind, &column.description);
-            for row in &rows.rows {
-                let Some(value) = number(row.get(value)) else { continue };
-                let labels: Vec<_> =
-                    labels.iter().map(|(name, place)| (*name, text(row.get(*place)))).collect();
-                family.set(&labels, value);
-            }
-        }
+            Some((name.as_str(), kind, column.description.as_str()))
+        });
+        tell_columns(rows, &self.name, labels.map(|(name, _)| name.as_str()), values, out);
     }
 }

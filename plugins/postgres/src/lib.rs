@@ -15,7 +15,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use stormglass_sdk::net::{Connect, Error as NetError, Stream, TlsOptions};
 use stormglass_sdk::{
-    Collector, ConfigDuration, Error, Metrics, Plugin, Result, Wish, clock, collector, log, secrets,
+    Collector, ConfigDuration, Error, MetricKind, Metrics, Plugin, Result, Wish, clock, collector, log,
+    secrets,
 };
 
 use crate::custom::Custom;
@@ -182,30 +183,35 @@ impl Postgres {
         out.gauge("pg_static", "1 with the version of the server.")
             .set(&[("short_version", short), ("version", &version)], 1.0);
         let mut outcomes = BTreeMap::new();
+        // A question that the server refuses costs its own metrics; the outer error is of the connection.
+        let mut ask = |name, sql: &str, tell: &mut dyn FnMut(&Rows)| -> Result<(), protocol::Error> {
+            let refused = match client.query(sql) {
+                Ok(rows) => {
+                    tell(&rows);
+                    None
+                }
+                Err(error @ protocol::Error::Server { .. }) => Some(error),
+                Err(other) => return Err(other),
+            };
+            // A collector that has several questions is as good as the worst.
+            *outcomes.entry(name).or_insert(true) &= refused.is_none();
+            if let Some(error) = refused {
+                log::debug!("{name}: {error}");
+            }
+            Ok(())
+        };
         for query in QUERIES {
             let (from, to) = query.versions;
             if self.config.disable.contains(query.collector) || !(from..to).contains(&number) {
                 continue;
             }
-            let rows = answer(client, query.sql)?;
-            if let Ok(rows) = &rows {
-                tell(query, rows, out);
-            }
-            note(query.name, rows.err(), &mut outcomes);
+            ask(query.name, query.sql, &mut |rows| tell(query, rows, out))?;
         }
         if !self.config.disable.contains("settings") {
-            let rows = answer(client, SETTINGS)?;
-            if let Ok(rows) = &rows {
-                settings::tell(rows, out);
-            }
-            note("pg_settings", rows.err(), &mut outcomes);
+            ask("pg_settings", SETTINGS, &mut |rows| settings::tell(rows, out))?;
         }
         for query in &self.config.queries {
-            let rows = answer(client, query.sql())?;
-            if let Ok(rows) = &rows {
-                query.tell(rows, out);
-            }
-            note(query.name(), rows.err(), &mut outcomes);
+            ask(query.name(), query.sql(), &mut |rows| query.tell(rows, out))?;
         }
         let mut family = out.gauge(
             "pg_scrape_collector_success",
@@ -218,38 +224,28 @@ impl Postgres {
     }
 }
 
-/// The answer, or what the server says against the question; the outer error is of the connection.
-fn answer<S: std::io::Read + std::io::Write>(
-    client: &mut Client<S>,
-    sql: &str,
-) -> Result<Result<Rows, String>, protocol::Error> {
-    match client.query(sql) {
-        Ok(rows) => Ok(Ok(rows)),
-        Err(error @ protocol::Error::Server { .. }) => Ok(Err(error.to_string())),
-        Err(other) => Err(other),
-    }
-}
-
-/// Notes how it went with one question; a collector that has several is as good as the worst.
-fn note<'a>(name: &'a str, error: Option<String>, outcomes: &mut BTreeMap<&'a str, bool>) {
-    *outcomes.entry(name).or_insert(true) &= error.is_none();
-    if let Some(error) = error {
-        log::debug!("{name}: {error}");
-    }
-}
-
 fn tell(query: &Query, rows: &Rows, out: &mut Metrics) {
-    let place = |column: &str| rows.columns.iter().position(|name| name == column);
-    for (column, kind, help) in query.values {
+    tell_columns(rows, query.name, query.labels.iter().copied(), query.values.iter().copied(), out);
+}
+
+/// Tells columns of an answer as metrics: a sample for each row with a number in them, labelled with other columns. What is
+/// not among the columns is left out.
+fn tell_columns<'a>(
+    rows: &Rows,
+    name: &str,
+    labels: impl Iterator<Item = &'a str>,
+    values: impl Iterator<Item = (&'a str, MetricKind, &'a str)>,
+    out: &mut Metrics,
+) {
+    let place = |name: &str| rows.columns.iter().position(|column| column == name);
+    let labels: Vec<_> = labels.filter_map(|label| Some((label, place(label)?))).collect();
+    for (column, kind, help) in values {
         let Some(value) = place(column) else { continue };
-        let mut family = out.family(&format!("{}_{column}", query.name), *kind, help);
+        let mut family = out.family(&format!("{name}_{column}"), kind, help);
         for row in &rows.rows {
             let Some(value) = number(row.get(value)) else { continue };
-            let labels: Vec<(&str, &str)> = query
-                .labels
-                .iter()
-                .map(|label| (*label, text(place(label).and_then(|place| row.get(place)))))
-                .collect();
+            let labels: Vec<_> =
+                labels.iter().map(|(label, place)| (*label, text(row.get(*place)))).collect();
             family.set(&labels, value);
         }
     }
