@@ -26,6 +26,16 @@ const char *sg_format_list(const char *format, va_list arguments);
 /* Pairs of texts up to NULL, in an array of the call's own with room for one more. */
 sg_labels sg_label_list(va_list labels);
 
+/* A list in the call's memory that grows; what it outgrows is freed with the call. */
+typedef struct {
+    void *ptr;
+    uint32_t len;
+    uint32_t room;
+} column;
+
+/* Room for one more thing of a size at the end of a list. */
+void *sg_push(column *to, size_t size);
+
 /* result<_, plugin-error> */
 typedef struct {
     uint8_t is_error;

@@ -5,26 +5,6 @@
 
 #include "internal.h"
 
-/* A list in the call's memory that grows; what it outgrows is freed with the call. */
-typedef struct {
-    void *ptr;
-    uint32_t len;
-    uint32_t room;
-} column;
-
-static void *push(column *to, size_t size) {
-    if (to->len == to->room) {
-        uint32_t room = to->room * 2 + 16;
-        void *larger = sg_alloc(room * size);
-        if (to->len) {
-            memcpy(larger, to->ptr, to->len * size);
-        }
-        to->ptr = larger;
-        to->room = room;
-    }
-    return (char *)to->ptr + size * to->len++;
-}
-
 struct sg_samples {
     column strings;
     /* Open addressing: index into `strings`, plus one. */
@@ -74,7 +54,7 @@ static uint32_t intern(sg_samples *out, sg_string text) {
     }
     uint32_t *found = slot(out, text);
     if (!*found) {
-        *(sg_string *)push(&out->strings, sizeof(sg_string)) = text;
+        *(sg_string *)sg_push(&out->strings, sizeof(sg_string)) = text;
         *found = out->strings.len;
     }
     return *found - 1;
@@ -82,20 +62,20 @@ static uint32_t intern(sg_samples *out, sg_string text) {
 
 static void add_labels(sg_samples *out, sg_labels labels) {
     for (uint32_t i = 0; i < labels.len; i++) {
-        *(uint32_t *)push(&out->label_refs, sizeof(uint32_t)) = intern(out, labels.ptr[i].name);
-        *(uint32_t *)push(&out->label_refs, sizeof(uint32_t)) = intern(out, labels.ptr[i].value);
+        *(uint32_t *)sg_push(&out->label_refs, sizeof(uint32_t)) = intern(out, labels.ptr[i].name);
+        *(uint32_t *)sg_push(&out->label_refs, sizeof(uint32_t)) = intern(out, labels.ptr[i].value);
     }
-    *(uint32_t *)push(&out->label_ends, sizeof(uint32_t)) = out->label_refs.len;
+    *(uint32_t *)sg_push(&out->label_ends, sizeof(uint32_t)) = out->label_refs.len;
 }
 
 static void add_value(sg_samples *out, double value, int64_t at_ms) {
-    *(double *)push(&out->values, sizeof(double)) = value;
-    *(int64_t *)push(&out->times, sizeof(int64_t)) = at_ms;
+    *(double *)sg_push(&out->values, sizeof(double)) = value;
+    *(int64_t *)sg_push(&out->times, sizeof(int64_t)) = at_ms;
     out->timed = out->timed || at_ms != SG_NOW;
 }
 
 static void end_samples(sg_samples *out) {
-    *(uint32_t *)push(&out->sample_ends, sizeof(uint32_t)) = out->values.len;
+    *(uint32_t *)sg_push(&out->sample_ends, sizeof(uint32_t)) = out->values.len;
 }
 
 /* A copy: the caller's text may be gone when the call is answered. */
@@ -130,7 +110,7 @@ void sg_describe(sg_samples *out, const char *name, const char *kind, const char
             found = i;
         }
     }
-    *(family_record *)push(&out->families, sizeof(family_record)) =
+    *(family_record *)sg_push(&out->families, sizeof(family_record)) =
         (family_record){kept(sg_str(name)), found, kept(sg_str(help)), sg_str("")};
 }
 
@@ -182,14 +162,14 @@ void sg_keep(sg_samples *out, const sg_batch *batch, uint32_t series, sg_labels 
     end_samples(out);
     for (uint32_t i = 0; i < batch->histograms.len; i++) {
         if (batch->histograms.ptr[i].series == series) {
-            histogram_record *copy = push(&out->histograms, sizeof *copy);
+            histogram_record *copy = sg_push(&out->histograms, sizeof *copy);
             *copy = batch->histograms.ptr[i];
             copy->series = now;
         }
     }
     for (uint32_t i = 0; i < batch->exemplars.len; i++) {
         if (batch->exemplars.ptr[i].series == series) {
-            exemplar_record *copy = push(&out->exemplars, sizeof *copy);
+            exemplar_record *copy = sg_push(&out->exemplars, sizeof *copy);
             *copy = batch->exemplars.ptr[i];
             copy->series = now;
         }
@@ -323,7 +303,7 @@ EXPORT(PLUGIN "sample-processor" VERSION "#process") processed_samples *process_
     sg_samples out;
     memset(&out, 0, sizeof out);
     for (uint32_t i = 0; i < batch->families.len; i++) {
-        *(family_record *)push(&out.families, sizeof(family_record)) = batch->families.ptr[i];
+        *(family_record *)sg_push(&out.families, sizeof(family_record)) = batch->families.ptr[i];
     }
     sg_error error = {0};
     if (sg_process_samples(batch, &out, &error)) {

@@ -32,6 +32,19 @@ void *sg_alloc(size_t size) {
     return made->content;
 }
 
+void *sg_push(column *to, size_t size) {
+    if (to->len == to->room) {
+        uint32_t room = to->room * 2 + 16;
+        void *larger = sg_alloc(room * size);
+        if (to->len) {
+            memcpy(larger, to->ptr, to->len * size);
+        }
+        to->ptr = larger;
+        to->room = room;
+    }
+    return (char *)to->ptr + size * to->len++;
+}
+
 void sg_release(void) {
     while (arena) {
         piece *next = arena->next;

@@ -16,46 +16,33 @@ typedef struct {
 } group;
 
 struct sg_targets {
-    group *groups;
-    uint32_t groups_len;
-    uint32_t groups_room;
+    column groups;
+    /* Those of the last group, which is open. */
     uint32_t targets_room;
     uint64_t next_poll_ms;
 };
 
-/* A copy with more room; what it was is freed with the call. */
-static void *larger(const void *list, uint32_t length, uint32_t *room, size_t size) {
-    *room = length * 2 + 8;
-    void *made = sg_alloc(*room * size);
-    if (length) {
-        memcpy(made, list, length * size);
-    }
-    return made;
-}
-
 void sg_group(sg_targets *out, const char *source, ...) {
     va_list labels;
     va_start(labels, source);
-    if (out->groups_len == out->groups_room) {
-        out->groups = larger(out->groups, out->groups_len, &out->groups_room, sizeof(group));
-    }
-    out->groups[out->groups_len++] = (group){sg_str(source), NULL, 0, sg_label_list(labels)};
+    *(group *)sg_push(&out->groups, sizeof(group)) = (group){sg_str(source), NULL, 0, sg_label_list(labels)};
     out->targets_room = 0;
     va_end(labels);
 }
 
 void sg_target(sg_targets *out, const char *address, ...) {
     /* A target without a group is a mistake of the plugin, which the server shows as one. */
-    if (!out->groups_len) {
+    if (!out->groups.len) {
         __builtin_trap();
     }
     va_list labels;
     va_start(labels, address);
-    group *open = &out->groups[out->groups_len - 1];
-    if (open->targets_len == out->targets_room) {
-        open->targets = larger(open->targets, open->targets_len, &out->targets_room, sizeof(target));
-    }
-    open->targets[open->targets_len++] = (target){sg_str(address), sg_label_list(labels)};
+    group *open = (group *)out->groups.ptr + out->groups.len - 1;
+    column targets = {open->targets, open->targets_len, out->targets_room};
+    *(target *)sg_push(&targets, sizeof(target)) = (target){sg_str(address), sg_label_list(labels)};
+    open->targets = targets.ptr;
+    open->targets_len = targets.len;
+    out->targets_room = targets.room;
     va_end(labels);
 }
 
@@ -85,8 +72,8 @@ EXPORT(PLUGIN "discoverer" VERSION "#poll") polled *poll(void) {
     sg_targets out = {0};
     sg_error error = {0};
     if (sg_poll(&out, &error)) {
-        result.of.snapshot.groups = out.groups;
-        result.of.snapshot.groups_len = out.groups_len;
+        result.of.snapshot.groups = out.groups.ptr;
+        result.of.snapshot.groups_len = out.groups.len;
         result.of.snapshot.next_poll_ms.some = out.next_poll_ms != 0;
         result.of.snapshot.next_poll_ms.value = out.next_poll_ms;
     } else {

@@ -26,11 +26,7 @@ type entry struct {
 	Data       data
 }
 
-type answer struct {
-	abi.Variant
-	Ok  *[]entry
-	Err *failure
-}
+type answer = abi.Answer[[]entry, failure]
 
 //go:wasmimport stormglass:host/dns@0.1.2 lookup
 func hostLookup(name, nameLength, of, hasServer, server, serverLength, hasTimeout uint32, timeoutMs uint64, answer uint32)

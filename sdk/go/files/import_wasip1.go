@@ -29,11 +29,7 @@ func (f *failure) told() (kind, message string) {
 	}
 }
 
-type answer[T any] struct {
-	abi.Variant
-	Ok  *T
-	Err *failure
-}
+type answer[T any] = abi.Answer[T, failure]
 
 //go:wasmimport stormglass:host/files@0.1.2 read
 func hostRead(path, length, answer uint32)
@@ -43,12 +39,7 @@ func hostReadDir(path, length, answer uint32)
 
 func ask[T any](path string, call func(path, length, answer uint32)) (got T, kind, message string) {
 	address, length := abi.StringOf(path)
-	area := abi.Room[answer[T]]()
-	abi.Leave()
-	call(address, length, area)
-	abi.Resume()
-	answered := abi.Load[answer[T]](area)
-	abi.Release()
+	answered := abi.Ask[answer[T]](func(area uint32) { call(address, length, area) })
 	if answered.Ok != nil {
 		got = *answered.Ok
 	}

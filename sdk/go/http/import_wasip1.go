@@ -24,11 +24,7 @@ type failure struct {
 	Other    *string
 }
 
-type answer struct {
-	abi.Variant
-	Ok  *Response
-	Err *failure
-}
+type answer = abi.Answer[Response, failure]
 
 //go:wasmimport stormglass:host/http@0.1.2 fetch
 func hostFetch(method, methodLength, url, urlLength, headers, headersLength, body, bodyLength, hasTimeout uint32, timeoutMs uint64, answer uint32)
@@ -43,12 +39,9 @@ func fetch(r Request) (*Response, string, string) {
 	url, urlLength := abi.StringOf(r.URL)
 	headers, headersLength := abi.ListOf(r.Headers)
 	body, bodyLength := abi.BytesOf(r.Body)
-	area := abi.Room[answer]()
-	abi.Leave()
-	hostFetch(method, methodLength, url, urlLength, headers, headersLength, body, bodyLength, hasTimeout, timeoutMs, area)
-	abi.Resume()
-	got := abi.Load[answer](area)
-	abi.Release()
+	got := abi.Ask[answer](func(area uint32) {
+		hostFetch(method, methodLength, url, urlLength, headers, headersLength, body, bodyLength, hasTimeout, timeoutMs, area)
+	})
 	if got.Ok != nil {
 		return got.Ok, "", ""
 	}

@@ -26,11 +26,7 @@ func (f *failure) told() error {
 	}
 }
 
-type answer[T any] struct {
-	abi.Variant
-	Ok  *T
-	Err *failure
-}
+type answer[T any] = abi.Answer[T, failure]
 
 //go:wasmimport stormglass:host/kv@0.1.2 get
 func hostGet(key, length, answer uint32)

@@ -47,11 +47,7 @@ func (f *failure) told() *Error {
 	}
 }
 
-type answer[T any] struct {
-	abi.Variant
-	Ok  *T
-	Err *failure
-}
+type answer[T any] = abi.Answer[T, failure]
 
 // connectArguments are the parameters of connect: more than the ABI passes one by one, so that they cross in memory.
 type connectArguments struct {

@@ -13,11 +13,7 @@ type failure struct {
 	Other   *string
 }
 
-type answer struct {
-	abi.Variant
-	Ok  *abi.Batch
-	Err *failure
-}
+type answer = abi.Answer[abi.Batch, failure]
 
 //go:wasmimport stormglass:host/query@0.1.2 instant
 func hostInstant(expr, length, hasAt uint32, atMs int64, answer uint32)

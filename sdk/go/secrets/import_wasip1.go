@@ -8,11 +8,7 @@ type failure struct {
 	Unavailable *string
 }
 
-type answer struct {
-	abi.Variant
-	Ok  *string
-	Err *failure
-}
+type answer = abi.Answer[string, failure]
 
 //go:wasmimport stormglass:host/secrets@0.1.2 get
 func hostGet(name, length, answer uint32)

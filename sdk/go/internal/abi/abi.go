@@ -36,12 +36,15 @@ type Label struct {
 	Value string
 }
 
-// Result is `result<T, plugin-error>`.
-type Result[T any] struct {
+// Answer is `result<T, E>`: one of both is there.
+type Answer[T, E any] struct {
 	Variant
 	Ok  *T
-	Err *PluginError
+	Err *E
 }
+
+// Result is `result<T, plugin-error>`.
+type Result[T any] = Answer[T, PluginError]
 
 var variantType = reflect.TypeFor[Variant]()
 
