@@ -1,7 +1,7 @@
 //! A component in wasmtime, and nothing around it: no grants, limits, interruption, accounts or checks.
 //!
-//! The settings of the engine are those of the host, but for what interrupts guests. Of the host's imports only `log` is
-//! there, and does nothing; the rest trap, and nothing that is measured calls them.
+//! The settings of the engine are those of the host, but for what interrupts guests. Of the host's imports `log` and
+//! `clock` are there, and do nothing; the rest trap, and nothing that is measured calls them.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wit_component::ComponentEncoder;
 
-use self::stormglass::host::log;
+use self::stormglass::host::{clock, log};
 use super::Result;
 
 /// What the host makes of the interfaces, once more: its own is no part of what it offers.
@@ -61,6 +61,12 @@ impl log::Host for Nothing {
     async fn stderr(&mut self, _text: String) {}
 }
 
+impl clock::Host for Nothing {
+    async fn now_ms(&mut self) -> i64 {
+        0
+    }
+}
+
 /// A compiled component.
 pub(crate) struct Program {
     engine: Engine,
@@ -93,6 +99,7 @@ impl Program {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         log::add_to_linker::<_, HasSelf<Nothing>>(&mut linker, |state| state)?;
+        clock::add_to_linker::<_, HasSelf<Nothing>>(&mut linker, |state| state)?;
         linker.define_unknown_imports_as_traps(&component)?;
         Ok(Self { pre: linker.instantiate_pre(&component)?, engine })
     }

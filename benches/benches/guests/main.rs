@@ -77,7 +77,16 @@ fn main() -> Result<()> {
         return Ok(plugin::compile_stdin()?);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(measure())
+    // With its causes: what a guest did wrong stands below where it did so.
+    runtime.block_on(measure()).map_err(|error| {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(present) = cause {
+            text = format!("{text}: {present}");
+            cause = present.source();
+        }
+        text.into()
+    })
 }
 
 async fn measure() -> Result<()> {
