@@ -506,6 +506,9 @@ fn count_values(
         // The label is set anew, whatever it was.
         grouping.labels.retain(|name| name != label);
     }
+    // Set first and taken away with the rest of what the grouping is without.
+    let is_hidden =
+        grouping.without && (label == METRIC_NAME || grouping.labels.iter().any(|name| name == label));
     let mut groups = Groups::new(&grouping);
     let mut builders: Vec<LabelsBuilder> = Vec::new();
     let mut known: AHashMap<Labels, usize> = AHashMap::new();
@@ -536,7 +539,10 @@ fn count_values(
                         Value::Histogram(histogram) => native::text(&histogram),
                     };
                     let mut builder = builders[group].clone();
-                    let labels = builder.set(label, &text).build();
+                    if !is_hidden {
+                        builder.set(label, &text);
+                    }
+                    let labels = builder.build();
                     let mut size = Size::of_bytes(if bits.is_some() { PLACE_BYTES } else { 0 });
                     let next = counts.len();
                     let at = *known.entry(labels.clone()).or_insert(next);
