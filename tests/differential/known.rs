@@ -8,8 +8,15 @@ const CHANGED: [(&str, &str); 2] = [
     ("label_replace(duration", "2.42 makes zeros of native histograms here"),
 ];
 
+/// Functions whose windows 2.42 lets slide with the steps of a range although `@` fixes them.
+const SLIDING: [&str; 1] = ["predict_linear("];
+
 /// Why the answer may differ.
 pub(super) fn difference(text: &str) -> Option<&'static str> {
+    let fixes = |window: &str| window.split(',').next().is_some_and(|window| window.contains('@'));
+    if SLIDING.iter().any(|function| text.split(function).skip(1).any(fixes)) {
+        return Some("2.42 lets a window slide that `@` fixes");
+    }
     CHANGED.iter().find(|(changed, _)| text.contains(changed)).map(|(_, reason)| *reason)
 }
 

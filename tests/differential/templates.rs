@@ -37,7 +37,7 @@ const MATH: [&str; 25] = [
     "timestamp",
 ];
 /// Functions of the calendar.
-const CALENDAR: [&str; 8] =
+pub(super) const CALENDAR: [&str; 8] =
     ["day_of_month", "day_of_week", "day_of_year", "days_in_month", "hour", "minute", "month", "year"];
 /// Functions of a window.
 pub(super) const OVER_TIME: [&str; 12] = [
