@@ -248,7 +248,8 @@ impl Follower {
         if gaps > self.gaps {
             tracing::error!(
                 remote_name = self.link.name,
-                "part of the log was gone before it was sent: the other server was away for too long"
+                "part of the log was gone before it was sent: the other server was away for longer than \
+                 --storage.remote.log-kept"
             );
         }
         (self.gaps, self.damaged) = (gaps, damaged);

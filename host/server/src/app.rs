@@ -106,7 +106,7 @@ pub(crate) struct App {
     detectors: Detectors,
     decoders: Decoders,
     remote_write: RemoteWrite,
-    remote_read: Arc<RemoteRead>,
+    pub(crate) remote_read: Arc<RemoteRead>,
     pub(crate) push: PushGateway,
     /// Places for those who read all of their series here.
     pub(crate) reads: Arc<Semaphore>,
@@ -643,6 +643,7 @@ async fn open_storage(args: &ServerArgs, loaded: &Loaded) -> anyhow::Result<(Sto
     let retention = retention(args, loaded);
     let downsampling = loaded.storage.tsdb.downsampling.as_ref().map(|config| config.resolve());
     let out_of_order_window = loaded.storage.tsdb.out_of_order_window();
+    let usual = if args.agent { Options::prometheus_agent() } else { Options::prometheus() };
     tokio::task::spawn_blocking(move || {
         let wal_sync = if always { tsdb::WalSync::Always } else { tsdb::WalSync::Interval(SYNC_INTERVAL) };
         let options = Options {
@@ -654,7 +655,7 @@ async fn open_storage(args: &ServerArgs, loaded: &Loaded) -> anyhow::Result<(Sto
             head_series_max,
             metric_series_max,
             job_series_max,
-            ..Options::prometheus()
+            ..usual
         };
         let tsdb = Tsdb::open(path.join("metrics"), options, Arc::new(RealFileSystem), Arc::new(SystemClock))
             .with_context(|| format!("open the metrics in {}", path.display()))?;

@@ -212,7 +212,8 @@ impl Tsdb {
         self.shared.log_readers.end()
     }
 
-    /// How long log stays for readers at most that a start has no use for any more. Nothing does unless this is said.
+    /// How long log stays for readers that a start has no use for any more, and up to a quarter of that longer; the oldest
+    /// goes first. Nothing stays unless this is said.
     pub fn keep_log_for(&self, time: Duration) {
         self.shared.log_readers.set_kept(time);
     }

@@ -71,6 +71,9 @@ impl Retention {
 pub struct Options {
     /// When the log is synced.
     pub wal_sync: WalSync,
+    /// Whether there is a log alone, for readers of it ([`crate::Tsdb::log_reader`]): what would be cut off the head to a
+    /// block goes instead, and samples may be of any time, as long as they are newer than the latest of their series.
+    pub log_only: bool,
     /// The log starts a new segment beyond this size, so that old ones can be removed.
     pub wal_segment_bytes: u64,
     /// The head is written to a checkpoint once this much log has piled up, which bounds the replay.
@@ -116,6 +119,7 @@ impl Options {
     pub fn prometheus() -> Self {
         Self {
             wal_sync: WalSync::Interval(Duration::from_secs(1)),
+            log_only: false,
             wal_segment_bytes: 128 << 20,
             checkpoint_bytes: 256 << 20,
             checkpoint_interval: Duration::from_secs(5 * 60),
@@ -132,6 +136,17 @@ impl Options {
             head_series_max: None,
             metric_series_max: None,
             job_series_max: None,
+        }
+    }
+
+    /// A log alone, as Prometheus' agent has it, which follows the head by half an hour and is replayed in a moment.
+    pub fn prometheus_agent() -> Self {
+        Self {
+            log_only: true,
+            wal_segment_bytes: 16 << 20,
+            checkpoint_bytes: 64 << 20,
+            block_range: Duration::from_secs(1800),
+            ..Self::prometheus()
         }
     }
 

@@ -167,6 +167,13 @@ fn maintain(app: &App) {
         Ok(report) if report == Default::default() => {}
         Ok(report) => {
             tracing::info!(?report, "maintained the metrics");
+            if report.segments_unread > 0 {
+                tracing::warn!(
+                    segments = report.segments_unread,
+                    "the oldest log was removed before all of it was sent; raise --storage.remote.log-kept for receivers \
+                     that are away for longer"
+                );
+            }
             // What was cut, merged or let go of lay in memory among what stays.
             memory::give_back();
         }

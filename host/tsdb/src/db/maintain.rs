@@ -43,6 +43,8 @@ pub struct MaintenanceReport {
     pub series_removed: usize,
     /// Whether the log was shortened.
     pub checkpointed: bool,
+    /// Segments of the log that went before all of its readers had read them; see [`Tsdb::keep_log_for`].
+    pub segments_unread: usize,
 }
 
 impl Tsdb {
@@ -66,6 +68,7 @@ impl Shared {
     fn maintain(&self) -> Result<MaintenanceReport> {
         let _alone = self.maintenance.lock();
         let mut report = MaintenanceReport::default();
+        self.forget();
         while let Some((start, end)) = self.due_range() {
             if self.cut(start, end)? {
                 report.blocks_cut += 1;
@@ -82,7 +85,7 @@ impl Shared {
             self.checkpoint(&[])?;
             report.checkpointed = true;
         }
-        self.log_readers.remove_unneeded(self.clock.now())?;
+        report.segments_unread = self.log_readers.remove_unneeded(self.clock.now())?;
         self.sync_if_due()?;
         self.rewrite_lost()?;
         // Last, since it can wait: an error here leaves nothing else undone.
@@ -93,6 +96,9 @@ impl Shared {
     /// The oldest block range of the head, once the head spans it and half a range more, and nobody sends any of it.
     /// Only time that has passed by the clock counts: one sample from the future must not close the present.
     fn due_range(&self) -> Option<(i64, i64)> {
+        if self.options.log_only {
+            return None;
+        }
         let range = self.head.block_range_ms;
         let min = self.head.min_time()?;
         let now = self.clock.now().millis();
@@ -102,6 +108,20 @@ impl Shared {
         let is_due = max >= end.checked_add(range / 2)?
             && (self.head.limits.sheds() || !self.arrivals.awaits(end, range, now));
         is_due.then_some((start, end))
+    }
+
+    /// Where there is a log alone, lets go of what the head has from before the range of the present, and half a range more.
+    /// The bounds stay: a sender that is behind all others loses nothing, since nobody looks for its samples here.
+    fn forget(&self) {
+        if !self.options.log_only {
+            return;
+        }
+        let range = self.head.block_range_ms;
+        let max = self.head.max_time().min(self.clock.now().millis());
+        let end = max.saturating_sub(range / 2).div_euclid(range).saturating_mul(range);
+        if self.head.min_time().is_some_and(|oldest| oldest < end) {
+            self.drop_head_before(end, None);
+        }
     }
 
     /// Writes everything before `end` to a block and takes it out of the head. Says whether there was anything.

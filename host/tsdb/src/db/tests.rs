@@ -68,6 +68,7 @@ impl Clock for TestClock {
 fn options(wal_sync: WalSync) -> Options {
     Options {
         wal_sync,
+        log_only: false,
         wal_segment_bytes: 300,
         checkpoint_bytes: 2_000,
         checkpoint_interval: Duration::from_millis(1000),

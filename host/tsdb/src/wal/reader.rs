@@ -302,12 +302,12 @@ fn begin(files: &LogFiles, from: LogPosition) -> (At, LogPosition) {
     let checkpoint = |number| At::Checkpoint { number, offset: HEADER_BYTES as u64 };
     let known = files.checkpoints().iter().copied().filter(|number| *number <= from.segment).max();
     let first = files.segments_in(0..u64::MAX).next();
-    match (known, files.checkpoints().last()) {
+    match (known, files.checkpoints().first()) {
         (Some(number), _) => (checkpoint(number), from),
         // From the very first segment on, nothing was defined before.
         (None, _) if first == Some(FIRST_SEGMENT) => (At::Segment(start(FIRST_SEGMENT)), from),
         // What a checkpoint has of samples cannot be told from what comes after it: it goes on behind that.
-        (None, Some(newest)) => (checkpoint(*newest), start(*newest)),
+        (None, Some(oldest)) => (checkpoint(*oldest), start(*oldest)),
         (None, None) => {
             let first = start(first.unwrap_or(from.segment));
             (At::Segment(first), from.max(first))

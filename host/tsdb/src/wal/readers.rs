@@ -1,9 +1,10 @@
 //! Who reads the log while it is written, where it ends for them, and what of it is kept for their sake.
 //!
 //! A checkpoint makes all segments below its number superfluous, except for a reader that has not come so far. For it they stay,
-//! with the newest checkpoint that is not past it, which has the labels of the series that they use: at most as long as
-//! [`LogReaders::set_kept`] says, counted from the checkpoint that made them superfluous. Then all of them go at once, and
-//! the reader goes on from the newest checkpoint.
+//! with the newest checkpoint that is not past it, which has the labels of the series that they use: as long as
+//! [`LogReaders::set_kept`] says, counted from the checkpoint that made them superfluous. Then the oldest go, and the
+//! reader goes on with what is left. A reader can begin only where there is a checkpoint, which may be as large as the
+//! head: of those between only a few are kept, so that log goes in stretches of [`STRETCHES`]th parts of that time.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,10 @@ use super::{LogPosition, checkpoint_path, segment_path};
 use crate::error::{IoContext, Result};
 use crate::fs::FileSystem;
 use crate::header::HEADER_BYTES;
+
+/// In how many stretches the log goes that readers have not come to in time. Each costs the room of a checkpoint, and keeps
+/// what is in it for longer than it was promised.
+const STRETCHES: i64 = 4;
 
 /// Keeps the log for readers that are still to come, until it is dropped.
 pub struct LogHold {
@@ -141,39 +146,50 @@ impl LogReaders {
         self.needs.lock().first.remove(&reader);
     }
 
-    /// Removes the files below the newest checkpoint that no reader needs, or that were kept for long enough.
-    pub(crate) fn remove_unneeded(&self, now: Timestamp) -> Result<()> {
+    /// Removes the files below the newest checkpoint that no reader needs, or that were kept for long enough. Gives how many
+    /// segments of the latter there were.
+    pub(crate) fn remove_unneeded(&self, now: Timestamp) -> Result<usize> {
         let mut needs = self.needs.lock();
         let files = LogFiles::list(&*self.fs, &self.dir)?;
-        let Some(newest) = files.checkpoints().last().copied() else { return Ok(()) };
+        let Some(newest) = files.checkpoints().last().copied() else { return Ok(0) };
         let first = needs.first.values().copied().min().unwrap_or(newest).min(newest);
-        needs.seen.retain(|number, _| *number > first);
+        needs.seen.retain(|number, _| *number > first && files.checkpoints().contains(number));
         files.checkpoints().iter().filter(|number| **number > first).for_each(|number| {
             needs.seen.entry(*number).or_insert(now);
         });
-        let since = needs.seen.values().next().copied();
-        let kept_from = match since {
-            // A clock that went backwards does not keep anything for longer.
-            Some(since) if now >= since && now < since + needs.kept => {
-                files.checkpoints().iter().copied().filter(|number| *number <= first).max().unwrap_or(0)
-            }
-            _ => newest,
-        };
+        let kept_ms = i64::try_from(needs.kept.as_millis()).unwrap_or(i64::MAX);
+        // A clock that went backwards does not keep anything for longer.
+        let is_over = |since: Timestamp| now < since || now >= since + needs.kept;
+        let over = needs.seen.iter().rev().find(|(_, since)| is_over(**since)).map(|(number, _)| *number);
+        let needed = files.checkpoints().iter().copied().filter(|number| *number <= first).max();
+        let kept_from = over.max(needed).unwrap_or(0);
         let remove = |path: &Path| self.fs.remove(path).at("remove log", path);
+        let mut unread = 0;
         for number in files.segments_in(0..kept_from) {
             remove(&segment_path(&self.dir, number))?;
+            unread += usize::from(number >= first);
         }
-        // Those between the one to begin with and the newest are of no use to anybody.
-        for number in files.checkpoints().iter().filter(|number| **number != kept_from && **number < newest) {
-            remove(&checkpoint_path(&self.dir, *number))?;
+        let mut kept = Vec::new();
+        let mut latest: Option<Timestamp> = None;
+        for number in files.checkpoints().iter().copied().filter(|number| *number < newest) {
+            let since = needs.seen.get(&number).copied();
+            let apart = match (latest, since) {
+                (Some(latest), Some(since)) => since.since(latest).saturating_mul(STRETCHES) >= kept_ms,
+                _ => true,
+            };
+            if number == kept_from || (number > kept_from && apart) {
+                latest = since;
+                kept.push(number);
+            } else {
+                remove(&checkpoint_path(&self.dir, number))?;
+            }
         }
         let segments = files.segments_in(kept_from..newest).map(|number| segment_path(&self.dir, number));
-        let checkpoint =
-            files.checkpoints().iter().filter(|number| **number == kept_from && **number < newest);
-        let checkpoint = checkpoint.map(|number| checkpoint_path(&self.dir, *number));
-        let bytes =
-            segments.chain(checkpoint).map(|path| Ok(self.fs.map(&path).at("read log", &path)?.len() as u64));
+        let checkpoints = kept.into_iter().map(|number| checkpoint_path(&self.dir, number));
+        let bytes = segments
+            .chain(checkpoints)
+            .map(|path| Ok(self.fs.map(&path).at("read log", &path)?.len() as u64));
         self.kept_bytes.store(bytes.sum::<Result<u64>>()?, Ordering::Relaxed);
-        Ok(())
+        Ok(unread)
     }
 }

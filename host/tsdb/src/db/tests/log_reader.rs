@@ -153,6 +153,53 @@ fn what_a_reader_needs_stays_for_so_long_and_then_goes_at_once() {
 }
 
 #[test]
+fn of_what_nobody_reads_the_oldest_goes_first() {
+    let fs = SimFileSystem::default();
+    let clock = TestClock::at(0);
+    let db = open(&fs, &clock);
+    let kept = Duration::from_secs(100);
+    db.keep_log_for(kept);
+    let mut follower = Follower::open(&db, None);
+    let (mut time, mut expected, mut unread) = (0, Vec::new(), 0);
+    for _ in 0..60 {
+        time += 5_000;
+        clock.set(time);
+        loop {
+            time += 40;
+            clock.set(time);
+            append(&db, 1, time, 1.0);
+            expected.push(sample(1, time, 1.0));
+            let report = db.maintain().unwrap();
+            unread += report.segments_unread;
+            if report.checkpointed {
+                break;
+            }
+        }
+        // A series of each round, whose labels are in no later checkpoint.
+        let name = expected.len();
+        append(&db, name, time, 1.0);
+        expected.push(sample(name, time, 1.0));
+        let checkpoints = files(&fs).iter().filter(|name| name.ends_with("checkpoint")).count();
+        assert!(checkpoints <= 7, "{checkpoints} checkpoints are kept");
+    }
+    assert!(unread > 0);
+    follower.read(usize::MAX);
+    // Whole stretches go, and nothing that is younger.
+    assert!(expected.ends_with(&follower.came));
+    let age = time - follower.came[0].1;
+    assert!((100_000..=140_000).contains(&age), "the oldest is {age} ms old");
+    assert_eq!((follower.reader.gaps(), follower.reader.damaged()), (1, 0));
+    // Who comes anew and wants all of it gets as much.
+    let mut other = Follower::open(&db, Some(LogPosition::default()));
+    other.read(usize::MAX);
+    assert_eq!(other.came, follower.came);
+    follower.release();
+    other.release();
+    db.maintain().unwrap();
+    assert_eq!(files(&fs).iter().filter(|name| name.ends_with("checkpoint")).count(), 1);
+}
+
+#[test]
 fn a_reader_without_a_place_begins_now_and_knows_the_series_there_are() {
     let fs = SimFileSystem::default();
     let clock = TestClock::at(0);
@@ -218,4 +265,48 @@ fn damage_is_passed_over_and_counted() {
     follower.read(usize::MAX);
     assert_eq!(follower.came, [sample(1, 10, 1.0), sample(1, 30, 3.0)]);
     assert_eq!(follower.reader.damaged(), 1);
+}
+
+#[test]
+fn a_log_alone_has_no_blocks_and_a_short_head_and_readers_get_everything() {
+    let fs = SimFileSystem::default();
+    let clock = TestClock::at(0);
+    let options = || Options { log_only: true, ..options(WalSync::Always) };
+    let mut db = try_open(&fs, &clock, options()).unwrap();
+    db.keep_log_for(Duration::from_secs(3600));
+    let mut follower = Follower::open(&db, None);
+    let (mut expected, mut came) = (Vec::new(), Vec::new());
+    for round in 0..40 {
+        for time in (round * 500..(round + 1) * 500).step_by(50) {
+            clock.set(time);
+            append(&db, 1, time, time as f64);
+            expected.push(sample(1, time, time as f64));
+        }
+        // A sender that is hours behind is as welcome; one that goes backwards is not.
+        append(&db, 2, round - 100_000, 1.0);
+        expected.push(sample(2, round - 100_000, 1.0));
+        let mut batch = db.appender();
+        let refused = batch.append(None, &series(1), Sample::new(round * 500, -1.0));
+        assert_eq!(refused, Err(AppendError::OutOfOrder), "round {round}");
+        drop(batch);
+        assert!(!db.is_cut_due());
+        let report = db.maintain().unwrap();
+        assert_eq!((report.blocks_cut, report.segments_unread), (0, 0));
+        assert!(db.stats().head_chunks <= 4, "{} chunks", db.stats().head_chunks);
+        if round == 20 {
+            follower.read(30);
+            let position = follower.position;
+            came.append(&mut follower.came);
+            drop(follower);
+            drop(db);
+            fs.restart(Loss::Nothing);
+            db = try_open(&fs, &clock, options()).unwrap();
+            db.keep_log_for(Duration::from_secs(3600));
+            follower = Follower::open(&db, position);
+        }
+    }
+    follower.read(usize::MAX);
+    came.append(&mut follower.came);
+    assert_eq!(came, expected);
+    assert_eq!(db.stats().blocks, 0);
 }
