@@ -1,18 +1,18 @@
 //! Prometheus' remote read protocol, both ends of it: a compressed `prometheus.ReadRequest` is answered by a compressed
 //! `prometheus.ReadResponse` of samples, or by a stream of frames with encoded chunks.
 //! (<https://prometheus.io/docs/prometheus/latest/querying/remote_read_api/>; the messages are in Prometheus' `prompb`.)
-//!
-//! ```text
-//! frame   length varint │ CRC-32C of the data, 4 bytes big-endian │ data: a prometheus.ChunkedReadResponse
-//! ```
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod bits;
 mod crc;
 mod histograms;
+mod stream;
 mod xor;
 
 #[cfg(test)]
 mod tests;
+
+pub use stream::{FrameReader, put_frames};
 
 use std::sync::Arc;
 
@@ -24,9 +24,6 @@ use crate::wire::{Field, Message, MessageWriter, WireError, read_text};
 use crate::{DecodeError, pairs};
 
 const FORMAT: &str = "remote read message";
-
-/// Samples in one chunk of a stream, as Prometheus' own chunks have them.
-const CHUNK_SAMPLES: usize = 120;
 
 /// A question: several queries, each of which is answered for itself.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +78,7 @@ pub struct ReadSeries {
 /// How much one message may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes after decompression.
+    /// Bytes after decompression; of chunks, those that their samples take in memory.
     pub decompressed_bytes_max: usize,
 }
 
@@ -308,76 +305,4 @@ fn read_series(bytes: &[u8]) -> Result<ReadSeries, WireFailed> {
     }
     series.labels = pairs::to_labels(&mut labels).map_err(WireFailed)?;
     Ok(series)
-}
-
-/// A chunk as it is sent.
-struct Chunk {
-    first: Timestamp,
-    last: Timestamp,
-    /// Prometheus' number of the encoding.
-    encoding: u64,
-    data: Vec<u8>,
-}
-
-impl Chunk {
-    fn floats(samples: &[Sample]) -> Option<Self> {
-        let (first, last) = (samples.first()?.timestamp, samples.last()?.timestamp);
-        Some(Self { first, last, encoding: 1, data: xor::encode(samples) })
-    }
-
-    fn histograms(samples: &[(Timestamp, Arc<Histogram>)]) -> Option<Self> {
-        let (first, last) = (samples.first()?.0, samples.last()?.0);
-        Some(Self { first, last, encoding: 3, data: histograms::encode(samples) })
-    }
-}
-
-/// The chunks of a series, by time. Where both kinds of samples take turns, each turn is a chunk of its own.
-fn chunks(series: &ReadSeries) -> Vec<Chunk> {
-    let mut chunks = Vec::new();
-    let (mut floats, mut histograms) = (series.samples.as_slice(), series.histograms.as_slice());
-    loop {
-        let next_histogram = histograms.first().map_or(Timestamp::MAX, |(time, _)| *time);
-        let turn = floats.partition_point(|sample| sample.timestamp <= next_histogram).min(CHUNK_SAMPLES);
-        let (samples, rest) = floats.split_at_checked(turn).unwrap_or((floats, &[]));
-        floats = rest;
-        if let Some(chunk) = Chunk::floats(samples) {
-            chunks.push(chunk);
-            continue;
-        }
-        let next_float = floats.first().map_or(Timestamp::MAX, |sample| sample.timestamp);
-        let Some((_, layout)) = histograms.first() else { return chunks };
-        let alike = histograms.iter().skip(1).take(CHUNK_SAMPLES - 1);
-        let alike = alike.take_while(|(time, h)| *time < next_float && histograms::share_layout(layout, h));
-        let (samples, rest) = histograms.split_at_checked(alike.count() + 1).unwrap_or((histograms, &[]));
-        histograms = rest;
-        chunks.extend(Chunk::histograms(samples));
-    }
-}
-
-/// Appends the frames of one series to a stream; `query` is the number of the query that it answers. A frame ends with the
-/// chunk that brings it to `frame_bytes` of chunks.
-pub fn put_frames(out: &mut Vec<u8>, query: usize, series: &ReadSeries, frame_bytes: usize) {
-    let mut chunks = chunks(series).into_iter().peekable();
-    while chunks.peek().is_some() {
-        let mut data = Vec::new();
-        let mut root = MessageWriter(&mut data);
-        root.message(1, |m| {
-            write_labels(m, &series.labels);
-            let mut bytes = 0;
-            // One chunk at least, however few bytes there may be.
-            while let Some(chunk) = chunks.next_if(|_| bytes < frame_bytes.max(1)) {
-                bytes += chunk.data.len();
-                m.message(2, |m| {
-                    m.varint(1, chunk.first.millis() as u64);
-                    m.varint(2, chunk.last.millis() as u64);
-                    m.varint(3, chunk.encoding);
-                    m.bytes(4, &chunk.data);
-                });
-            }
-        });
-        root.varint(2, query as u64);
-        MessageWriter(out).raw_varint(data.len() as u64);
-        out.extend_from_slice(&crc::crc32c(&data).to_be_bytes());
-        out.append(&mut data);
-    }
 }

@@ -204,6 +204,11 @@ impl RemoteWriteConfig {
         name_of(&self.name, self.url.as_str())
     }
 
+    /// The URL as metrics and the log tell it.
+    pub(crate) fn shown_url(&self) -> String {
+        without_password(&self.url)
+    }
+
     /// What its place in the log is kept under: the name, or the URL where there is none, so that other settings may change.
     pub(crate) fn key(&self) -> String {
         key_of(&self.name, self.url.as_str())
@@ -253,10 +258,25 @@ impl RemoteReadConfig {
         name_of(&self.name, self.url.as_str())
     }
 
+    /// As [`RemoteWriteConfig::shown_url`].
+    pub(crate) fn shown_url(&self) -> String {
+        without_password(&self.url)
+    }
+
     /// As [`RemoteWriteConfig::resolve_paths`].
     pub fn resolve_paths(&mut self, folder: &Path) {
         self.http.resolve_paths(folder);
     }
+}
+
+/// A password within a URL is shown as Prometheus shows it.
+fn without_password(url: &Url) -> String {
+    let mut shown = url.clone();
+    // Only a URL that can have no password refuses one.
+    if shown.password().is_some() && shown.set_password(Some("xxxxx")).is_err() {
+        return String::new();
+    }
+    shown.into()
 }
 
 /// The hash of a text, as a name of a file.

@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use formats::remote_read::{Limits, ReadHints, ReadQuery, ReadRequest, ReadSeries, decode_samples};
+use formats::DecodeError;
+use formats::remote_read::{
+    FrameReader, Limits, ReadHints, ReadQuery, ReadRequest, ReadSeries, decode_samples,
+};
 use model::{Labels, MatchOp, Matcher, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 use promql::read::{Columns, ReadError, Select, SeriesExemplars, SeriesReader, Storage};
-use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{Method, Response, StatusCode};
 use scrape::client::HttpClient;
 use tokio::runtime::Handle;
 
@@ -21,11 +24,14 @@ use crate::Error;
 use crate::client::{failed, text, unreachable, with_headers};
 use crate::config::RemoteReadConfig;
 
-/// The longest answer, compressed; a query that asks for more should be asked there.
+/// The longest answer of samples, compressed; a query that asks for more should be asked there.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
-/// The same, decompressed.
+/// What one answer may take in memory.
 const LIMITS: Limits = Limits { decompressed_bytes_max: 512 << 20 };
+
+/// How an answer of chunks begins to name its type; all others are of samples.
+const STREAM: &str = "application/x-streamed-protobuf";
 
 /// The servers of `remote_read`.
 pub struct RemoteRead {
@@ -297,20 +303,21 @@ impl Server {
     }
 
     async fn read(&self, query: ReadQuery) -> Result<Vec<ReadSeries>, Error> {
-        let (name, url) = (self.config.display_name(), self.config.url.as_str());
-        let labels = [name.as_str(), url];
+        let (name, url) = (self.config.display_name(), self.config.shown_url());
+        let labels = [name.as_str(), &url];
         let running = self.metrics.running.with_label_values(&labels);
         running.inc();
         let started = Instant::now();
         let answer = self.request(&query).await;
         running.dec();
         self.metrics.duration.with_label_values(&labels).observe(started.elapsed().as_secs_f64());
-        let (code, answer) = match answer {
-            Ok((code, answer)) => (code, answer),
-            Err(error) => ("0".to_owned(), Err(error)),
+        let (shape, code) = match &answer {
+            Ok(answered) => (answered.shape, answered.status.as_str()),
+            // Nobody answered.
+            Err(_) => ("sampled", "0"),
         };
-        self.metrics.queries.with_label_values(&[labels[0], labels[1], "sampled", &code]).inc();
-        let mut series = answer?;
+        self.metrics.queries.with_label_values(&[labels[0], labels[1], shape, code]).inc();
+        let mut series = answer.and_then(|answered| answered.series)?;
         if self.config.filter_external_labels {
             let given = |name: &str| query.matchers.iter().any(|m| m.name() == name && self.is_external(m));
             for series in &mut series {
@@ -325,17 +332,17 @@ impl Server {
         matcher.op() == MatchOp::Equal && self.external_labels.get(matcher.name()) == Some(matcher.value())
     }
 
-    /// The status, and what was answered.
-    async fn request(&self, query: &ReadQuery) -> Result<(String, Result<Vec<ReadSeries>, Error>), Error> {
+    /// Asks for chunks in a stream, which take the least room on the way, and takes samples from who knows nothing else.
+    async fn request(&self, query: &ReadQuery) -> Result<Answered, Error> {
         let request =
-            ReadRequest { queries: vec![query.clone()], accepts_chunks: false, accepts_samples: true };
+            ReadRequest { queries: vec![query.clone()], accepts_chunks: true, accepts_samples: true };
         let timeout: Duration = self.config.remote_timeout.0;
         let built = self
             .client
             .request(Method::POST, self.config.url.as_str())
             .await
             .map_err(|error| unreachable(&error))?;
-        let mut response = with_headers(built, &self.config.headers)
+        let response = with_headers(built, &self.config.headers)
             .timeout(timeout)
             .header(CONTENT_ENCODING, "snappy")
             .header(ACCEPT_ENCODING, "snappy")
@@ -346,26 +353,56 @@ impl Server {
             .await
             .map_err(|error| failed(&error))?;
         let status = response.status();
-        let code = status.as_str().to_owned();
-        if !status.is_success() {
-            let what = format!(
-                "remote server {} returned HTTP status {status}: {}",
-                self.config.url,
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let streamed = kind.is_some_and(|kind| kind.starts_with(STREAM));
+        let series = if !status.is_success() {
+            let url = self.config.shown_url();
+            Err(Error::Permanent(format!(
+                "remote server {url} returned HTTP status {status}: {}",
                 text(response).await
-            );
-            return Ok((code, Err(Error::Permanent(what))));
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                let what = format!("the answer is longer than {BODY_BYTES_MAX} bytes");
-                return Ok((code, Err(Error::Permanent(what))));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let results = decode_samples(&body, &LIMITS).map_err(|error| Error::Permanent(error.to_string()));
-        Ok((code, results.map(|results| results.into_iter().flatten().collect())))
+            )))
+        } else if streamed {
+            read_chunks(response).await
+        } else {
+            read_samples(response).await
+        };
+        Ok(Answered { shape: if streamed { "chunked" } else { "sampled" }, status, series })
     }
+}
+
+/// What a server has answered.
+struct Answered {
+    /// As Prometheus' metric names it.
+    shape: &'static str,
+    status: StatusCode,
+    series: Result<Vec<ReadSeries>, Error>,
+}
+
+fn malformed(error: &DecodeError) -> Error {
+    Error::Permanent(error.to_string())
+}
+
+/// Reads chunks as they come.
+async fn read_chunks(mut response: Response) -> Result<Vec<ReadSeries>, Error> {
+    let mut frames = FrameReader::new(1, &LIMITS);
+    while let Some(piece) = response.chunk().await.map_err(|error| failed(&error))? {
+        frames.push(&piece).map_err(|error| malformed(&error))?;
+    }
+    let results = frames.finish().map_err(|error| malformed(&error))?;
+    Ok(results.into_iter().flatten().collect())
+}
+
+/// Reads samples, which are understood when all of them are there.
+async fn read_samples(mut response: Response) -> Result<Vec<ReadSeries>, Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|error| failed(&error))? {
+        if body.len() + piece.len() > BODY_BYTES_MAX {
+            return Err(Error::Permanent(format!("the answer is longer than {BODY_BYTES_MAX} bytes")));
+        }
+        body.extend_from_slice(&piece);
+    }
+    let results = decode_samples(&body, &LIMITS).map_err(|error| malformed(&error))?;
+    Ok(results.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ impl Link {
             if !self.away.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     remote_name = self.name,
-                    url = self.config.url.as_str(),
+                    url = self.config.shown_url(),
                     error = what,
                     "remote write fails and is tried again"
                 );
@@ -212,7 +212,7 @@ impl Link {
             *logged = Some(Instant::now());
             tracing::error!(
                 remote_name = self.name,
-                url = self.config.url.as_str(),
+                url = self.config.shown_url(),
                 count = items,
                 %error,
                 "remote write was refused for good; the samples are not sent again"

@@ -103,7 +103,7 @@ impl RemoteWrite {
                     tsdb: &self.tsdb,
                     dir: &self.options.dir,
                     external_labels,
-                    metrics: self.metrics.queue(&config.display_name(), config.url.as_str())?,
+                    metrics: self.metrics.queue(&config.display_name(), &config.shown_url())?,
                     receiver: Box::new(Receiver::new(config)?),
                     runtime: Handle::current(),
                 },

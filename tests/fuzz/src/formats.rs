@@ -127,6 +127,22 @@ pub(crate) const REMOTE_READ: Target = Target {
                 remote_read::put_frames(&mut Vec::new(), 0, series, 1 << 20);
             }
         }
+        let mut frames = remote_read::FrameReader::new(1, &limits);
+        for piece in bytes.chunks(100) {
+            if frames.push(piece).is_err() {
+                return;
+            }
+        }
+        // A stream of whole frames comes again as it was.
+        if let Ok(results) = frames.finish() {
+            let mut again = Vec::new();
+            results
+                .iter()
+                .flatten()
+                .for_each(|series| remote_read::put_frames(&mut again, 0, series, 1 << 20));
+            let mut frames = remote_read::FrameReader::new(1, &limits);
+            assert!(frames.push(&again).is_ok() && frames.finish().is_ok());
+        }
     },
     seeds: || {
         let query = remote_read::ReadQuery {
@@ -142,7 +158,9 @@ pub(crate) const REMOTE_READ: Target = Target {
             samples: vec![Sample { timestamp: Timestamp::from_millis(1_700_000_000_000), value: 0.5 }],
             ..remote_read::ReadSeries::default()
         };
-        vec![request.encode(), remote_read::encode_samples(&[vec![series]])]
+        let mut stream = Vec::new();
+        remote_read::put_frames(&mut stream, 0, &series, 1 << 20);
+        vec![request.encode(), remote_read::encode_samples(&[vec![series]]), stream]
     },
 };
 

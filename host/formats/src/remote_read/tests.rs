@@ -4,6 +4,9 @@ use model::{Buckets, ResetHint};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::bits::BitWriter;
+use super::histograms::Numbers;
+use super::stream::chunks;
 use super::*;
 
 const LIMITS: Limits = Limits { decompressed_bytes_max: 1 << 20 };
@@ -198,6 +201,100 @@ fn floats() -> impl Strategy<Value = Vec<Sample>> {
     })
 }
 
+/// Histograms of a few layouts, some of which follow one another.
+fn histograms() -> impl Strategy<Value = Vec<(Timestamp, Arc<Histogram>)>> {
+    let layout = prop_oneof![
+        Just((3, 0.001, vec![-7, -6, 4], vec![1])),
+        Just((3, 0.25, vec![-70_000], Vec::new())),
+        Just((-53, 0.0, vec![0, 2], Vec::new())),
+        Just((0, 0.0, Vec::new(), Vec::new())),
+    ];
+    let counts = vec(prop_oneof![0..100i32, 0..1i32 << 30].prop_map(f64::from), 6);
+    let samples = vec((1..1i64 << 20, counts, 0.5..1e6f64), 1..10);
+    vec((layout, any::<bool>(), samples), 0..5).prop_map(|runs| {
+        let (mut at, mut all) = (1_700_000_000_000, Vec::new());
+        for ((schema, zero_threshold, positive, negative), gauge, samples) in runs {
+            for (step, counts, sum) in samples {
+                at += step;
+                let side =
+                    |side: &[i32]| Buckets::from_pairs(side.iter().copied().zip(counts.iter().copied()));
+                let histogram = Histogram {
+                    schema,
+                    zero_threshold,
+                    positive: side(&positive),
+                    negative: side(&negative),
+                    count: counts[4],
+                    zero_count: if schema == -53 { 0.0 } else { counts[5] },
+                    sum,
+                    custom_values: (schema == -53).then(|| [0.25, 0.1 + 0.2, 7.0].into()),
+                    reset_hint: if gauge { ResetHint::Gauge } else { ResetHint::Unknown },
+                };
+                all.push((Timestamp::from_millis(at), Arc::new(histogram)));
+            }
+        }
+        all
+    })
+}
+
+/// Encodes histograms of one layout as whole numbers, as Prometheus does.
+fn encode_wholes(samples: &[(Timestamp, Arc<Histogram>)]) -> Vec<u8> {
+    let mut bits = BitWriter::after((samples.len() as u16).to_be_bytes().to_vec());
+    let gauge = samples[0].1.reset_hint == ResetHint::Gauge;
+    bits.put(if gauge { 0b1100_0000 } else { 0 }, 8);
+    bits.put_layout(&samples[0].1);
+    let (mut before, mut differences, mut sum, mut window) = (Vec::new(), Vec::new(), 0, None);
+    for (index, (at, histogram)) in samples.iter().enumerate() {
+        let steps = |buckets: &Buckets| {
+            let mut before = 0;
+            let step = move |count: &f64| {
+                let step = *count as i64 - before;
+                before = *count as i64;
+                step
+            };
+            buckets.counts.iter().map(step).collect::<Vec<i64>>()
+        };
+        let [count, zero] = [histogram.count, histogram.zero_count].map(|count| count as i64);
+        let buckets = [steps(&histogram.positive), steps(&histogram.negative)].concat();
+        let now: Vec<i64> = [at.millis(), count, zero].into_iter().chain(buckets).collect();
+        if index == 0 {
+            differences = vec![0; now.len()];
+        }
+        for (n, number) in now.iter().enumerate() {
+            if n == 3 {
+                put_sum(&mut bits, index == 0, &mut sum, &mut window, histogram.sum);
+            }
+            match (index, n) {
+                (0, 1 | 2) => bits.put_uint(*number as u64),
+                (0, _) => bits.put_int(*number),
+                _ => {
+                    let difference = number - before[n];
+                    bits.put_int(difference - differences[n]);
+                    differences[n] = difference;
+                }
+            }
+        }
+        if now.len() == 3 {
+            put_sum(&mut bits, index == 0, &mut sum, &mut window, histogram.sum);
+        }
+        before = now;
+    }
+    bits.bytes
+}
+
+fn put_sum(
+    bits: &mut BitWriter,
+    is_first: bool,
+    before: &mut u64,
+    window: &mut Option<super::bits::Window>,
+    sum: f64,
+) {
+    match is_first {
+        true => bits.put(sum.to_bits(), 64),
+        false => bits.put_value(window, sum.to_bits() ^ *before),
+    }
+    *before = sum.to_bits();
+}
+
 fn bits(samples: &[Sample]) -> Vec<(i64, u64)> {
     samples.iter().map(|s| (s.timestamp.millis(), s.value.to_bits())).collect()
 }
@@ -209,45 +306,55 @@ proptest! {
     }
 
     #[test]
-    fn frames_hold_all_samples_of_a_series(samples in floats(), query in 0..3usize) {
-        let labels = Labels::from_pairs([("__name__", "up"), ("job", "a")]);
-        let series = ReadSeries { labels: labels.clone(), samples: samples.clone(), histograms: Vec::new() };
+    fn a_stream_brings_what_was_put_into_it_in_pieces_of_any_size(
+        series in vec((floats(), histograms()), 0..4),
+        frame_bytes in 0..2000usize,
+        piece in 1..500usize,
+    ) {
+        let series = series.into_iter().enumerate().map(|(number, (samples, histograms))| ReadSeries {
+            labels: Labels::from_pairs([("__name__", "up"), ("n", &number.to_string())]),
+            samples,
+            histograms,
+        });
+        let series: Vec<ReadSeries> = series.collect();
         let mut stream = Vec::new();
-        put_frames(&mut stream, query, &series, 1 << 20);
-        let (mut read, mut rest) = (Vec::new(), Message(&stream));
-        while !rest.0.is_empty() {
-            let length = rest.varint().unwrap() as usize;
-            let (sum, after) = rest.0.split_at(4);
-            let (data, after) = after.split_at(length);
-            prop_assert_eq!(sum, crc::crc32c(data).to_be_bytes());
-            rest = Message(after);
-            let mut message = Message(data);
-            while let Some(field) = message.next().unwrap() {
-                match field {
-                    (1, Field::Bytes(series)) => {
-                        let (mut series, mut pairs) = (Message(series), Vec::new());
-                        while let Some(field) = series.next().unwrap() {
-                            match field {
-                                (1, Field::Bytes(pair)) => pairs.push(pairs::read_label_pair(pair).unwrap()),
-                                (2, Field::Bytes(chunk)) => {
-                                    let mut chunk = Message(chunk);
-                                    while let Some((number, field)) = chunk.next().unwrap() {
-                                        if let (4, Field::Bytes(data)) = (number, field) {
-                                            read.extend(decode_xor(data));
-                                        }
-                                    }
-                                }
-                                _ => {}
-                            }
-                        }
-                        prop_assert_eq!(pairs::to_labels(&mut pairs).unwrap(), labels.clone());
-                    }
-                    (2, Field::Varint(number)) => prop_assert_eq!(number, query as u64),
-                    other => prop_assert!(false, "{other:?}"),
-                }
-            }
+        for (number, series) in series.iter().enumerate() {
+            put_frames(&mut stream, number % 2, series, frame_bytes);
         }
-        prop_assert_eq!(read, bits(&samples));
+        let mut reader = FrameReader::new(2, &LIMITS);
+        for piece in stream.chunks(piece) {
+            reader.push(piece).unwrap();
+        }
+        let read = reader.finish().unwrap();
+        let there = |series: &ReadSeries| !series.samples.is_empty() || !series.histograms.is_empty();
+        for (query, read) in read.iter().enumerate() {
+            let expected = series.iter().skip(query).step_by(2).filter(|series| there(series));
+            prop_assert_eq!(format!("{read:?}"), format!("{:?}", expected.collect::<Vec<_>>()));
+        }
+        // A stream that breaks off is no shorter answer, unless it does so between frames.
+        if !stream.is_empty() {
+            let mut reader = FrameReader::new(2, &LIMITS);
+            reader.push(&stream[..stream.len() - 1]).unwrap();
+            prop_assert!(reader.finish().is_err());
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_read_as_prometheus_writes_them(histograms in histograms()) {
+        let whole = |(at, histogram): &(Timestamp, Arc<Histogram>)| {
+            let mut histogram = Histogram::clone(histogram);
+            let counts = histogram.positive.counts.iter_mut().chain(&mut histogram.negative.counts);
+            for count in counts.chain([&mut histogram.count, &mut histogram.zero_count]) {
+                *count = count.floor();
+            }
+            (*at, Arc::new(histogram))
+        };
+        let histograms: Vec<_> = histograms.iter().map(whole).collect();
+        for alike in histograms.chunk_by(|a, b| histograms::share_layout(&a.1, &b.1)) {
+            let (mut read, mut budget) = (Vec::new(), stream::Budget::new(1 << 20));
+            histograms::decode(&encode_wholes(alike), Numbers::Wholes, &mut budget, &mut read).unwrap();
+            prop_assert_eq!(&read, alike);
+        }
     }
 
     #[test]
@@ -257,6 +364,13 @@ proptest! {
             let _ = ReadRequest::decode(body, &LIMITS);
             if let Ok(results) = decode_samples(body, &LIMITS) {
                 prop_assert!(results.len() <= bytes.len());
+            }
+            let mut reader = FrameReader::new(1, &LIMITS);
+            let _ = reader.push(body).and_then(|()| reader.finish());
+            let mut budget = stream::Budget::new(1 << 20);
+            let _ = xor::decode(body, &mut budget, &mut Vec::new());
+            for numbers in [Numbers::Floats, Numbers::Wholes] {
+                let _ = histograms::decode(body, numbers, &mut budget, &mut Vec::new());
             }
         }
     }

@@ -42,16 +42,23 @@ pub(super) async fn series(State(app): State<Arc<App>>, params: Params) -> ApiRe
     }
     let (start, end) = range(&params)?;
     let limit = params.limit("limit")?;
-    let found = blocking(move || {
+    let (found, missing) = blocking(move || {
         let mut found = BTreeSet::new();
+        // As for queries, other servers have their say; names and values of labels their protocol cannot ask for.
+        let merged = app.remote_read.merged(&app.storage, || app.storage.tsdb().stats().min_time);
+        let storage: &dyn Storage = match &merged {
+            Some(merged) => merged,
+            None => &app.storage,
+        };
         for matchers in &selectors {
             let select = Select { matchers, start, end, step_ms: None };
-            found.extend(app.storage.select(&select)?.iter().map(|series| series.labels().clone()));
+            found.extend(storage.select(&select)?.iter().map(|series| series.labels().clone()));
         }
-        Ok::<_, ReadError>(found)
+        Ok::<_, ReadError>((found, merged.map(|merged| merged.warnings()).unwrap_or_default()))
     })
     .await??;
-    let (series, warnings) = limited(found.into_iter().collect(), limit);
+    let (series, mut warnings) = limited(found.into_iter().collect(), limit);
+    warnings.extend(missing);
     Ok(Success::annotated(LabelSets(series), warnings, Vec::new()))
 }
 
