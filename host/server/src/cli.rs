@@ -440,6 +440,21 @@ mod tests {
         assert!(Cli::try_parse_from(["stormglass", "--web.listen-address=9090"]).is_err());
     }
 
+    #[test]
+    fn nothing_listens_beyond_loopback_unless_told() {
+        let command = Cli::command();
+        let listening = command
+            .get_arguments()
+            .filter(|flag| flag.get_long().is_some_and(|name| name.ends_with("listen-address")));
+        let mut count = 0;
+        for default in listening.flat_map(|flag| flag.get_default_values()) {
+            let address: std::net::SocketAddr = default.to_str().unwrap().parse().unwrap();
+            assert!(address.ip().is_loopback(), "{address}");
+            count += 1;
+        }
+        assert_eq!(count, 3);
+    }
+
     fn given(arguments: &[&str]) -> Given {
         let all = ["stormglass"].iter().chain(arguments).map(std::ffi::OsString::from);
         Given::of(&Cli::command().try_get_matches_from(without_negations(all)).unwrap()).unwrap()

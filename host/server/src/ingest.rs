@@ -263,3 +263,6 @@ fn append_series(
     }
     (Some(reference), stored)
 }
+
+#[cfg(test)]
+mod tests;
