@@ -33,5 +33,5 @@ pub use clock::{Clock, SystemClock, rfc3339_or_zero};
 pub use dispatch::{Dispatcher, DispatcherOptions};
 pub use error::Error;
 pub use notification::{Notification, NotificationAlert, NotifyError, Receiver, Status};
-pub use query::{Query, QueryFailure, RuleVector, latest_samples, rule_vector};
+pub use query::{Query, QueryFailure, RuleGroupName, RuleVector, latest_samples, rule_vector};
 pub use rules::{RuleManager, RuleManagerOptions, RuleSettings};

@@ -10,14 +10,28 @@ use promql::read::{Columns, ReadError, Select, Storage};
 /// What an expression yields at one time: series and values. A scalar is one value without labels.
 pub type RuleVector = Vec<(Labels, Value)>;
 
+/// Which rules ask.
+#[derive(Debug, Clone, Copy)]
+pub struct RuleGroupName<'a> {
+    /// The file that they are in.
+    pub file: &'a str,
+    /// The name of their group.
+    pub name: &'a str,
+}
+
 /// Evaluates expressions for rules.
 #[async_trait]
 pub trait Query: Send + Sync {
-    /// The value of `expr` at `at`.
+    /// The value of `expr` at `at`, for a rule of `group`.
     ///
     /// # Errors
     /// [`QueryFailure`] where the expression is wrong, yields neither a vector nor a scalar, or storage fails.
-    async fn instant(&self, expr: &str, at: Timestamp) -> Result<RuleVector, QueryFailure>;
+    async fn instant(
+        &self,
+        expr: &str,
+        at: Timestamp,
+        group: RuleGroupName<'_>,
+    ) -> Result<RuleVector, QueryFailure>;
 
     /// The last sample in `[from, to]`, stale markers included, of each series that passes all matchers.
     /// [`latest_samples`] does it over the engine's own storage.

@@ -12,13 +12,16 @@ pub(crate) mod log;
 mod metrics;
 pub(crate) mod stats;
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use alerting::{QueryFailure, RuleVector};
+use alerting::{QueryFailure, RuleGroupName, RuleVector};
 use async_trait::async_trait;
+use axum::extract::MatchedPath;
+use axum::http::Method;
 use model::{Exemplar, Labels, Matcher, Sample, Timestamp};
 use prometheus::Registry;
 use promql::read::{ReadError, Select, Storage as _};
@@ -65,12 +68,23 @@ pub(crate) struct QueryOptions {
 }
 
 /// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Caller {
     /// Somebody outside, who shares the places with others.
-    Client(Client),
-    /// A rule or a detector.
+    Client(Client, HttpRequest),
+    /// A rule, by its file and its group.
+    Rule(Arc<(String, String)>),
+    /// A detector or a plugin.
     Inside,
+}
+
+/// The request that a query came with.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpRequest {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) method: Method,
+    /// The path with all prefixes.
+    pub(crate) path: Option<MatchedPath>,
 }
 
 /// Why a query has no answer.
@@ -202,10 +216,10 @@ impl Queries {
             return answer;
         }
         let client = match caller {
-            Caller::Client(client) => Some(Arc::clone(&client.0)),
-            Caller::Inside => None,
+            Caller::Client(client, _) => Some(Arc::clone(&client.0)),
+            Caller::Rule(_) | Caller::Inside => None,
         };
-        let listed = self.active.add(text, times, client.clone());
+        let listed = self.active.add(text, times, client);
         // Waiting counts: a dashboard that gave up must not be served later.
         let place = match tokio::time::timeout(timeout, self.enter(caller)).await {
             Ok(Ok(place)) => place,
@@ -229,6 +243,7 @@ impl Queries {
         let cancel = CancelOnDrop(Arc::clone(&control.canceled));
         let (engine, storage, text) = (self.engine.clone(), self.storage.clone(), text.to_owned());
         let (log, remote) = (Arc::clone(&self.log), Arc::clone(&self.remote));
+        let logged = log.is_enabled().then(|| caller.clone());
         let span = evaluation_span();
         let answer = tokio::task::spawn_blocking(move || {
             // Both go with the evaluation, which a caller who goes away leaves running for a moment.
@@ -242,7 +257,9 @@ impl Queries {
                         answer
                     }),
                 });
-            log.write(&text, times, client.as_deref(), &answer);
+            if let Some(caller) = logged {
+                log.write(&text, times, &caller, &answer);
+            }
             answer
         })
         .await
@@ -288,16 +305,18 @@ impl Queries {
     /// A place, where there is one at once.
     fn try_enter(&self, caller: &Caller) -> Option<Place> {
         Some(match caller {
-            Caller::Client(client) => Place::Client { _place: self.queue.try_enter(client)? },
-            Caller::Inside => Place::Inside { _permit: Arc::clone(&self.inside).try_acquire_owned().ok()? },
+            Caller::Client(client, _) => Place::Client { _place: self.queue.try_enter(client)? },
+            Caller::Rule(_) | Caller::Inside => {
+                Place::Inside { _permit: Arc::clone(&self.inside).try_acquire_owned().ok()? }
+            }
         })
     }
 
     /// Waits for a place.
     async fn enter(&self, caller: &Caller) -> Result<Place, Full> {
         Ok(match caller {
-            Caller::Client(client) => Place::Client { _place: self.queue.enter(client).await? },
-            Caller::Inside => {
+            Caller::Client(client, _) => Place::Client { _place: self.queue.enter(client).await? },
+            Caller::Rule(_) | Caller::Inside => {
                 Place::Inside { _permit: Arc::clone(&self.inside).acquire_owned().await.map_err(|_| Full)? }
             }
         })
@@ -331,9 +350,15 @@ fn default_memory_total() -> u64 {
 
 #[async_trait]
 impl alerting::Query for Queries {
-    async fn instant(&self, expr: &str, at: Timestamp) -> Result<RuleVector, QueryFailure> {
+    async fn instant(
+        &self,
+        expr: &str,
+        at: Timestamp,
+        group: RuleGroupName<'_>,
+    ) -> Result<RuleVector, QueryFailure> {
         let times = Times::Instant(at);
-        let answer = self.run(expr, times, QueryOptions::default(), &Caller::Inside).await;
+        let caller = Caller::Rule(Arc::new((group.file.to_owned(), group.name.to_owned())));
+        let answer = self.run(expr, times, QueryOptions::default(), &caller).await;
         alerting::rule_vector(
             answer.map_err(|error| QueryFailure::new(error.to_string()))?.into_result().value,
         )

@@ -6,7 +6,7 @@ use model::{Labels, METRIC_NAME, Timestamp, Value};
 
 use super::alerting::AlertContext;
 use super::file::{Rule, RuleKind, RuleText};
-use crate::query::{Query, RuleVector};
+use crate::query::{Query, RuleGroupName, RuleVector};
 use crate::template::{Answers, Rendered, RuleData};
 
 /// A label value or annotation larger than this is a template gone wrong.
@@ -24,14 +24,14 @@ pub(super) struct Expanded {
 /// Expands the templates of an alerting rule over every series of its result. What they ask is evaluated once for
 /// all of them, at the same time as the rule.
 pub(super) async fn expand(
-    query: &dyn Query,
+    (query, group): (&dyn Query, RuleGroupName<'_>),
     rule: &Rule,
     vector: RuleVector,
     at: Timestamp,
     context: &AlertContext,
 ) -> Vec<Expanded> {
     let RuleKind::Alert { annotations, .. } = &rule.kind else { return Vec::new() };
-    let mut expander = Expander { query, rule, at, answers: Answers::default() };
+    let mut expander = Expander { query, group, rule, at, answers: Answers::default() };
     let mut alerts = Vec::with_capacity(vector.len());
     for (series, value) in vector {
         let data = RuleData::new(&series, &value, &context.external_labels, &context.external_url, at);
@@ -57,6 +57,7 @@ pub(super) async fn expand(
 
 struct Expander<'a> {
     query: &'a dyn Query,
+    group: RuleGroupName<'a>,
     rule: &'a Rule,
     at: Timestamp,
     answers: Answers,
@@ -81,7 +82,7 @@ impl Expander<'_> {
 
     async fn answer(&mut self, expr: Arc<str>) {
         let answer = if self.answers.count() < QUERIES_MAX {
-            self.query.instant(&expr, self.at).await.map_err(|error| error.to_string())
+            self.query.instant(&expr, self.at, self.group).await.map_err(|error| error.to_string())
         } else {
             Err(format!("more than {QUERIES_MAX} different queries in the templates of one rule"))
         };

@@ -21,7 +21,7 @@ use super::snapshot::{
     AlertState, AlertingRuleSnapshot, GroupSnapshot, Health, RecordingRuleSnapshot, RuleSnapshot,
 };
 use crate::alert::Fnv;
-use crate::query::RuleVector;
+use crate::query::{RuleGroupName, RuleVector};
 use crate::template::escape_query;
 
 /// Names a group among all files.
@@ -190,12 +190,13 @@ impl Group {
         let context = shared.context();
         let query_at = at - self.spec.query_offset;
         shared.metrics.evaluations.with_label_values(&[metric]).inc();
-        let outcome = match shared.query.instant(&rule.expr, query_at).await {
+        let group = RuleGroupName { file: &self.spec.file, name: &self.spec.group.name };
+        let outcome = match shared.query.instant(&rule.expr, query_at, group).await {
             Ok(vector) => {
                 let result = match rule.kind {
                     RuleKind::Record => Yield::Record(vector),
                     RuleKind::Alert { .. } => {
-                        Yield::Alerts(expand(&*shared.query, rule, vector, at, &context).await)
+                        Yield::Alerts(expand((&*shared.query, group), rule, vector, at, &context).await)
                     }
                 };
                 self.take_result(index, result, at)

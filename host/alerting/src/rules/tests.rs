@@ -16,7 +16,7 @@ use super::*;
 use crate::alert::{Alert, AlertSink};
 use crate::clock::Clock;
 use crate::clock::testing::TokioClock;
-use crate::query::{Query, QueryFailure, RuleVector};
+use crate::query::{Query, QueryFailure, RuleGroupName, RuleVector};
 
 const MINUTE: i64 = 60_000;
 
@@ -62,7 +62,12 @@ impl World {
 
 #[async_trait]
 impl Query for World {
-    async fn instant(&self, expr: &str, _: Timestamp) -> Result<RuleVector, QueryFailure> {
+    async fn instant(
+        &self,
+        expr: &str,
+        _: Timestamp,
+        _: RuleGroupName<'_>,
+    ) -> Result<RuleVector, QueryFailure> {
         if let Some(barrier) = self.together.as_ref().filter(|_| expr.starts_with("together")) {
             barrier.wait().await;
         }

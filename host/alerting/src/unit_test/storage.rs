@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use promql::script::MemoryStorage;
 use promql::{Engine, QueryControl, QueryError, QueryResult};
 
-use crate::query::{Query, QueryFailure, RuleVector, latest_samples, rule_vector};
+use crate::query::{Query, QueryFailure, RuleGroupName, RuleVector, latest_samples, rule_vector};
 
 /// A series as it is written down, with the times of its values.
 pub(super) type Written = (Labels, Vec<(Timestamp, Value)>);
@@ -62,7 +62,12 @@ impl World {
 
 #[async_trait]
 impl Query for World {
-    async fn instant(&self, expr: &str, at: Timestamp) -> Result<RuleVector, QueryFailure> {
+    async fn instant(
+        &self,
+        expr: &str,
+        at: Timestamp,
+        _: RuleGroupName<'_>,
+    ) -> Result<RuleVector, QueryFailure> {
         let result = self.evaluate(expr, at).map_err(|error| QueryFailure::new(error.to_string()))?;
         rule_vector(result.value)
     }

@@ -9,13 +9,13 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 
-use crate::queries::Caller;
 use crate::queries::fair::Client;
+use crate::queries::{Caller, HttpRequest};
 use crate::web::listen::Peer;
 
 /// Names longer than this are cut: they are kept while a query runs.
@@ -26,7 +26,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let address = parts.extensions.get::<ConnectInfo<Peer>>().map(|info| info.0.0);
-        Ok(Self::Client(Client(name(&parts.headers, address).into())))
+        let request = HttpRequest {
+            address: address.map(|address| address.ip()),
+            method: parts.method.clone(),
+            path: parts.extensions.get::<MatchedPath>().cloned(),
+        };
+        Ok(Self::Client(Client(name(&parts.headers, address).into()), request))
     }
 }
 

@@ -1,4 +1,5 @@
 //! The query log: every query with what it took, a JSON object a line, in the file that `global.query_log_file` names.
+//! Fields have Prometheus' names and places, so that what reads its log reads this one.
 //!
 //! The file is opened anew at every reload, so that one that was moved away is let go. A line that cannot be written is
 //! counted and costs its query nothing.
@@ -14,7 +15,7 @@ use prometheus::{IntCounter, IntGauge, Registry};
 use promql::{Answer, QueryError, Times};
 use serde_json::{Value, json};
 
-use super::stats;
+use super::{Caller, stats};
 
 /// The log; silent until it is given a file.
 pub(crate) struct QueryLog {
@@ -57,13 +58,10 @@ impl QueryLog {
         &self,
         query: &str,
         times: Times,
-        client: Option<&str>,
+        caller: &Caller,
         result: &Result<Answer, QueryError>,
     ) {
-        if !self.is_enabled() {
-            return;
-        }
-        let mut line = entry(query, times, client, result).to_string();
+        let mut line = entry(query, times, caller, result).to_string();
         line.push('\n');
         let mut file = self.file.lock();
         if let Some(file) = &mut *file
@@ -74,22 +72,38 @@ impl QueryLog {
     }
 }
 
-fn entry(query: &str, times: Times, client: Option<&str>, result: &Result<Answer, QueryError>) -> Value {
+fn entry(query: &str, times: Times, caller: &Caller, result: &Result<Answer, QueryError>) -> Value {
     let (start, end, step_ms) = match times {
         Times::Instant(at) => (at, at, 0),
         Times::Range { start, end, step_ms } => (start, end, step_ms),
     };
     let mut entry = json!({
-        "ts": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
+        "time": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
+        "level": "INFO",
+        "msg": "promql query logged",
         "params": {
             "query": query,
             "start": time(start),
             "end": time(end),
-            "step": step_ms as f64 / 1000.0,
+            // Whole seconds, as in Prometheus, whose readers expect an integer.
+            "step": step_ms / 1000,
         },
-        // Queries of rules and detectors have no client.
-        "client": client,
     });
+    match caller {
+        Caller::Client(client, request) => {
+            entry["httpRequest"] = json!({
+                "clientIP": request.address.map(|address| address.to_string()).unwrap_or_default(),
+                "method": request.method.as_str(),
+                "path": request.path.as_ref().map_or("", |path| path.as_str()),
+            });
+            entry["client"] = json!(client.0);
+        }
+        Caller::Rule(group) => {
+            let (file, name) = &**group;
+            entry["ruleGroup"] = json!({ "file": file, "name": name });
+        }
+        Caller::Inside => {}
+    }
     match result {
         Ok(answer) => entry["stats"] = stats::to_json(&answer.stats),
         Err(error) => entry["error"] = json!(error.to_string()),
