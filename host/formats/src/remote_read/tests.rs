@@ -285,7 +285,7 @@ fn put_sum(
     bits: &mut BitWriter,
     is_first: bool,
     before: &mut u64,
-    window: &mut Option<super::bits::Window>,
+    window: &mut Option<bits::Window>,
     sum: f64,
 ) {
     match is_first {
