@@ -55,40 +55,10 @@ pub(crate) fn run(
 ) -> Result<(), QueryError> {
     let inputs = gather(node, cx, grid)?;
     let held = inputs.held;
-    answer_all(node, &inputs, cx, grid, sink)?;
+    Evaluation { inputs: &inputs, node, cx, grid }.all(sink)?;
     drop(inputs);
     cx.release(held);
     Ok(())
-}
-
-fn answer_all(
-    node: &Buckets,
-    inputs: &Inputs,
-    cx: &Context<'_>,
-    grid: Grid,
-    sink: &mut Sink<'_>,
-) -> Result<(), QueryError> {
-    match &node.function {
-        BucketFunction::Quantile { q, span } => {
-            let q = super::scalar(q, cx, grid)?;
-            q.iter().for_each(|q| quantile::check(*q, &cx.notes, *span));
-            evaluate(inputs, node, cx, grid, None, &Statistic::Quantile(&q), sink)
-        }
-        BucketFunction::Quantiles { label, quantiles } => {
-            for (q, span) in quantiles {
-                let q = super::scalar(q, cx, grid)?;
-                q.iter().for_each(|q| quantile::check(*q, &cx.notes, *span));
-                let text = crate::number::format_open_metrics(q.first().copied().unwrap_or(f64::NAN));
-                let label = Some((label.as_str(), text.as_str()));
-                evaluate(inputs, node, cx, grid, label, &Statistic::Quantile(&q), sink)?;
-            }
-            Ok(())
-        }
-        BucketFunction::Fraction { lower, upper } => {
-            let (lower, upper) = (super::scalar(lower, cx, grid)?, super::scalar(upper, cx, grid)?);
-            evaluate(inputs, node, cx, grid, None, &Statistic::Fraction(&lower, &upper), sink)
-        }
-    }
 }
 
 /// What is computed of a histogram at a step.
@@ -187,101 +157,122 @@ fn parse_bound(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
-fn evaluate(
-    inputs: &Inputs,
-    node: &Buckets,
-    cx: &Context<'_>,
+/// Histograms that were collected, and the question that is asked of each of them.
+#[derive(Clone, Copy)]
+struct Evaluation<'a> {
+    inputs: &'a Inputs,
+    node: &'a Buckets,
+    cx: &'a Context<'a>,
     grid: Grid,
-    label: Option<(&str, &str)>,
-    statistic: &Statistic<'_>,
-    sink: &mut Sink<'_>,
-) -> Result<(), QueryError> {
-    let mut distinct = Distinct::new(cx);
-    let mut pass = |series: Series| {
-        distinct.check(&series.labels)?;
-        sink(series)
-    };
-    let answer = |labels: &Labels, drop_name: bool, column: Column| {
-        if column.is_empty() {
-            return None;
-        }
-        let labels = label.map_or_else(|| labels.clone(), |(name, value)| labels.with(name, value));
-        let mut series = Series { labels, drop_name, column };
-        cx.drop_name(&mut series);
-        Some(series)
-    };
-    let native = |at: usize, (): &mut ()| {
-        let series = &inputs.native[at];
-        let column = of_native(series, inputs, node, cx, grid, statistic);
-        Ok(answer(&series.labels, series.drop_name, column))
-    };
-    parallel::over(inputs.native.len(), grid.count, cx, &native, &mut pass)?;
-    let classic = |at: usize, buckets: &mut Vec<Bucket>| {
-        let classic = &inputs.classic[at];
-        let column = of_classic(classic, inputs, node, cx, grid, statistic, buckets);
-        Ok(answer(&classic.labels, classic.drop_name, column))
-    };
-    parallel::over(inputs.classic.len(), grid.count, cx, &classic, &mut pass)
 }
 
-/// A native histogram at all steps at which it is not a classic one, too.
-fn of_native(
-    series: &Series,
-    inputs: &Inputs,
-    node: &Buckets,
-    cx: &Context<'_>,
-    grid: Grid,
-    statistic: &Statistic<'_>,
-) -> Column {
-    let (span, first_span) = (node.span, node.first_span);
-    let scope = Scope { cx, span, arg_span: first_span, metric_name: series.metric_name() };
-    let result_scope = Scope { span: first_span, metric_name: kept_name(cx, scope.metric_name), ..scope };
-    let twin = inputs.classic_of(&series.labels);
-    let mut column = Column::empty(grid.count);
-    for step in 0..grid.count {
-        let Some(histogram) = series.column.histogram(step) else { continue };
-        if twin.is_some_and(|twin| twin.buckets.iter().any(|(_, c)| c.float(step).is_some())) {
-            scope.warn_maybe_named("vector contains a mix of classic and native histograms");
-            continue;
+impl Evaluation<'_> {
+    fn all(&self, sink: &mut Sink<'_>) -> Result<(), QueryError> {
+        let Self { node, cx, grid, .. } = *self;
+        match &node.function {
+            BucketFunction::Quantile { q, span } => {
+                let q = super::scalar(q, cx, grid)?;
+                q.iter().for_each(|q| quantile::check(*q, &cx.notes, *span));
+                self.run(None, &Statistic::Quantile(&q), sink)
+            }
+            BucketFunction::Quantiles { label, quantiles } => {
+                for (q, span) in quantiles {
+                    let q = super::scalar(q, cx, grid)?;
+                    q.iter().for_each(|q| quantile::check(*q, &cx.notes, *span));
+                    let text = crate::number::format_open_metrics(q.first().copied().unwrap_or(f64::NAN));
+                    let label = Some((label.as_str(), text.as_str()));
+                    self.run(label, &Statistic::Quantile(&q), sink)?;
+                }
+                Ok(())
+            }
+            BucketFunction::Fraction { lower, upper } => {
+                let (lower, upper) = (super::scalar(lower, cx, grid)?, super::scalar(upper, cx, grid)?);
+                self.run(None, &Statistic::Fraction(&lower, &upper), sink)
+            }
         }
-        column.floats[step] = statistic.of_native(step, histogram, &result_scope);
     }
-    column
-}
 
-/// A classic histogram at all steps at which it is not a native one, too. `buckets` is scratch space.
-fn of_classic(
-    classic: &Classic,
-    inputs: &Inputs,
-    node: &Buckets,
-    cx: &Context<'_>,
-    grid: Grid,
-    statistic: &Statistic<'_>,
-    buckets: &mut Vec<Bucket>,
-) -> Column {
-    let name = kept_name(cx, classic.labels.metric_name().unwrap_or(""));
-    let scope = Scope { cx, span: node.span, arg_span: node.span, metric_name: name };
-    let twin = inputs.native_of(&classic.labels);
-    let mut column = Column::empty(grid.count);
-    for step in 0..grid.count {
-        if twin.is_some_and(|twin| twin.column.histogram(step).is_some()) {
-            continue;
-        }
-        buckets.clear();
-        let present = classic.buckets.iter().filter_map(|(upper, c)| Some((*upper, c.float(step)?)));
-        buckets.extend(present.map(|(upper, count)| Bucket { upper, count }));
-        if buckets.is_empty() {
-            continue;
-        }
-        let (value, forced) = statistic.of_classic(step, buckets);
-        if let Some(Forced { bounds, diff }) = forced {
-            let time = grid.time(step);
-            let mended = Mended { times: (time, time), bounds, diff, samples: 1 };
-            cx.notes.info_mended(node.span, scope.maybe_named(FORCED), mended);
-        }
-        column.floats[step] = value;
+    fn run(
+        &self,
+        label: Option<(&str, &str)>,
+        statistic: &Statistic<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), QueryError> {
+        let Self { inputs, cx, grid, .. } = *self;
+        let mut distinct = Distinct::new(cx);
+        let mut pass = |series: Series| {
+            distinct.check(&series.labels)?;
+            sink(series)
+        };
+        let answer = |labels: &Labels, drop_name: bool, column: Column| {
+            if column.is_empty() {
+                return None;
+            }
+            let labels = label.map_or_else(|| labels.clone(), |(name, value)| labels.with(name, value));
+            let mut series = Series { labels, drop_name, column };
+            cx.drop_name(&mut series);
+            Some(series)
+        };
+        let native = |at: usize, (): &mut ()| {
+            let series = &inputs.native[at];
+            let column = self.of_native(series, statistic);
+            Ok(answer(&series.labels, series.drop_name, column))
+        };
+        parallel::over(inputs.native.len(), grid.count, cx, &native, &mut pass)?;
+        let classic = |at: usize, buckets: &mut Vec<Bucket>| {
+            let classic = &inputs.classic[at];
+            let column = self.of_classic(classic, statistic, buckets);
+            Ok(answer(&classic.labels, classic.drop_name, column))
+        };
+        parallel::over(inputs.classic.len(), grid.count, cx, &classic, &mut pass)
     }
-    column
+
+    /// A native histogram at all steps at which it is not a classic one, too.
+    fn of_native(&self, series: &Series, statistic: &Statistic<'_>) -> Column {
+        let Self { inputs, node, cx, grid } = *self;
+        let (span, first_span) = (node.span, node.first_span);
+        let scope = Scope { cx, span, arg_span: first_span, metric_name: series.metric_name() };
+        let result_scope = Scope { span: first_span, metric_name: kept_name(cx, scope.metric_name), ..scope };
+        let twin = inputs.classic_of(&series.labels);
+        let mut column = Column::empty(grid.count);
+        for step in 0..grid.count {
+            let Some(histogram) = series.column.histogram(step) else { continue };
+            if twin.is_some_and(|twin| twin.buckets.iter().any(|(_, c)| c.float(step).is_some())) {
+                scope.warn_maybe_named("vector contains a mix of classic and native histograms");
+                continue;
+            }
+            column.floats[step] = statistic.of_native(step, histogram, &result_scope);
+        }
+        column
+    }
+
+    /// A classic histogram at all steps at which it is not a native one, too. `buckets` is scratch space.
+    fn of_classic(&self, classic: &Classic, statistic: &Statistic<'_>, buckets: &mut Vec<Bucket>) -> Column {
+        let Self { inputs, node, cx, grid } = *self;
+        let name = kept_name(cx, classic.labels.metric_name().unwrap_or(""));
+        let scope = Scope { cx, span: node.span, arg_span: node.span, metric_name: name };
+        let twin = inputs.native_of(&classic.labels);
+        let mut column = Column::empty(grid.count);
+        for step in 0..grid.count {
+            if twin.is_some_and(|twin| twin.column.histogram(step).is_some()) {
+                continue;
+            }
+            buckets.clear();
+            let present = classic.buckets.iter().filter_map(|(upper, c)| Some((*upper, c.float(step)?)));
+            buckets.extend(present.map(|(upper, count)| Bucket { upper, count }));
+            if buckets.is_empty() {
+                continue;
+            }
+            let (value, forced) = statistic.of_classic(step, buckets);
+            if let Some(Forced { bounds, diff }) = forced {
+                let time = grid.time(step);
+                let mended = Mended { times: (time, time), bounds, diff, samples: 1 };
+                cx.notes.info_mended(node.span, scope.maybe_named(FORCED), mended);
+            }
+            column.floats[step] = value;
+        }
+        column
+    }
 }
 
 const FORCED: &str = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
